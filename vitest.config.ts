@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config';
+
+// Three lanes: quick (no root, no daemons), contract (real servers, seconds), lab (real hosts, minutes).
+const lane = (name: string, options: { testTimeout: number; parallel: boolean }) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout: options.testTimeout,
+    hookTimeout: 180_000,
+    fileParallelism: options.parallel,
+    pool: 'forks' as const,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      lane('quick', { testTimeout: 20_000, parallel: true }),
+      lane('contract', { testTimeout: 60_000, parallel: false }),
+      lane('lab', { testTimeout: 300_000, parallel: false }),
+    ],
+  },
+});

@@ -1,0 +1,108 @@
+/**
+ * The names that cross process borders: workflow types, IDs, queues, signals, updates, queries, search attributes.
+ * Both the client and the workflows import this file; nothing else of `workflows/` is public.
+ */
+import type { HostFacts } from '../domain/host.ts';
+import type { DiskProgress, MoveReport, MoveRequest } from '../domain/move.ts';
+import type { VmSummary } from '../domain/vm.ts';
+
+export const controlQueue = 'vmferry.control';
+export const hostQueue = (host: string): string => `vmferry.host.${host}`;
+
+export const workflowTypes = {
+  migrateVm: 'migrateVm',
+  inspectVm: 'inspectVm',
+  listVms: 'listVms',
+  host: 'host',
+} as const;
+
+/** One workflow a VM: a second move of the same VM cannot start. */
+export const moveId = (cluster: string, uuid: string): string => `migrate/${cluster}/${uuid}`;
+export const hostId = (cluster: string, host: string): string => `host/${cluster}/${host}`;
+
+export interface MigrateVmInput {
+  cluster: string;
+  /** Resolved by the client through `inspectVm`, so that the workflow's ID names the VM. */
+  vm: { name: string; uuid: string };
+  request: MoveRequest;
+}
+
+export interface HostInput {
+  cluster: string;
+  name: string;
+}
+
+/** What a host worker tells of itself when it starts. */
+export interface HostAnnouncement {
+  name: string;
+  version: string;
+  migrationAddress: string;
+  /** ISO 8601, UTC. */
+  startedAt: string;
+}
+
+export interface HostEntity {
+  name: string;
+  announcement?: HostAnnouncement;
+}
+
+/** One line of `vmferry hosts`. */
+export interface HostLine {
+  name: string;
+  /** Whether a worker has polled its queue in the last minute or so. */
+  online: boolean;
+  announcement?: HostAnnouncement;
+  /** Present if asked for and online. */
+  facts?: HostFacts;
+}
+
+export interface ListVmsInput {
+  hosts: string[];
+}
+export interface ListVmsResult {
+  vms: VmSummary[];
+  /** Hosts that did not answer in time, with the reason. */
+  unreachable: { host: string; reason: string }[];
+}
+
+export const signalNames = {
+  commit: 'commit',
+  rollback: 'rollback',
+  retry: 'retry',
+  progress: 'progress',
+  announce: 'announce',
+} as const;
+
+export interface RollbackOrder {
+  /** The target VM has run: its writes are lost by going back. Has to be said. */
+  discardTargetWrites: boolean;
+  operator: string;
+}
+export interface CommitOrder {
+  operator: string;
+}
+
+export const queryNames = { report: 'report', host: 'host' } as const;
+/** Updates: the answer tells whether the order was accepted, and if not why. */
+export const updateNames = { commit: 'commit', rollback: 'rollback', retry: 'retry' } as const;
+
+export const searchAttributes = {
+  vmName: 'VmName',
+  sourceHost: 'SourceHost',
+  targetHost: 'TargetHost',
+  phase: 'Phase',
+} as const;
+
+/** Details of a copy activity's heartbeat: for progress only, never for correctness. */
+export interface CopyHeartbeat {
+  disks: DiskProgress[];
+}
+
+/** `report` of a running move plus what only heartbeats know. */
+export interface MoveStatus {
+  report: MoveReport;
+  progress: DiskProgress[];
+}
+
+/** Most bytes of a domain definition that may cross through history. */
+export const maxDefinitionBytes = 256 * 1024;
