@@ -1,0 +1,115 @@
+// @ts-check
+/** Debian packages that the hosts, the lab and the contract tests use. */
+import { existsSync, readFileSync } from 'node:fs';
+import { capture, findProgram, run } from './process.mjs';
+
+/** The package, and a program of it that tells whether a machine that is not Debian has the same. */
+const wanted = [
+  { name: 'libvirt-daemon', program: 'libvirtd' },
+  { name: 'libvirt-daemon-driver-qemu', program: 'virtqemud|libvirtd' },
+  { name: 'libvirt-daemon-system', program: 'libvirtd' },
+  { name: 'libvirt-clients', program: 'virsh' },
+  { name: 'qemu-system-x86', program: 'qemu-system-x86_64' },
+  { name: 'qemu-utils', program: 'qemu-nbd' },
+  { name: 'nbdkit', program: 'nbdkit' },
+  { name: 'libnbd-bin', program: 'nbdinfo' },
+  { name: 'gnutls-bin', program: 'certtool' },
+  { name: 'socat', program: 'socat' },
+  { name: 'iproute2', program: 'ip' },
+  { name: 'busybox-static', program: 'busybox' },
+  { name: 'cpio', program: 'cpio' },
+  { name: 'e2fsprogs', program: 'mkfs.ext4' },
+  { name: 'util-linux', program: 'nsenter' },
+];
+/** apt waits this long for another apt, s. */
+const lockWaitSeconds = 120;
+const aptMs = 1_800_000;
+
+/** @returns {Promise<string[]>} packages not installed */
+async function missing() {
+  const names = wanted.map(({ name }) => name);
+  const { output } = await capture(
+    'dpkg-query',
+    ['-W', '-f', '${Package} ${db:Status-Status}\\n', ...names],
+    {
+      timeoutMs: 60_000,
+    },
+  );
+  const installed = new Set(
+    output
+      .split('\n')
+      .filter((line) => line.endsWith(' installed'))
+      .map((line) => line.split(' ')[0]),
+  );
+  return names.filter((name) => !installed.has(name));
+}
+
+const isDebian = () => existsSync('/etc/debian_version') && findProgram('apt-get') !== undefined;
+const isRoot = () => process.getuid?.() === 0;
+
+/**
+ * Why this machine cannot have the packages or use them; undefined if it can.
+ * @returns {Promise<import('./setup.mjs').Limit | undefined>}
+ */
+export async function packagesLimit() {
+  if (process.platform !== 'linux') {
+    return {
+      what: `this is ${process.platform}, and libvirt hosts are Linux`,
+      remedy: 'Use a Linux machine, Debian 12 at best.',
+    };
+  }
+  if (!isRoot()) {
+    const what = 'not root: real hosts (libvirtd, namespaces, loop devices) cannot be set up';
+    return { what, remedy: 'Run it as root, on a machine or in a container made for it.' };
+  }
+  if (isDebian()) return undefined;
+  const absent = wanted.filter(
+    ({ program }) => !program.split('|').some((one) => findProgram(one) !== undefined),
+  );
+  if (absent.length === 0) return undefined;
+  return {
+    what: `${systemName()} is not Debian, and these programs are missing: ${absent.map(({ program }) => program).join(', ')}`,
+    remedy:
+      "Install them with the system's own package manager (libvirt, QEMU, nbdkit, libnbd, GnuTLS, socat).",
+  };
+}
+
+function systemName() {
+  try {
+    return (
+      /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ??
+      'this system'
+    );
+  } catch {
+    return 'this system';
+  }
+}
+
+/** @param {string[]} names */
+async function install(names) {
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  const lock = ['-o', `DPkg::Lock::Timeout=${lockWaitSeconds}`];
+  await run('apt-get', [...lock, '-q', 'update'], { env, timeoutMs: aptMs });
+  await run('apt-get', [...lock, '-q', '-y', '--no-install-recommends', 'install', ...names], {
+    env,
+    timeoutMs: aptMs,
+  });
+}
+
+/** @type {import('./step.mjs').Step} */
+export const debianStep = {
+  title: 'Debian packages',
+  check: async () => {
+    if (!isDebian()) return 'not Debian, but all programs are there';
+    return (await missing()).length === 0 ? `${wanted.length} there` : undefined;
+  },
+  act: async () => install(await missing()),
+  doing: 'apt-get install (one to three minutes)',
+  remedy: `Run \`apt-get update && apt-get install --no-install-recommends ${wanted.map(({ name }) => name).join(' ')}\` by hand and see what it says.`,
+};
+
+/** pip, where Debian left it out; throws where only a person can bring it. */
+export async function pipPackages() {
+  if (!isDebian() || !isRoot()) throw new Error('`python3 -m pip` does not work here');
+  await install(['python3', 'python3-pip']);
+}

@@ -1,0 +1,112 @@
+// @ts-check
+/** `npm test`: lint, then the lanes in order of their cost; the next starts only if the last was green. */
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { lintAll } from './lint.mjs';
+import { root, run } from './process.mjs';
+import { elapsed } from './step.mjs';
+
+/** @typedef {{ passed: number, failed: number, skipped: number }} Count */
+
+const lanes = [
+  { name: 'quick', needsHosts: false },
+  { name: 'contract', needsHosts: true },
+  { name: 'lab', needsHosts: true },
+];
+
+/**
+ * @param {import('./setup.mjs').Outcome} setUp
+ * @returns {Promise<number>} exit code; the very last line printed is `N passed, N failed`
+ */
+export async function runLanes({ limits }) {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const left = [];
+  const obstacles = [...limits, ...(limits.length > 0 ? [] : await labLimits())];
+  if (!(await lintAll())) {
+    console.error('✗ The linters object: no test was run. They count as one failure.');
+    console.log('\n0 passed, 1 failed');
+    return 1;
+  }
+  for (const { name, needsHosts } of lanes) {
+    if (total.failed > 0) {
+      left.push(`${name}: not run, because a lane before it failed`);
+    } else if (needsHosts && obstacles.length > 0) {
+      left.push(
+        `${name}: SKIPPED, ${obstacles.map(({ what, remedy }) => `${what}. ${remedy}`).join(' ')}`,
+      );
+    } else {
+      add(total, await runLane(name));
+    }
+  }
+  for (const line of left) console.error(`! ${line}`);
+  const incomplete = left.length > 0;
+  if (incomplete) console.error('! This was not the whole test suite.');
+  if (total.skipped > 0) console.log(`${total.skipped} skipped inside the lanes`);
+  console.log(`\n${total.passed} passed, ${total.failed} failed`);
+  return total.failed > 0 || (incomplete && isCi()) ? 1 : 0;
+}
+
+const isCi = () => ['true', '1'].includes(process.env.CI ?? '');
+
+/** What the lab itself says about this machine. */
+async function labLimits() {
+  const file = join(root, 'lab/requirements.ts');
+  if (!existsSync(file)) return [];
+  const { checkMachine } = await import(pathToFileURL(file).href);
+  const { ok, missing } = await checkMachine();
+  if (ok) return [];
+  return missing.map((/** @type {{ what: string, why: string, remedy: string }} */ one) => ({
+    what: `${one.what} (${one.why})`,
+    remedy: one.remedy,
+  }));
+}
+
+/**
+ * @param {string} name
+ * @returns {Promise<Count>}
+ */
+async function runLane(name) {
+  const start = Date.now();
+  const report = join(root, '.tools/reports', `${name}.json`);
+  mkdirSync(join(root, '.tools/reports'), { recursive: true });
+  rmSync(report, { force: true });
+  console.log(`\n— ${name}`);
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const args = [vitest, 'run', '--project', name, '--passWithNoTests', ...reporters];
+  const code = await run(process.execPath, args, { through: true });
+  const count = readReport(report);
+  // A file that does not load, an unhandled rejection or a crash fails the lane without failing any test.
+  if (code !== 0 && count.failed === 0) count.failed = 1;
+  console.log(
+    `${name}: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped  ${elapsed(start)}`,
+  );
+  return count;
+}
+
+/**
+ * @param {string} file
+ * @returns {Count}
+ */
+function readReport(file) {
+  if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0 };
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
+    readFileSync(file, 'utf8'),
+  );
+  return {
+    passed: numPassedTests,
+    failed: numFailedTests,
+    skipped: numPendingTests + numTodoTests,
+  };
+}
+
+/**
+ * @param {Count} total
+ * @param {Count} more
+ */
+function add(total, more) {
+  total.passed += more.passed;
+  total.failed += more.failed;
+  total.skipped += more.skipped;
+}
