@@ -63,7 +63,8 @@ export class VmFerryError extends Error implements Fault {
   }
 }
 
-const maker = (handling: Handling) => (options: FaultOptions) => new VmFerryError(handling, options);
+const maker = (handling: Handling) => (options: FaultOptions) =>
+  new VmFerryError(handling, options);
 
 /** Retry: the world is expected to heal by itself. */
 export const transient = maker(Handling.transient);

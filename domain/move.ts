@@ -53,12 +53,13 @@ export interface MoveRequest {
 export const stepNames = [
   'check',
   'reserve-target',
+  'guard-source',
   'stop-source',
   'export',
   'copy',
   'verify',
-  'cut-over',
   'define',
+  'cut-over',
   'start',
   'commit',
 ] as const;

@@ -1,4 +1,5 @@
 import { unsafe } from './errors.ts';
+import type { VmDisk } from './vm.ts';
 
 /** Who may run a VM on a host; kept in the host's ledger, read by its libvirt hook. */
 export const OwnerState = {
@@ -18,7 +19,7 @@ export type OwnerState = (typeof OwnerState)[keyof typeof OwnerState];
 /** Enough to know a disk again, whatever name or definition it is used under. */
 export interface DiskIdentity {
   path: string;
-  /** `<device>:<inode>` of the file, `block:<major>:<minor>` of a device node; empty if not known (yet). */
+  /** As `guard/identity.ts` reads it: `<device>:<inode>:<birth s>` of a file, `block:<major>:<minor>` of a device node; empty if not known (yet). */
   identity: string;
 }
 
@@ -70,18 +71,35 @@ export function assertTransition(current: LedgerEntry | undefined, next: Transit
     throw unsafe({
       code: 'ownership-conflict',
       message: `VM ${current.name} (${next.uuid}) on ${next.host} is ${current.state} for another move, ${current.migrationId}`,
-      remedy: 'Finish, cancel or roll back that move first; if it is gone for good, use `vmferry guard claim` on the host.',
+      remedy:
+        'Finish, cancel or roll back that move first; if it is gone for good, use `vmferry guard claim` on the host.',
       host: next.host,
     });
   }
   const grows = next.epoch > current.epoch;
-  const takesBack = next.to === 'owner' && (current.state === 'released' || current.state === 'incoming');
+  const takesBack =
+    next.to === 'owner' && (current.state === 'released' || current.state === 'incoming');
   if (!allowed[current.state].includes(next.to) || (takesBack && !grows)) {
     throw unsafe({
       code: 'ownership-conflict',
       message: `VM ${current.name} (${next.uuid}) on ${next.host} cannot go from ${current.state} (epoch ${current.epoch}) to ${next.to} (epoch ${next.epoch})`,
-      remedy: 'See `vmferry doctor` on that host for what its ledger says, and `vmferry status` for the move that set it.',
+      remedy:
+        'See `vmferry doctor` on that host for what its ledger says, and `vmferry status` for the move that set it.',
       host: next.host,
     });
   }
 }
+
+/**
+ * The disks of a VM that belong into its ledger entry: what only this VM may write. A shared or read-only image
+ * (an installation medium) is left out, for the hook would refuse every other VM that uses it.
+ */
+export const guardedDisks = (disks: readonly VmDisk[]): VmDisk[] =>
+  disks.filter(
+    (disk) =>
+      (disk.kind === 'file' || disk.kind === 'block') &&
+      (disk.device === 'disk' || disk.device === 'lun') &&
+      disk.path !== '' &&
+      !disk.readonly &&
+      !disk.shareable,
+  );

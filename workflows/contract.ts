@@ -12,6 +12,7 @@ export const hostQueue = (host: string): string => `vmferry.host.${host}`;
 export const workflowTypes = {
   migrateVm: 'migrateVm',
   inspectVm: 'inspectVm',
+  inspectHost: 'inspectHost',
   listVms: 'listVms',
   host: 'host',
 } as const;

@@ -1,0 +1,215 @@
+/**
+ * What a host worker can do, as types: the workflows see this file and nothing else of the room.
+ * Every verb looks at the world first, does what is missing, and may run twice or be resumed by another worker.
+ */
+import type { Concern } from '../domain/concerns.ts';
+import type { HostFacts } from '../domain/host.ts';
+import type { MoveRequest } from '../domain/move.ts';
+import type { OwnerState } from '../domain/ownership.ts';
+import type { DiskFormat, VmFacts, VmSummary } from '../domain/vm.ts';
+
+/** Names a move on a host: everything that is made for it carries `migrationId`. */
+export interface MoveRef {
+  /** The workflow's ID, for messages. */
+  moveId: string;
+  /** The first run's ID: unique over all moves. */
+  migrationId: string;
+  vm: { name: string; uuid: string };
+}
+
+/** Where the target reads something of the source: an NBD export under mutual TLS. */
+export interface ExportEndpoint {
+  address: string;
+  port: number;
+  exportName: string;
+  /** Name in the source's certificate. */
+  serverName: string;
+}
+
+/** One disk's way from here to there. */
+export interface DiskPlan {
+  name: string;
+  sourcePath: string;
+  sourceFormat: DiskFormat;
+  capacityBytes: number;
+  targetPool: string;
+  targetVolume: string;
+  targetPath: string;
+  targetFormat: DiskFormat;
+}
+
+/** What a host's ledger says of a VM: its state and epoch. */
+export interface LedgerView {
+  state: OwnerState;
+  epoch: number;
+}
+
+export interface SourceCheck {
+  vm: VmFacts;
+  concerns: Concern[];
+  ledger?: LedgerView;
+  guardLive: boolean;
+  hostUuid: string;
+  /** SHA-256, hex, of the definition that the export holds. */
+  definitionHash: string;
+  /** The definition crosses on the data plane, not through history: it may hold secrets. */
+  definition: ExportEndpoint;
+}
+
+export interface CheckSourceInput extends MoveRef {
+  request: MoveRequest;
+}
+
+export interface CheckTargetInput extends MoveRef {
+  request: MoveRequest;
+  source: SourceCheck;
+}
+
+export interface TargetCheck {
+  concerns: Concern[];
+  ledger?: LedgerView;
+  guardLive: boolean;
+  disks: DiskPlan[];
+}
+
+/** An order that is valid under one epoch only: an older one is refused by the host's ledger. */
+export interface EpochRef extends MoveRef {
+  epoch: number;
+}
+
+export interface ReserveTargetInput extends EpochRef {
+  source: string;
+  disks: DiskPlan[];
+}
+
+export interface GuardSourceInput extends EpochRef {
+  target: string;
+  disks: DiskPlan[];
+}
+
+export interface StopSourceInput extends EpochRef {
+  shutdown: MoveRequest['shutdown'];
+  shutdownTimeoutMs: number;
+}
+
+export interface StopResult {
+  /** Whether the guest ran when the move began; remembered on the host over all attempts. */
+  wasRunning: boolean;
+  /** How long ago the guest was seen to go down, ms; a duration, since clocks of hosts differ. */
+  downForMs: number;
+  /** Whether the guest did not follow the shutdown request and was powered off. */
+  forced: boolean;
+}
+
+export interface OpenExportInput extends EpochRef {
+  target: string;
+  disk: DiskPlan;
+}
+
+export interface OpenExport {
+  endpoint: ExportEndpoint;
+  /** Identifies the state of the source that the export shows. */
+  fingerprint: string;
+}
+
+export interface CopyDiskInput extends EpochRef {
+  disk: DiskPlan;
+  source: OpenExport;
+  bandwidthBytesPerSecond: number;
+}
+
+export interface CopyDiskResult {
+  /** Over all attempts. */
+  bytesCopied: number;
+  bytesRecopied: number;
+  totalDataBytes: number;
+  restarted?: string;
+}
+
+export interface HashDiskInput extends EpochRef {
+  disk: DiskPlan;
+  side: 'source' | 'target';
+}
+
+export interface HashDiskResult {
+  /** Root of the hash tree over the guest-visible bytes, hex. */
+  root: string;
+  sizeBytes: number;
+  /** Source only: the fingerprint after the last byte was read. */
+  fingerprint?: string;
+}
+
+export interface DefineTargetInput extends EpochRef {
+  source: string;
+  disks: DiskPlan[];
+}
+
+export interface StartResult {
+  /** How long ago the guest was seen to run, ms. */
+  upForMs: number;
+}
+
+export interface RestoreSourceInput extends EpochRef {
+  /** Start the VM again if the move had stopped it. */
+  restart: boolean;
+}
+
+export interface RestoreResult {
+  running: boolean;
+}
+
+export interface RevokeTargetInput extends EpochRef {
+  source: string;
+  /** The guest's writes on the target may be thrown away. */
+  discardWrites: boolean;
+}
+
+export interface RemoveSourceInput extends EpochRef {
+  target: string;
+  disks: DiskPlan[];
+}
+
+/** The verbs of a host worker, as the workflows call them on the queue of one host. */
+export interface HostActivities {
+  listVms(): Promise<VmSummary[]>;
+  inspectVm(input: { vm: string }): Promise<VmFacts>;
+  hostFacts(): Promise<HostFacts>;
+
+  /** Source: facts, concerns, proof of the guard; offers the definition to the target's certificate only. */
+  checkSource(input: CheckSourceInput & { target: string }): Promise<SourceCheck>;
+  /** Target: reads the definition over the data plane (which proves link, certificates and permission) and judges. */
+  checkTarget(input: CheckTargetInput): Promise<TargetCheck>;
+
+  /** Target: ledger `incoming`, volumes made and recorded. */
+  reserveTarget(input: ReserveTargetInput): Promise<void>;
+  /** Source: ledger `migrating-out`, autostart remembered and off. */
+  guardSource(input: GuardSourceInput): Promise<void>;
+  /** Source: down by the policy, and read back as down. */
+  ensureStopped(input: StopSourceInput): Promise<StopResult>;
+  ensureExport(input: OpenExportInput): Promise<OpenExport>;
+  closeExports(input: MoveRef): Promise<void>;
+  ensureCopied(input: CopyDiskInput): Promise<CopyDiskResult>;
+  hashDisk(input: HashDiskInput): Promise<HashDiskResult>;
+  /** Target: defined with the definition mended; not startable before the cutover. */
+  ensureDefined(input: DefineTargetInput): Promise<void>;
+  /** Source: still stopped, then ledger `released`. After this the source cannot start. */
+  releaseSource(
+    input: EpochRef & { target: string; fingerprints: Record<string, string> },
+  ): Promise<void>;
+  /** Target: ledger `owner` under the new epoch. */
+  takeOwnership(input: EpochRef & { source: string }): Promise<void>;
+  ensureStarted(input: EpochRef): Promise<StartResult>;
+  /** Runs and stays so for a while. */
+  ensureHealthy(input: EpochRef & { forMs: number }): Promise<void>;
+  /** Target: autostart as it was at the source, journals and the move's folder gone. */
+  settleTarget(input: EpochRef & { autostart: boolean }): Promise<void>;
+  /** Source, on commit: undefined, its volumes deleted; the ledger keeps saying `released`. */
+  removeSource(input: RemoveSourceInput): Promise<void>;
+
+  /** Target, undo after the cutover began: epoch advanced, the guest off, read back. */
+  revokeTarget(input: RevokeTargetInput): Promise<void>;
+  /** Target, undo: definition, volumes and journals that this move made are gone. */
+  clearTarget(input: EpochRef): Promise<void>;
+  /** Source, undo: ledger `owner`, autostart as it was, started again if it ran. */
+  restoreSource(input: RestoreSourceInput): Promise<RestoreResult>;
+}

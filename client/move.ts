@@ -1,0 +1,178 @@
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { cancelled, permanent } from '../domain/errors.ts';
+import { isEnd, Phase } from '../domain/move.ts';
+import type { DiskProgress, MoveReport } from '../domain/move.ts';
+import { queryNames, updateNames } from '../workflows/contract.ts';
+import type {
+  CommitOrder,
+  CopyHeartbeat,
+  MoveStatus,
+  RollbackOrder,
+} from '../workflows/contract.ts';
+import { toVmFerryError } from './errors.ts';
+import type { ErrorContext } from './errors.ts';
+
+const pollMs = 500;
+
+/** One move of one VM, running or over. */
+export class Move {
+  /** The workflow's ID, `migrate/<cluster>/<vm uuid>`. */
+  readonly id: string;
+  readonly #client: Client;
+  readonly #handle: WorkflowHandle;
+  readonly #operator: string;
+  readonly #address: string;
+
+  constructor(options: {
+    client: Client;
+    id: string;
+    runId?: string;
+    operator: string;
+    address: string;
+  }) {
+    this.id = options.id;
+    this.#client = options.client;
+    this.#handle = options.client.workflow.getHandle(options.id, options.runId);
+    this.#operator = options.operator;
+    this.#address = options.address;
+  }
+
+  /** The report as of now, and what the copies' heartbeats say. */
+  async status(): Promise<MoveStatus> {
+    return this.#try('read the move', async () => {
+      const report = await this.#handle.query<MoveReport>(queryNames.report);
+      const progress = isEnd(report.phase) ? [] : await this.#progress();
+      return { report, progress };
+    });
+  }
+
+  /**
+   * The status again and again, about twice a second, until the move ends, awaits a commit, or parks.
+   * A server that is away for a while is waited for, as long as `patienceMs` (60 s by default).
+   */
+  async *watch(
+    options: { signal?: AbortSignal; patienceMs?: number } = {},
+  ): AsyncIterable<MoveStatus> {
+    const { signal, patienceMs = 60_000 } = options;
+    let lastAnswerMs = Date.now();
+    while (signal?.aborted !== true) {
+      try {
+        const status = await this.status();
+        lastAnswerMs = Date.now();
+        yield status;
+        if (rests(status.report)) return;
+      } catch (error) {
+        if (Date.now() - lastAnswerMs > patienceMs) throw error;
+      }
+      await delay(pollMs, signal);
+    }
+  }
+
+  /** Waits for the end, whatever it is, and gives the last report. */
+  async result(): Promise<MoveReport> {
+    // How it ended stands in the report; a failed or cancelled workflow is an answer here, not an error.
+    await this.#handle.result().catch(() => undefined);
+    return (await this.status()).report;
+  }
+
+  /** Makes the move final: the source's copy is deleted. */
+  async commit(): Promise<void> {
+    const order: CommitOrder = { operator: this.#operator };
+    await this.#try('commit', () =>
+      this.#handle.executeUpdate(updateNames.commit, { args: [order] }),
+    );
+  }
+
+  /** Back to the source. `discardTargetWrites` has to be said where the VM has run on the target. */
+  async rollback(options: { discardTargetWrites?: boolean } = {}): Promise<void> {
+    const order: RollbackOrder = {
+      discardTargetWrites: options.discardTargetWrites ?? false,
+      operator: this.#operator,
+    };
+    await this.#try('roll back', () =>
+      this.#handle.executeUpdate(updateNames.rollback, { args: [order] }),
+    );
+  }
+
+  /** Goes on from where the move parked. */
+  async retry(): Promise<void> {
+    await this.#try('retry', () => this.#handle.executeUpdate(updateNames.retry));
+  }
+
+  /** Undoes a move that has not cut over yet. Refused later: then it is `rollback` or `commit`. */
+  async cancel(): Promise<void> {
+    await this.#try('cancel', async () => {
+      const { phase } = await this.#handle.query<MoveReport>(queryNames.report);
+      if (isEnd(phase)) {
+        throw permanent({
+          code: 'order-refused',
+          message: `cannot cancel: the move is ${phase}`,
+          remedy: 'Nothing is left to cancel.',
+        });
+      }
+      if (pastCancel.includes(phase)) {
+        throw cancelled({
+          code: 'order-refused',
+          message: `cannot cancel: the move is ${phase}, past its cutover`,
+          remedy: 'Use `vmferry rollback` to go back to the source, or `vmferry commit`.',
+        });
+      }
+      await this.#handle.cancel();
+    });
+  }
+
+  async #progress(): Promise<DiskProgress[]> {
+    const { raw } = await this.#handle.describe();
+    const converter = this.#client.options.loadedDataConverter;
+    const disks: DiskProgress[] = [];
+    for (const { heartbeatDetails } of raw.pendingActivities ?? []) {
+      const [payload] = heartbeatDetails?.payloads ?? [];
+      if (payload === undefined) continue;
+      const decoded = await decodeOne(converter.payloadCodecs, payload);
+      const beat = converter.payloadConverter.fromPayload<Partial<CopyHeartbeat> | null>(decoded);
+      disks.push(...(beat?.disks ?? []));
+    }
+    return disks;
+  }
+
+  async #try<T>(what: string, run: () => Promise<T>): Promise<T> {
+    const context: ErrorContext = { what: `${what} ${this.id}`, address: this.#address };
+    try {
+      return await run();
+    } catch (error) {
+      throw toVmFerryError(error, context);
+    }
+  }
+}
+
+type Codecs = Client['options']['loadedDataConverter']['payloadCodecs'];
+type Payload = Parameters<Codecs[number]['decode']>[0][number];
+
+async function decodeOne(codecs: Codecs, payload: Payload): Promise<Payload> {
+  let payloads = [payload];
+  for (const codec of [...codecs].reverse()) payloads = await codec.decode(payloads);
+  return payloads[0] ?? payload;
+}
+
+const pastCancel: readonly Phase[] = [
+  Phase.cuttingOver,
+  Phase.starting,
+  Phase.awaitingCommit,
+  Phase.committing,
+  Phase.rollingBack,
+];
+
+/** Nothing more happens by itself. */
+const rests = ({ phase }: MoveReport): boolean =>
+  isEnd(phase) || phase === Phase.awaitingCommit || phase === Phase.parked;
+
+const delay = (ms: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+  });

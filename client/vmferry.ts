@@ -1,0 +1,293 @@
+/** The programmatic interface: `import { VmFerry } from 'vmferry'`. */
+import { userInfo } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import {
+  Client,
+  Connection,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+} from '@temporalio/client';
+import type { ConnectionOptions } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import {
+  defineSearchAttributeKey,
+  SearchAttributeType,
+  TypedSearchAttributes,
+} from '@temporalio/common';
+import { permanent } from '../domain/errors.ts';
+import type { HostFacts } from '../domain/host.ts';
+import { Phase } from '../domain/move.ts';
+import type { MoveRequest, MoveSummary } from '../domain/move.ts';
+import type { VmFacts } from '../domain/vm.ts';
+import { controlQueue, moveId, searchAttributes, workflowTypes } from '../workflows/contract.ts';
+import type { HostLine, ListVmsResult, MigrateVmInput } from '../workflows/contract.ts';
+import { alreadyRunning, toVmFerryError, WorkflowExecutionAlreadyStartedError } from './errors.ts';
+import { HostDirectory } from './hosts.ts';
+import { Move } from './move.ts';
+
+export { Move } from './move.ts';
+export type { HostLine, ListVmsResult, MoveStatus } from '../workflows/contract.ts';
+export type { MoveReport, MoveRequest, MoveSummary } from '../domain/move.ts';
+export { VmFerryError } from '../domain/errors.ts';
+
+export interface VmFerryOptions {
+  /** Temporal's frontend, `host:port`. */
+  address: string;
+  namespace?: string;
+  tls?: ConnectionOptions['tls'];
+  apiKey?: string;
+  /** The codec of the fleet: payloads are encrypted. */
+  dataConverter: DataConverter;
+  /** Name of the cluster in move IDs. */
+  cluster?: string;
+  /** Who acts, for reports; the login name by default. */
+  operator?: string;
+}
+
+export type MigrateRequest = Partial<MoveRequest> & Pick<MoveRequest, 'vm' | 'from' | 'to'>;
+
+const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+
+const keys = {
+  vmName: keyword(searchAttributes.vmName),
+  sourceHost: keyword(searchAttributes.sourceHost),
+  targetHost: keyword(searchAttributes.targetHost),
+  phase: keyword(searchAttributes.phase),
+};
+
+/** A connection to the fleet; thin: everything durable happens in Temporal. */
+export class VmFerry {
+  readonly #client: Client;
+  readonly #connection: Connection;
+  readonly #directory: HostDirectory;
+  readonly #cluster: string;
+  readonly #operator: string;
+  readonly #address: string;
+
+  private constructor(connection: Connection, options: VmFerryOptions) {
+    this.#connection = connection;
+    this.#cluster = options.cluster ?? 'default';
+    this.#operator = options.operator ?? userInfo().username;
+    this.#address = options.address;
+    this.#client = new Client({
+      connection,
+      namespace: options.namespace ?? 'default',
+      dataConverter: options.dataConverter,
+    });
+    this.#directory = new HostDirectory(this.#client, this.#cluster);
+  }
+
+  /** Throws `temporal-unreachable` with the address. */
+  static async connectWith(options: VmFerryOptions): Promise<VmFerry> {
+    try {
+      const connection = await Connection.connect({
+        address: options.address,
+        connectTimeout: '5s',
+        ...(options.tls === undefined ? {} : { tls: options.tls }),
+        ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
+      });
+      return new VmFerry(connection, options);
+    } catch (error) {
+      throw toVmFerryError(error, { what: 'connect', address: options.address });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  /** Every host whose worker ever announced itself; with `facts`, what the online ones say of themselves now. */
+  async hosts(options: { facts?: boolean } = {}): Promise<HostLine[]> {
+    return this.#try('list hosts', async () => {
+      const lines = await this.#directory.list();
+      if (options.facts !== true) return lines;
+      return Promise.all(
+        lines.map(async (line): Promise<HostLine> =>
+          line.online ? { ...line, facts: await this.hostFacts(line.name) } : line,
+        ),
+      );
+    });
+  }
+
+  /** What a host says of itself now, the proof of its guard included. */
+  async hostFacts(host: string): Promise<HostFacts> {
+    return this.#read<HostFacts>(workflowTypes.inspectHost, { host }, `read the facts of ${host}`);
+  }
+
+  /** The VMs of the hosts that are online, or of those named. */
+  async vms(options: { hosts?: string[] } = {}): Promise<ListVmsResult> {
+    return this.#try('list VMs', async () => {
+      const named = options.hosts;
+      if (named !== undefined) for (const host of named) await this.#directory.assertOnline(host);
+      const hosts =
+        named ??
+        (await this.#directory.list()).filter(({ online }) => online).map(({ name }) => name);
+      return this.#read<ListVmsResult>(workflowTypes.listVms, { hosts }, 'list VMs');
+    });
+  }
+
+  /** One VM by name or UUID. Throws `vm-not-found`, `host-unknown`, `host-offline`. */
+  async vm(host: string, vm: string): Promise<VmFacts> {
+    return this.#try(`look up ${vm} on ${host}`, async () => {
+      await this.#directory.assertOnline(host);
+      return this.#read<VmFacts>(workflowTypes.inspectVm, { host, vm }, `look up ${vm} on ${host}`);
+    });
+  }
+
+  /**
+   * Starts a move and returns at once. Throws `same-host`, `host-unknown`, `host-offline`, `vm-not-found`, and
+   * `move-already-running`, which names the first move.
+   */
+  async migrate(asked: MigrateRequest): Promise<Move> {
+    return this.#try(`move ${asked.vm}`, async () => {
+      const request = withDefaults(asked, this.#operator);
+      assertTwoHosts(request);
+      await this.#directory.assertOnline(request.from);
+      await this.#directory.assertOnline(request.to);
+      const { name, uuid } = await this.vm(request.from, request.vm);
+      const input: MigrateVmInput = { cluster: this.#cluster, vm: { name, uuid }, request };
+      return this.#start(input);
+    });
+  }
+
+  /** A move by its workflow ID, or the latest of a VM by name or UUID. Throws `move-not-found`. */
+  async move(idOrVm: string): Promise<Move> {
+    return this.#try(`find the move ${idOrVm}`, async () => {
+      const id = await this.#resolve(idOrVm);
+      return this.#moveOf(id);
+    });
+  }
+
+  /** The latest moves first. */
+  async moves(options: { limit?: number } = {}): Promise<MoveSummary[]> {
+    return this.#try('list moves', async () => {
+      const found: MoveSummary[] = [];
+      const query = `WorkflowType = '${workflowTypes.migrateVm}'`;
+      for await (const one of this.#client.workflow.list({ query })) {
+        const attributes = one.typedSearchAttributes;
+        found.push({
+          id: one.workflowId,
+          runId: one.runId,
+          vmName: attributes.get(keys.vmName) ?? '',
+          source: attributes.get(keys.sourceHost) ?? '',
+          target: attributes.get(keys.targetHost) ?? '',
+          phase: attributes.get(keys.phase) ?? one.status.name.toLowerCase(),
+          startedAt: one.startTime.toISOString(),
+          ...(one.closeTime === undefined ? {} : { endedAt: one.closeTime.toISOString() }),
+        });
+        if (found.length >= (options.limit ?? 50)) break;
+      }
+      return found;
+    });
+  }
+
+  /** Version of the Temporal server, for `doctor`. */
+  async serverVersion(): Promise<string> {
+    return this.#try('ask Temporal for its version', async () => {
+      const info = await this.#connection.workflowService.getSystemInfo({});
+      return info.serverVersion;
+    });
+  }
+
+  /** Search attributes that moves need and the namespace lacks, for `doctor`. */
+  async missingSearchAttributes(): Promise<string[]> {
+    return this.#try('list search attributes', async () => {
+      const { namespace } = this.#client.options;
+      const answer = await this.#connection.operatorService.listSearchAttributes({ namespace });
+      const present = Object.keys(answer.customAttributes);
+      return Object.values(searchAttributes).filter((name) => !present.includes(name));
+    });
+  }
+
+  async #start(input: MigrateVmInput): Promise<Move> {
+    const { request, vm } = input;
+    const id = moveId(this.#cluster, vm.uuid);
+    try {
+      await this.#client.workflow.start(workflowTypes.migrateVm, {
+        workflowId: id,
+        taskQueue: controlQueue,
+        args: [input],
+        workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+        staticSummary: `${vm.name}: ${request.from} → ${request.to}`,
+        staticDetails: `Cold move of **${vm.name}** (${vm.uuid}) from ${request.from} to ${request.to}, asked for by ${request.operator}`,
+        typedSearchAttributes: new TypedSearchAttributes([
+          { key: keys.vmName, value: vm.name },
+          { key: keys.sourceHost, value: request.from },
+          { key: keys.targetHost, value: request.to },
+          { key: keys.phase, value: Phase.planned },
+        ]),
+      });
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError)
+        throw alreadyRunning(error, vm.name);
+      throw error;
+    }
+    return this.#moveOf(id);
+  }
+
+  #moveOf(id: string): Move {
+    return new Move({ client: this.#client, id, operator: this.#operator, address: this.#address });
+  }
+
+  async #resolve(idOrVm: string): Promise<string> {
+    if (idOrVm.startsWith('migrate/')) return idOrVm;
+    if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(idOrVm)) {
+      return moveId(this.#cluster, idOrVm.toLowerCase());
+    }
+    const recent = await this.moves({ limit: 1000 });
+    const found = recent.find(({ vmName }) => vmName === idOrVm);
+    if (found !== undefined) return found.id;
+    throw permanent({
+      code: 'move-not-found',
+      message: `no move of a VM named ${idOrVm} is known`,
+      remedy: 'List the moves with `vmferry status`.',
+    });
+  }
+
+  /** Runs a short workflow that only reads. */
+  async #read<T>(type: string, input: object, what: string): Promise<T> {
+    return this.#try(what, async () => {
+      const answer: unknown = await this.#client.workflow.execute(type, {
+        workflowId: `read/${this.#cluster}/${type}/${randomUUID()}`,
+        taskQueue: controlQueue,
+        args: [input],
+        workflowExecutionTimeout: '60s',
+        staticSummary: what,
+      });
+      return answer as T;
+    });
+  }
+
+  async #try<T>(what: string, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      throw toVmFerryError(error, { what, address: this.#address });
+    }
+  }
+}
+
+function withDefaults(asked: MigrateRequest, operator: string): MoveRequest {
+  return {
+    autoStart: false,
+    verify: 'full',
+    bandwidthBytesPerSecond: 0,
+    shutdown: 'graceful',
+    shutdownTimeoutMs: 120_000,
+    autoCommit: false,
+    targetPool: '',
+    operator,
+    ...asked,
+  };
+}
+
+function assertTwoHosts({ from, to, vm }: MoveRequest): void {
+  if (from !== to) return;
+  throw permanent({
+    code: 'same-host',
+    message: `${vm} cannot move from ${from} to ${to}: both are the same host`,
+    remedy: 'Name another host with --to; `vmferry hosts` lists them.',
+    host: to,
+  });
+}

@@ -1,0 +1,130 @@
+import { CancellationScope } from '@temporalio/workflow';
+import type { DiskPlan, EpochRef, OpenExport } from '../activities/contract.ts';
+import { Handling } from '../domain/errors.ts';
+import { Phase } from '../domain/move.ts';
+import type { DiskResult } from '../domain/move.ts';
+import { MoveFailed } from './faults.ts';
+import type { Checked, Move } from './move.ts';
+import { limits } from './on-host.ts';
+
+/** What the target read, by disk name: the cutover asks the source whether it is still so. */
+export type Exports = Record<string, OpenExport>;
+
+/** Opens the source's disks to the target alone and copies them; the source hashes its own side meanwhile. */
+export async function copyAll(move: Move, { disks, epoch }: Checked): Promise<Exports> {
+  const { record, hosts, input } = move;
+  const { from, to } = input.request;
+  const ref: EpochRef = { ...move.ref, epoch };
+  record.enter(Phase.copying);
+  const open = async (disk: DiskPlan): Promise<OpenExport> =>
+    hosts.do({
+      host: from,
+      what: `export ${disk.name}`,
+      limit: limits.act,
+      call: (at) => at.ensureExport({ ...ref, target: to, disk }),
+    });
+  const exports: Exports = {};
+  await record.during('export', async () => {
+    for (const disk of disks) exports[disk.name] = await open(disk);
+  });
+  const copies = disks.map((disk) => () => copyOne(move, { disk, ref, open }));
+  const hashes = disks.map((disk) => () => hashSide(move, { disk, ref, side: 'source' }));
+  const work = input.request.verify === 'full' ? [...copies, ...hashes] : copies;
+  await record.during('copy', () => allOrNone(work));
+  return exports;
+}
+
+interface CopyOne {
+  disk: DiskPlan;
+  ref: EpochRef;
+  open: (disk: DiskPlan) => Promise<OpenExport>;
+}
+
+async function copyOne(move: Move, { disk, ref, open }: CopyOne): Promise<void> {
+  const { hosts, input } = move;
+  const result = await hosts.do({
+    host: input.request.to,
+    what: `copy ${disk.name}`,
+    limit: limits.bulk,
+    call: async (at) => {
+      // Asked anew for each attempt: an export that died with its host stands on another port.
+      const source = await open(disk);
+      const bandwidthBytesPerSecond = input.request.bandwidthBytesPerSecond;
+      return at.ensureCopied({ ...ref, disk, source, bandwidthBytesPerSecond });
+    },
+  });
+  const shown = resultOf(move, disk);
+  shown.bytesCopied = result.bytesCopied;
+  shown.bytesRecopied = result.bytesRecopied;
+  if (result.restarted !== undefined) shown.restarted = result.restarted;
+}
+
+/** The target reads itself back past the page cache; both trees must have one root. */
+export async function verifyAll(move: Move, { disks, epoch }: Checked): Promise<void> {
+  const { record, input } = move;
+  if (input.request.verify === 'off') {
+    record.note('verification was off: nothing was compared');
+    return;
+  }
+  const ref: EpochRef = { ...move.ref, epoch };
+  record.enter(Phase.verifying);
+  await record.during('verify', async () => {
+    await allOrNone(disks.map((disk) => () => hashSide(move, { disk, ref, side: 'target' })));
+    for (const disk of disks) compare(move, disk);
+  });
+}
+
+interface HashSide {
+  disk: DiskPlan;
+  ref: EpochRef;
+  side: 'source' | 'target';
+}
+
+async function hashSide(move: Move, { disk, ref, side }: HashSide): Promise<void> {
+  const { from, to } = move.input.request;
+  const result = await move.hosts.do({
+    host: side === 'source' ? from : to,
+    what: `hash ${disk.name} of the ${side}`,
+    limit: limits.bulk,
+    call: (at) => at.hashDisk({ ...ref, disk, side }),
+  });
+  resultOf(move, disk)[side === 'source' ? 'sourceHash' : 'targetHash'] = result.root;
+}
+
+function compare(move: Move, disk: DiskPlan): void {
+  const result = resultOf(move, disk);
+  result.verified = result.sourceHash !== undefined && result.sourceHash === result.targetHash;
+  if (result.verified) return;
+  const { from, to } = move.input.request;
+  throw new MoveFailed({
+    code: 'verification-failed',
+    handling: Handling.unsafe,
+    message: `disk ${disk.name}: the copy on ${to} differs from the source on ${from}`,
+    remedy: `The source is untouched and gets its VM back. Check memory, network and storage of ${to} before the next try.`,
+    host: to,
+  });
+}
+
+function resultOf(move: Move, disk: DiskPlan): DiskResult {
+  const found = move.record.report.disks.find((one) => one.name === disk.name);
+  if (found === undefined) throw new Error(`no disk ${disk.name} in the report`);
+  return found;
+}
+
+/** Runs all at once; the first failure cancels the others and waits until they have ended on their hosts. */
+export async function allOrNone(work: readonly (() => Promise<void>)[]): Promise<void> {
+  await CancellationScope.cancellable(async () => {
+    const scope = CancellationScope.current();
+    let first: { error: unknown } | undefined;
+    const guarded = work.map(async (run) => {
+      try {
+        await run();
+      } catch (error) {
+        first ??= { error };
+        if (!scope.consideredCancelled) scope.cancel();
+      }
+    });
+    await Promise.all(guarded);
+    if (first !== undefined) throw first.error;
+  });
+}

@@ -1,0 +1,106 @@
+import type { StopResult } from '../activities/contract.ts';
+import { Phase } from '../domain/move.ts';
+import type { Exports } from './copy.ts';
+import { undoEpoch } from './move.ts';
+import type { Checked, Move } from './move.ts';
+import { limits } from './on-host.ts';
+
+/** How long a started guest has to stay up before the move calls it healthy, ms. */
+const healthyForMs = 2_000;
+
+export interface CutOverInput {
+  checked: Checked;
+  stopped: StopResult;
+  exports: Exports;
+}
+
+/**
+ * The fenced commit of ownership: first the source gives the VM up for good (its hook refuses every start from then
+ * on), only then the target becomes its owner under a newer epoch, and only an owner starts.
+ */
+export async function cutOver(
+  move: Move,
+  { checked, stopped, exports }: CutOverInput,
+): Promise<void> {
+  const { record, hosts, undo, input } = move;
+  const { from, to } = input.request;
+  const { epoch } = checked;
+  const downSinceMs = Date.now() - stopped.downForMs;
+
+  record.enter(Phase.cuttingOver);
+  move.cutoverBegan = true;
+  // Pushed last, so run first: whatever the target may have become is revoked before the source gets its VM back.
+  undo.push({
+    name: `revoke ${to}'s ownership`,
+    run: async () => {
+      await hosts.do({
+        host: to,
+        what: 'revoke the target',
+        limit: limits.act,
+        call: (at) =>
+          at.revokeTarget({
+            ...move.ref,
+            epoch: undoEpoch(move, epoch),
+            source: from,
+            discardWrites: true,
+          }),
+      });
+      record.report.vmRunning = false;
+    },
+  });
+  await record.during('cut-over', async () => {
+    await hosts.do({
+      host: from,
+      what: 'release the source',
+      limit: limits.act,
+      call: (at) => {
+        const fingerprints = Object.fromEntries(
+          Object.entries(exports).map(([name, { fingerprint }]) => [name, fingerprint]),
+        );
+        return at.releaseSource({ ...move.ref, epoch, target: to, fingerprints });
+      },
+    });
+    record.report.vmOn = to;
+    await hosts.do({
+      host: to,
+      what: 'take ownership',
+      limit: limits.act,
+      call: (at) => at.takeOwnership({ ...move.ref, epoch: epoch + 1, source: from }),
+    });
+  });
+
+  const autoStart = stopped.wasRunning || input.request.autoStart;
+  if (!autoStart) {
+    record.skip('start');
+    record.note(`${input.vm.name} was off and stays off on ${to}; start it there when you like`);
+    return;
+  }
+  record.enter(Phase.starting);
+  await record.during('start', () =>
+    start(move, { epoch: epoch + 1, ...(stopped.wasRunning ? { downSinceMs } : {}) }),
+  );
+}
+
+async function start(
+  move: Move,
+  { epoch, downSinceMs }: { epoch: number; downSinceMs?: number },
+): Promise<void> {
+  const { record, hosts, ref, input } = move;
+  const { to } = input.request;
+  const started = await hosts.do({
+    host: to,
+    what: `start ${input.vm.name}`,
+    limit: limits.act,
+    call: (at) => at.ensureStarted({ ...ref, epoch }),
+  });
+  record.report.vmRunning = true;
+  if (downSinceMs !== undefined) {
+    record.report.downtimeMs = Math.max(0, Date.now() - started.upForMs - downSinceMs);
+  }
+  await hosts.do({
+    host: to,
+    what: `watch ${input.vm.name}`,
+    limit: limits.act,
+    call: (at) => at.ensureHealthy({ ...ref, epoch, forMs: healthyForMs }),
+  });
+}

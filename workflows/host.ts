@@ -1,0 +1,35 @@
+import {
+  condition,
+  continueAsNew,
+  defineQuery,
+  defineSignal,
+  setHandler,
+  upsertMemo,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { HostAnnouncement, HostEntity, HostInput } from './contract.ts';
+import { queryNames, signalNames } from './contract.ts';
+
+export const announceSignal = defineSignal<[HostAnnouncement]>(signalNames.announce);
+export const hostQuery = defineQuery<HostEntity>(queryNames.host);
+
+/** A host as an entity: it exists since its worker first came up, and remembers what that said of itself. */
+export async function host(input: HostInput & { announcement?: HostAnnouncement }): Promise<never> {
+  let announcement = input.announcement;
+  let signals = 0;
+  setHandler(announceSignal, (said) => {
+    announcement = said;
+    signals += 1;
+    upsertMemo({ announcement: said });
+  });
+  setHandler(hostQuery, () => ({
+    name: input.name,
+    ...(announcement === undefined ? {} : { announcement }),
+  }));
+  if (announcement !== undefined) upsertMemo({ announcement });
+  await condition(() => signals >= 500 || workflowInfo().continueAsNewSuggested);
+  return continueAsNew<typeof host>({
+    ...input,
+    ...(announcement === undefined ? {} : { announcement }),
+  });
+}

@@ -1,0 +1,156 @@
+/**
+ * The story of a cold move, top to bottom. Each verb is an activity on one host (activities/contract.ts says what
+ * it promises); what to undo is pushed before a step acts; from the cutover on nothing is cancelled half-way.
+ */
+import { ApplicationFailure, CancellationScope, CancelledFailure } from '@temporalio/workflow';
+import type { EpochRef, StopResult } from '../activities/contract.ts';
+import { Handling } from '../domain/errors.ts';
+import type { Fault } from '../domain/errors.ts';
+import { Phase } from '../domain/move.ts';
+import type { MoveReport } from '../domain/move.ts';
+import { judge } from './check.ts';
+import { Compensations } from './compensations.ts';
+import type { MigrateVmInput } from './contract.ts';
+import { copyAll, verifyAll } from './copy.ts';
+import { cutOver } from './cutover.ts';
+import { isCancellation, MoveFailed } from './faults.ts';
+import { MoveRecord } from './move-record.ts';
+import { Hosts, limits } from './on-host.ts';
+import { Orders } from './orders.ts';
+import { settle } from './settle.ts';
+import { moveRef, undoEpoch } from './move.ts';
+import type { Checked, Move } from './move.ts';
+
+export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
+  const record = new MoveRecord(input);
+  const orders = new Orders(record);
+  const hosts = new Hosts(record, orders);
+  const move: Move = {
+    input,
+    ref: moveRef(input),
+    record,
+    orders,
+    hosts,
+    undo: new Compensations(record, hosts),
+    cutoverBegan: false,
+  };
+  try {
+    const checked = await judge(move);
+    const stopped = await takeDown(move, checked);
+    const exports = await copyAll(move, checked);
+    await verifyAll(move, checked);
+    await define(move, checked);
+    throwIfCancelled();
+    await CancellationScope.nonCancellable(() => cutOver(move, { checked, stopped, exports }));
+    await CancellationScope.nonCancellable(() => settle(move, checked));
+  } catch (error) {
+    await undoAndEnd(move, error);
+  }
+  return record.report;
+}
+
+/** Volumes on the target, the guard on the source, and the guest down. */
+async function takeDown(move: Move, { disks, epoch }: Checked): Promise<StopResult> {
+  const { record, hosts, undo, input } = move;
+  const { from, to } = input.request;
+  const ref: EpochRef = { ...move.ref, epoch };
+
+  record.enter(Phase.preparing);
+  undo.push({
+    name: `clear ${to} of what the move made there`,
+    run: () =>
+      hosts.do({
+        host: to,
+        what: 'clear the target',
+        limit: limits.act,
+        call: (at) => at.clearTarget({ ...ref, epoch: undoEpoch(move, epoch) }),
+      }),
+  });
+  await record.during('reserve-target', () =>
+    hosts.do({
+      host: to,
+      what: 'reserve the target',
+      limit: limits.act,
+      call: (at) => at.reserveTarget({ ...ref, source: from, disks }),
+    }),
+  );
+  undo.push({ name: `give ${from} back its VM`, run: () => restoreSource(move, epoch) });
+  await record.during('guard-source', () =>
+    hosts.do({
+      host: from,
+      what: 'guard the source',
+      limit: limits.act,
+      call: (at) => at.guardSource({ ...ref, target: to, disks }),
+    }),
+  );
+
+  record.enter(Phase.stopping);
+  const { shutdown, shutdownTimeoutMs } = input.request;
+  const stopped = await record.during('stop-source', () =>
+    hosts.do({
+      host: from,
+      what: `shut down ${input.vm.name}`,
+      limit: { ...limits.act, attemptMs: shutdownTimeoutMs + limits.act.attemptMs },
+      call: (at) => at.ensureStopped({ ...ref, shutdown, shutdownTimeoutMs }),
+    }),
+  );
+  record.report.vmRunning = false;
+  if (stopped.forced) record.note(`${input.vm.name} did not shut down in time and was powered off`);
+  return stopped;
+}
+
+async function restoreSource(move: Move, epoch: number): Promise<void> {
+  const { from } = move.input.request;
+  const restored = await move.hosts.do({
+    host: from,
+    what: 'give the source its VM back',
+    limit: limits.act,
+    call: (at) => at.restoreSource({ ...move.ref, epoch: undoEpoch(move, epoch), restart: true }),
+  });
+  move.record.report.vmOn = from;
+  move.record.report.vmRunning = restored.running;
+}
+
+/** An activity that ends well in spite of a cancel must not carry the move past the point of no return. */
+function throwIfCancelled(): void {
+  if (CancellationScope.current().consideredCancelled)
+    throw new CancelledFailure('cancelled before the cutover');
+}
+
+/** Defined on the target, where the guard refuses a start until the cutover. */
+async function define(
+  { record, hosts, ref, input }: Move,
+  { disks, epoch }: Checked,
+): Promise<void> {
+  const { from, to } = input.request;
+  await record.during('define', () =>
+    hosts.do({
+      host: to,
+      what: `define ${input.vm.name}`,
+      limit: limits.act,
+      call: (at) => at.ensureDefined({ ...ref, epoch, source: from, disks }),
+    }),
+  );
+}
+
+/** Undo everything, then end as what it was: cancelled, or failed by the first thing that no retry mends. */
+async function undoAndEnd(move: Move, error: unknown): Promise<void> {
+  const { record, undo } = move;
+  const wish = isCancellation(error);
+  if (!wish && !(error instanceof MoveFailed)) throw error;
+  const fault: Fault | undefined = wish ? undefined : (error as MoveFailed).fault;
+  if (fault !== undefined) record.report.firstError ??= fault;
+  record.enter(Phase.rollingBack);
+  await undo.runAll();
+  if (fault === undefined) {
+    record.end(Phase.cancelled);
+    throw error;
+  }
+  record.end(Phase.failed, fault);
+  throw ApplicationFailure.create({
+    type: fault.code,
+    message: fault.message,
+    nonRetryable: fault.handling !== Handling.transient,
+    details: [fault],
+  });
+}

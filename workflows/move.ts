@@ -1,0 +1,37 @@
+import { workflowInfo } from '@temporalio/workflow';
+import type { DiskPlan, MoveRef, SourceCheck } from '../activities/contract.ts';
+import type { Compensations } from './compensations.ts';
+import type { MigrateVmInput } from './contract.ts';
+import type { MoveRecord } from './move-record.ts';
+import type { Hosts } from './on-host.ts';
+import type { Orders } from './orders.ts';
+
+/** Everything that the steps of one move share. */
+export interface Move {
+  input: MigrateVmInput;
+  ref: MoveRef;
+  record: MoveRecord;
+  orders: Orders;
+  hosts: Hosts;
+  undo: Compensations;
+  /** From here on the source may have given the VM up: an undo works under a newer epoch than the target's. */
+  cutoverBegan: boolean;
+}
+
+/** What the checks found out, fixed for the rest of the move. */
+export interface Checked {
+  source: SourceCheck;
+  disks: DiskPlan[];
+  /** The epoch under which the source owns the VM; the cutover makes it one more. */
+  epoch: number;
+}
+
+/** Once the target may own the VM under `epoch + 1`, both sides go back under a newer epoch still. */
+export const undoEpoch = (move: Move, epoch: number): number =>
+  move.cutoverBegan ? epoch + 2 : epoch;
+
+/** The first run's ID names the move on the hosts: the workflow's own ID is the VM's and serves its next move too. */
+export function moveRef(input: MigrateVmInput): MoveRef {
+  const info = workflowInfo();
+  return { moveId: info.workflowId, migrationId: info.firstExecutionRunId, vm: input.vm };
+}

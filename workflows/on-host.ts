@@ -1,0 +1,108 @@
+import { ActivityCancellationType, proxyActivities, sleep } from '@temporalio/workflow';
+import type { HostActivities } from '../activities/contract.ts';
+import type { Fault } from '../domain/errors.ts';
+import { Handling } from '../domain/errors.ts';
+import { hostQueue } from './contract.ts';
+import { faultOf, isCancellation, MoveFailed } from './faults.ts';
+import type { MoveRecord } from './move-record.ts';
+import type { Orders } from './orders.ts';
+
+/** A host that lost its worker is noticed after this long; the worker beats every second. */
+export const heartbeatTimeoutMs = 6_000;
+
+export interface Limits {
+  /** Longest run of one attempt, ms. */
+  attemptMs: number;
+  /** How long an attempt may wait for a worker of the host, ms. */
+  pickUpMs: number;
+  /** For how long transient faults are tried again quickly; after that the move shows as parked and tries slowly. */
+  patienceMs: number;
+  /** `fail`: nothing was touched yet, so no parking. */
+  whenExhausted: 'park' | 'fail';
+}
+
+const minute = 60_000;
+const day = 24 * 60 * minute;
+
+export const limits = {
+  check: { attemptMs: minute, pickUpMs: 15_000, patienceMs: 20_000, whenExhausted: 'fail' },
+  act: { attemptMs: 5 * minute, pickUpMs: minute, patienceMs: 10 * minute, whenExhausted: 'park' },
+  bulk: { attemptMs: 7 * day, pickUpMs: minute, patienceMs: 10 * minute, whenExhausted: 'park' },
+} as const satisfies Record<string, Limits>;
+
+const slowRetryMs = 10 * minute;
+const parkLimitMs = 365 * day;
+
+/** One activity on one host, with what the UI shows of it. */
+export function activitiesOf(host: string, summary: string, limit: Limits): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(host),
+    startToCloseTimeout: limit.attemptMs,
+    scheduleToStartTimeout: limit.pickUpMs,
+    heartbeatTimeout: heartbeatTimeoutMs,
+    // One attempt each: the loop below retries, so that every failed attempt stands in the report.
+    retry: { maximumAttempts: 1 },
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    summary,
+  });
+}
+
+export interface HostCall<T> {
+  host: string;
+  /** What is done, for the UI and for messages: `copy vda`. */
+  what: string;
+  limit: Limits;
+  call: (activities: HostActivities) => Promise<T>;
+}
+
+/** Calls hosts until it works, a person is needed, or it can never work. */
+export class Hosts {
+  readonly #record: MoveRecord;
+  readonly #orders: Orders;
+
+  constructor(record: MoveRecord, orders: Orders) {
+    this.#record = record;
+    this.#orders = orders;
+  }
+
+  async do<T>({ host, what, limit, call }: HostCall<T>): Promise<T> {
+    let firstFailureMs: number | undefined;
+    for (let attempt = 1; ; attempt += 1) {
+      const suffix = attempt === 1 ? '' : ` (attempt ${attempt})`;
+      try {
+        const result = await call(activitiesOf(host, `${host}: ${what}${suffix}`, limit));
+        this.#record.unpark(what);
+        return result;
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        const fault = faultOf(error, { host, what });
+        this.#record.failedAttempt(fault);
+        if (!mayRetry(fault)) throw new MoveFailed(fault);
+        firstFailureMs ??= Date.now();
+        const patient = Date.now() - firstFailureMs < limit.patienceMs;
+        if (isTransient(fault) && patient) await sleep(backOffMs(attempt));
+        else if (limit.whenExhausted === 'fail') throw new MoveFailed(fault);
+        else if (await this.parked(what, fault)) firstFailureMs = undefined;
+      }
+    }
+  }
+
+  /**
+   * Shows the move as parked until a person says `retry` (true). A transient fault also ends by itself,
+   * after a while, in another try (false): a host may come back in the night.
+   */
+  async parked(what: string, fault: Fault): Promise<boolean> {
+    this.#record.park(what, fault);
+    const told = await this.#orders.retried(isTransient(fault) ? slowRetryMs : parkLimitMs);
+    if (told) this.#record.unpark(what);
+    return told;
+  }
+}
+
+const isTransient = (fault: Fault): boolean =>
+  fault.handling === Handling.transient || fault.handling === Handling.outcomeUnknown;
+
+const mayRetry = (fault: Fault): boolean =>
+  isTransient(fault) || fault.handling === Handling.needsOperator;
+
+const backOffMs = (attempt: number): number => Math.min(30_000, 500 * 2 ** Math.min(attempt, 6));

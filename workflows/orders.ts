@@ -1,0 +1,89 @@
+import { condition, defineQuery, defineUpdate, setHandler } from '@temporalio/workflow';
+import { Phase } from '../domain/move.ts';
+import type { MoveReport } from '../domain/move.ts';
+import type { CommitOrder, RollbackOrder } from './contract.ts';
+import { queryNames, updateNames } from './contract.ts';
+import type { MoveRecord } from './move-record.ts';
+
+export const reportQuery = defineQuery<MoveReport>(queryNames.report);
+export const commitUpdate = defineUpdate<Phase, [CommitOrder]>(updateNames.commit);
+export const rollbackUpdate = defineUpdate<Phase, [RollbackOrder]>(updateNames.rollback);
+export const retryUpdate = defineUpdate<Phase>(updateNames.retry);
+
+export type Verdict = { kind: 'commit' } | { kind: 'rollback'; discardTargetWrites: boolean };
+
+/** What people tell a move while it runs; each order is refused at once, with the reason, where it makes no sense. */
+export class Orders {
+  #verdict: Verdict | undefined;
+  #retries = 0;
+  readonly #record: MoveRecord;
+
+  constructor(record: MoveRecord) {
+    this.#record = record;
+    setHandler(reportQuery, () => record.report);
+    setHandler(commitUpdate, () => this.#decide({ kind: 'commit' }), {
+      validator: (_order): void => this.#refuseUnlessAwaitingCommit('commit'),
+    });
+    setHandler(
+      rollbackUpdate,
+      ({ discardTargetWrites }) => this.#decide({ kind: 'rollback', discardTargetWrites }),
+      { validator: (order: RollbackOrder): void => this.#validateRollback(order) },
+    );
+    setHandler(retryUpdate, () => this.#retry(), {
+      validator: (): void => this.#refuseUnlessParked(),
+    });
+  }
+
+  /** Waits until a person says `retry` (true) or `limitMs` passed (false). */
+  async retried(limitMs: number): Promise<boolean> {
+    const seen = this.#retries;
+    return condition(() => this.#retries > seen, limitMs);
+  }
+
+  /** Waits for commit or rollback; undefined once `limitMs` passed. */
+  async verdict(limitMs: number): Promise<Verdict | undefined> {
+    await condition(() => this.#verdict !== undefined, limitMs);
+    return this.#verdict;
+  }
+
+  #decide(verdict: Verdict): Phase {
+    this.#verdict = verdict;
+    return this.#record.report.phase;
+  }
+
+  #retry(): Phase {
+    this.#retries += 1;
+    return this.#record.report.phase;
+  }
+
+  #refuseUnlessParked(): void {
+    const { phase } = this.#record.report;
+    if (phase !== Phase.parked)
+      throw new Error(`nothing to retry: the move is ${phase}, not parked`);
+  }
+
+  #refuseUnlessAwaitingCommit(order: string): void {
+    const { phase } = this.#record.report;
+    if (phase !== Phase.awaitingCommit || this.#verdict !== undefined) {
+      throw new Error(
+        `cannot ${order}: the move is ${this.#verdict?.kind ?? phase}, not awaiting commit`,
+      );
+    }
+  }
+
+  #validateRollback(order: RollbackOrder): void {
+    this.#refuseUnlessAwaitingCommit('roll back');
+    const { report } = this.#record;
+    if (report.vmRunning && !order.discardTargetWrites) {
+      const minutes = Math.max(1, Math.round((Date.now() - ranSince(report)) / 60_000));
+      throw new Error(
+        `${report.vm.name} has run on ${report.target} for about ${minutes} min; going back loses what it wrote there. Say so with --discard-target-writes`,
+      );
+    }
+  }
+}
+
+const ranSince = (report: MoveReport): number => {
+  const ended = report.steps.find((step) => step.name === 'start')?.endedAt;
+  return ended === undefined ? Date.now() : Date.parse(ended);
+};

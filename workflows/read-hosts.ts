@@ -1,0 +1,55 @@
+import type { HostFacts } from '../domain/host.ts';
+import type { VmFacts } from '../domain/vm.ts';
+import type { ListVmsInput, ListVmsResult } from './contract.ts';
+import { ApplicationFailure } from '@temporalio/workflow';
+import { faultOf } from './faults.ts';
+import { activitiesOf, limits } from './on-host.ts';
+
+/** One VM's facts, read on its host now; the client resolves names by it before a move starts. */
+export async function inspectVm(input: { host: string; vm: string }): Promise<VmFacts> {
+  return orFault(input.host, `look up ${input.vm}`, () =>
+    activitiesOf(input.host, `${input.host}: look up ${input.vm}`, limits.check).inspectVm({
+      vm: input.vm,
+    }),
+  );
+}
+
+/** A host's facts, read now, the proof of its guard included. */
+export async function inspectHost(input: { host: string }): Promise<HostFacts> {
+  return orFault(input.host, 'read host facts', () =>
+    activitiesOf(input.host, `${input.host}: read facts`, limits.check).hostFacts(),
+  );
+}
+
+/** The VMs of many hosts; one that does not answer does not hide the others. */
+export async function listVms({ hosts }: ListVmsInput): Promise<ListVmsResult> {
+  const answers = await Promise.all(
+    hosts.map(async (host): Promise<ListVmsResult> => {
+      try {
+        const vms = await activitiesOf(host, `${host}: list VMs`, limits.check).listVms();
+        return { vms, unreachable: [] };
+      } catch (error) {
+        const fault = faultOf(error, { host, what: 'list VMs' });
+        return { vms: [], unreachable: [{ host, reason: fault.message }] };
+      }
+    }),
+  );
+  return {
+    vms: answers.flatMap(({ vms }) => vms),
+    unreachable: answers.flatMap(({ unreachable }) => unreachable),
+  };
+}
+
+async function orFault<T>(host: string, what: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    const fault = faultOf(error, { host, what });
+    throw ApplicationFailure.create({
+      type: fault.code,
+      message: fault.message,
+      nonRetryable: true,
+      details: [fault],
+    });
+  }
+}

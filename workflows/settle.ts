@@ -1,0 +1,65 @@
+import { Phase } from '../domain/move.ts';
+import type { Checked, Move } from './move.ts';
+import { limits } from './on-host.ts';
+import type { Verdict } from './orders.ts';
+
+/** After this long without an order the move shows as parked; it still waits, since only a person may decide. */
+const commitReminderMs = 30 * 24 * 3_600_000;
+
+/** The target runs the VM; the source still has its copy until a person (or the request) commits. */
+export async function settle(move: Move, checked: Checked): Promise<void> {
+  const { record, input } = move;
+  await closeExports(move);
+  record.enter(Phase.awaitingCommit);
+  const verdict: Verdict = input.request.autoCommit ? { kind: 'commit' } : await verdictOf(move);
+  if (verdict.kind === 'commit') await commit(move, checked);
+  else await rollBack(move);
+}
+
+async function verdictOf({ orders, record }: Move): Promise<Verdict> {
+  for (;;) {
+    const verdict = await orders.verdict(commitReminderMs);
+    if (verdict !== undefined) return verdict;
+    record.note(
+      '30 more days have passed without commit or rollback; the source still holds its copy',
+    );
+  }
+}
+
+async function closeExports({ hosts, ref, input }: Move): Promise<void> {
+  await hosts.do({
+    host: input.request.from,
+    what: 'close exports',
+    limit: limits.act,
+    call: (at) => at.closeExports(ref),
+  });
+}
+
+async function commit(move: Move, { source, disks, epoch }: Checked): Promise<void> {
+  const { record, hosts, ref, input } = move;
+  const { from, to } = input.request;
+  record.enter(Phase.committing);
+  await record.during('commit', async () => {
+    await hosts.do({
+      host: to,
+      what: 'settle the target',
+      limit: limits.act,
+      call: (at) => at.settleTarget({ ...ref, epoch: epoch + 1, autostart: source.vm.autostart }),
+    });
+    await hosts.do({
+      host: from,
+      what: 'remove the source',
+      limit: limits.act,
+      call: (at) => at.removeSource({ ...ref, epoch, target: to, disks }),
+    });
+  });
+  record.end(Phase.committed);
+}
+
+/** Back to the source, by a person's wish: the same undo as after a failure. */
+async function rollBack({ record, undo }: Move): Promise<void> {
+  record.enter(Phase.rollingBack);
+  record.skip('commit');
+  await undo.runAll();
+  record.end(Phase.rolledBack);
+}
