@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 /** The checkout. */
 export const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 
-/** How many of a command's last lines an error shows. */
+/** How many of a command's lines an error shows, most of them the last. */
 const keptLines = 20;
 /** How long a child may take to end after it was asked to, ms. */
 const graceMs = 60_000;
@@ -146,20 +146,24 @@ const ended = (child) =>
     child.once('close', (code, signal) => resolve(code ?? `signal ${signal}`));
   });
 
-/** The last lines of a stream of text, in bounded memory. */
+/** The first and last lines of a stream of text, in bounded memory: some programs end with pages of help. */
 class Tail {
+  #head = '';
   #text = '';
 
   /** @param {string} text */
   add(text) {
+    if (this.#head.length < 2048) this.#head += text.slice(0, 2048);
     this.#text = (this.#text + text).slice(-16_384);
   }
 
   lines() {
-    return this.#text
-      .split(/\r?\n/)
-      .filter((line) => line.trim() !== '')
-      .slice(-keptLines);
+    const lines = (/** @type {string} */ text) =>
+      text.split(/\r?\n/).filter((line) => line.trim() !== '');
+    const last = lines(this.#text);
+    if (last.length <= keptLines) return last;
+    const first = lines(this.#head).slice(0, keptLines / 4);
+    return [...first, '...', ...last.slice(first.length - keptLines)];
   }
 }
 
