@@ -3,15 +3,16 @@ import { dirname } from 'node:path';
 
 /** The four steps of a durable replacement, apart so that a test can cut the power between any two. */
 export interface DurableIo {
-  writeAndSync(path: string, data: Uint8Array): Promise<void>;
+  writeAndSync(path: string, data: Uint8Array, mode: number): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   syncFolder(path: string): Promise<void>;
 }
 
 export const realIo: DurableIo = {
-  async writeAndSync(path, data) {
-    const file = await open(path, 'w', 0o600);
+  async writeAndSync(path, data, mode) {
+    const file = await open(path, 'w', mode);
     try {
+      await file.chmod(mode);
       await file.writeFile(data);
       await file.sync();
     } finally {
@@ -35,11 +36,11 @@ export const realIo: DurableIo = {
  * at a time (a left-over of a killed writer is written over).
  */
 export async function replaceDurably(
-  paths: { path: string; temporary: string },
+  target: { path: string; temporary: string; mode: number },
   data: Uint8Array,
   io: DurableIo = realIo,
 ): Promise<void> {
-  await io.writeAndSync(paths.temporary, data);
-  await io.rename(paths.temporary, paths.path);
-  await io.syncFolder(dirname(paths.path));
+  await io.writeAndSync(target.temporary, data, target.mode);
+  await io.rename(target.temporary, target.path);
+  await io.syncFolder(dirname(target.path));
 }
