@@ -1,0 +1,247 @@
+/** A connection to one libvirt daemon: typed calls, events, keep-alive. */
+import type { Duplex } from 'node:stream';
+import { CallTimeout, CloseKind, ConnectFailed, ConnectionLost, ProtocolError } from './errors.ts';
+import type { CloseReason } from './errors.ts';
+import { Calls } from './calls.ts';
+import { events } from './events.ts';
+import type { EventName } from './events.ts';
+import { MessageType, Program } from './framing.ts';
+import type { Frame } from './framing.ts';
+import { agreeOnKeepAlive, shakeHands } from './handshake.ts';
+import type { Versions } from './handshake.ts';
+import { KeepAlive } from './keep-alive.ts';
+import type { KeepAliveOptions } from './keep-alive.ts';
+import { Link } from './link.ts';
+import { wireCallOf } from './procedures.ts';
+import type { ArgsOf, ProcedureName, ResultOf } from './procedures.ts';
+import { Subscriptions } from './subscriptions.ts';
+import type { EventHandler } from './subscriptions.ts';
+import { endpointName, openTransport } from './transport.ts';
+import type { Endpoint } from './transport.ts';
+import type { DomainRef } from './types.ts';
+import { XdrDecoder, XdrEncoder } from './xdr.ts';
+
+export type OpenOptions = Endpoint & {
+  /** The driver to open: `qemu:///system`. */
+  readonly uri: string;
+  /** The daemon then refuses every change. Off unless it is given. */
+  readonly readOnly?: boolean;
+  /** The limit of the whole opening, and of each call that names none. 30 s unless it is given. */
+  readonly timeoutMs?: number;
+  /** Gives up the opening; it has no effect on an open connection. */
+  readonly signal?: AbortSignal;
+  /** Every 5 s, 5 times, unless it is given; false turns it off. */
+  readonly keepAlive?: KeepAliveOptions | false;
+  /**
+   * Calls that the daemon works on at the same time; more wait here for their turn. 4 unless it is
+   * given: libvirtd allows a client 5 (`max_client_requests`), and stops to read, keep-alive
+   * included, while 5 are running.
+   */
+  readonly maxInFlight?: number;
+  /** Calls that may wait for their turn; 1,000 unless it is given. */
+  readonly maxQueued?: number;
+  /** Told what an event handler threw. Without it, that is an uncaught exception of the process. */
+  readonly onHandlerError?: (error: unknown) => void;
+};
+
+export interface CallOptions {
+  /** Long calls (a migration) need their own limit, at most 24 days. */
+  readonly timeoutMs?: number;
+  /** Rejects the call with `CallAborted`. The daemon is not told: it goes on. */
+  readonly signal?: AbortSignal;
+}
+
+/** A registered event handler. */
+export interface Subscription {
+  /** No event is delivered any more from the moment of this call. */
+  stop(): Promise<void>;
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const DEFAULT_KEEP_ALIVE: KeepAliveOptions = { intervalMs: 5_000, count: 5 };
+const DEFAULT_MAX_IN_FLIGHT = 4;
+const DEFAULT_MAX_QUEUED = 1_000;
+/** How long `close` waits for the daemon to agree. */
+const CLOSE_TIMEOUT_MS = 2_000;
+
+/** Open one with `Connection.open`. Every method may be called at any time, many at once. */
+export class Connection {
+  readonly #link: Link;
+  readonly #calls: Calls;
+  readonly #keepAlive: KeepAlive;
+  readonly #subscriptions: Subscriptions;
+  readonly #timeoutMs: number;
+  readonly #closed = Promise.withResolvers<CloseReason>();
+  #versions: Versions = { libvirt: 0, hypervisor: undefined };
+  #closing: Promise<void> | undefined;
+
+  private constructor(stream: Duplex, options: OpenOptions) {
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#subscriptions = new Subscriptions(options.onHandlerError ?? throwLater);
+    this.#link = new Link(stream, {
+      onFrame: (frame) => this.#onFrame(frame),
+      onClose: (reason) => this.#onClose(reason),
+    });
+    this.#calls = new Calls({
+      maxInFlight: options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT,
+      maxQueued: options.maxQueued ?? DEFAULT_MAX_QUEUED,
+      send: (frame) => this.#link.send(frame),
+    });
+    this.#keepAlive = new KeepAlive({
+      send: (frame) => this.#link.send(frame),
+      onDead: (message) => this.#link.end({ kind: CloseKind.keepAlive, message }),
+    });
+  }
+
+  /**
+   * Connects, logs in and opens the driver. Rejects with `ConnectFailed`, `CertificateRejected`,
+   * `AuthenticationRequired`, or `LibvirtError` where the daemon refuses the URI; nothing stays open.
+   */
+  static async open(options: OpenOptions): Promise<Connection> {
+    const limit = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const signal = options.signal === undefined ? limit : AbortSignal.any([limit, options.signal]);
+    const connection = new Connection(await openTransport(options, signal), options);
+    try {
+      await connection.#shakeHands(options, signal);
+      return connection;
+    } catch (error) {
+      connection.#link.end({ kind: CloseKind.local, message: 'the opening failed', cause: error });
+      if (signal.aborted) throw new ConnectFailed(endpointName(options), signal.reason);
+      if (error instanceof ConnectionLost || error instanceof CallTimeout)
+        throw new ConnectFailed(endpointName(options), error);
+      throw error;
+    }
+  }
+
+  /** libvirt's version: 9000000 is 9.0.0. */
+  get libvirtVersion(): number {
+    return this.#versions.libvirt;
+  }
+
+  /** The hypervisor's version, counted alike; undefined where the driver cannot tell. */
+  get hypervisorVersion(): number | undefined {
+    return this.#versions.hypervisor;
+  }
+
+  /** Resolves, never rejects, once the connection has ended, whatever ended it. */
+  get closed(): Promise<CloseReason> {
+    return this.#closed.promise;
+  }
+
+  /**
+   * Makes a call of the wire table (`procedures.ts`). Rejects with `LibvirtError` if the daemon
+   * refuses; `ConnectionLost`, `CallTimeout` or `CallAborted` if no reply came, each of which says
+   * whether the outcome is unknown; `TooManyCalls`; `ProtocolError` for an argument that cannot be
+   * sent or a reply that cannot be read.
+   */
+  async call<N extends ProcedureName>(
+    name: N,
+    args: ArgsOf<N>,
+    options: CallOptions = {},
+  ): Promise<ResultOf<N>> {
+    const { number: procedure, args: argsCodec, result } = wireCallOf(name);
+    const { timeoutMs = this.#timeoutMs, signal } = options;
+    const to = new XdrEncoder();
+    argsCodec.encode(to, args);
+    const { body } = await this.#calls.make({
+      name,
+      procedure,
+      body: to.finish(),
+      timeoutMs,
+      signal,
+    });
+    const from = new XdrDecoder(body);
+    const value = result.decode(from);
+    from.end();
+    return value;
+  }
+
+  /**
+   * Calls `handler` for each event of a kind, of one domain or of all. Resolves once the daemon has
+   * registered it: no event after that is missed, as long as the connection lasts.
+   */
+  async onEvent<N extends EventName>(
+    name: N,
+    handler: EventHandler<N>,
+    options: CallOptions & { readonly dom?: DomainRef } = {},
+  ): Promise<Subscription> {
+    const { dom, ...callOptions } = options;
+    const register = async (): Promise<number> => {
+      const { eventId } = events[name];
+      const args = { eventId, dom };
+      const reply = await this.call('ConnectDomainEventCallbackRegisterAny', args, callOptions);
+      return reply.callbackId;
+    };
+    const callbackId = await this.#subscriptions.add(register, handler);
+    let stopping: Promise<void> | undefined;
+    return { stop: () => (stopping ??= this.#deregister(callbackId)) };
+  }
+
+  /** Calls `handler` whenever a domain starts, stops, is defined or undefined, and so on. */
+  onLifecycle(
+    handler: EventHandler<'DomainEventCallbackLifecycle'>,
+    options: CallOptions & { readonly dom?: DomainRef } = {},
+  ): Promise<Subscription> {
+    return this.onEvent('DomainEventCallbackLifecycle', handler, options);
+  }
+
+  /**
+   * Says goodbye, for 2 s at most, and closes. Calls that still run are rejected with
+   * `ConnectionLost`; whether they end with the connection is the daemon's affair: a peer-to-peer
+   * migration goes on.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #shakeHands(options: OpenOptions, signal: AbortSignal): Promise<void> {
+    // The signal carries the limit of the whole opening, so a call needs none of its own.
+    const callNow = <N extends ProcedureName>(name: N, args: ArgsOf<N>): Promise<ResultOf<N>> =>
+      this.call(name, args, { signal });
+    const { uri, readOnly = false, keepAlive = DEFAULT_KEEP_ALIVE } = options;
+    this.#versions = await shakeHands(callNow, { uri, readOnly });
+    if (keepAlive !== false && (await agreeOnKeepAlive(callNow))) this.#keepAlive.start(keepAlive);
+  }
+
+  async #deregister(callbackId: number): Promise<void> {
+    this.#subscriptions.remove(callbackId);
+    if (this.#link.closeReason !== undefined) return;
+    await this.call('ConnectDomainEventCallbackDeregisterAny', { callbackId });
+  }
+
+  async #close(): Promise<void> {
+    const reason = { kind: CloseKind.local, message: 'it was closed here' };
+    // Whatever the daemon says, or if it says nothing, the connection ends; it need not be told why.
+    await this.call('ConnectClose', {}, { timeoutMs: CLOSE_TIMEOUT_MS }).catch(() => undefined);
+    this.#link.end(reason);
+  }
+
+  #onFrame(frame: Frame): void {
+    this.#keepAlive.heard();
+    const { program, type } = frame;
+    if (program === Program.keepAlive) this.#keepAlive.onFrame(frame);
+    else if (program !== Program.remote) {
+      throw new ProtocolError(`program ${program} is none of libvirt's`);
+    } else if (type === MessageType.reply) this.#calls.onReply(frame);
+    else if (type === MessageType.event) this.#subscriptions.onEvent(frame);
+    else throw new ProtocolError(`a message of type ${type} was not expected`);
+  }
+
+  #onClose(reason: CloseReason): void {
+    this.#keepAlive.stop();
+    this.#calls.fail(reason);
+    this.#closed.resolve(reason);
+  }
+}
+
+/** As an event emitter would have it: nobody caught it, so nobody must overlook it. */
+function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}

@@ -1,0 +1,86 @@
+/** Keep-alive: answers the daemon's pings, sends our own when it is silent, notices that it is gone. */
+import { MessageStatus, MessageType, Program } from './framing.ts';
+import type { Frame } from './framing.ts';
+import { ProtocolError } from './xdr.ts';
+
+/** How a silent daemon is found out: after at most `intervalMs * (count + 2)`. */
+export interface KeepAliveOptions {
+  /** Silence after which a ping is sent. */
+  readonly intervalMs: number;
+  /** Pings without a sign of life before the connection counts as dead. */
+  readonly count: number;
+}
+
+const Procedure = { ping: 1, pong: 2 } as const;
+
+const frameOf = (procedure: number): Frame => ({
+  program: Program.keepAlive,
+  procedure,
+  type: MessageType.event,
+  serial: 0,
+  status: MessageStatus.ok,
+  body: new Uint8Array(),
+});
+
+export interface KeepAliveOwner {
+  readonly send: (frame: Frame) => Promise<void>;
+  readonly onDead: (message: string) => void;
+}
+
+export class KeepAlive {
+  readonly #owner: KeepAliveOwner;
+  #heard = false;
+  #missed = 0;
+  #answering = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(owner: KeepAliveOwner) {
+    this.#owner = owner;
+  }
+
+  /** Begins to send pings of our own. */
+  start({ intervalMs, count }: KeepAliveOptions): void {
+    this.stop();
+    this.#timer = setInterval(() => this.#tick({ intervalMs, count }), intervalMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Any message from the daemon is a sign of life. */
+  heard(): void {
+    this.#heard = true;
+  }
+
+  /** Takes a keep-alive message. One answer waits at most, so that a flood of pings stays cheap. */
+  onFrame({ procedure }: Frame): void {
+    if (procedure === Procedure.pong) return;
+    if (procedure !== Procedure.ping) {
+      throw new ProtocolError(`keep-alive message ${procedure} is unknown`);
+    }
+    if (this.#answering) return;
+    this.#answering = true;
+    void this.#send(Procedure.pong).finally(() => (this.#answering = false));
+  }
+
+  #tick({ intervalMs, count }: KeepAliveOptions): void {
+    if (this.#heard) {
+      this.#heard = false;
+      this.#missed = 0;
+      return;
+    }
+    if (this.#missed >= count) {
+      this.stop();
+      this.#owner.onDead(`no sign of life for ${count + 1} times ${intervalMs} ms`);
+      return;
+    }
+    this.#missed += 1;
+    void this.#send(Procedure.ping);
+  }
+
+  /** A failed write ends the link, which tells everybody; there is nothing more to say here. */
+  async #send(procedure: number): Promise<void> {
+    await this.#owner.send(frameOf(procedure)).catch(() => undefined);
+  }
+}
