@@ -36,11 +36,11 @@ export const realIo: DurableIo = {
  * at a time (a left-over of a killed writer is written over).
  */
 export async function replaceDurably(
-  target: { path: string; temporary: string; mode: number },
+  target: { path: string; temporary: string; mode?: number },
   data: Uint8Array,
   io: DurableIo = realIo,
 ): Promise<void> {
-  await io.writeAndSync(target.temporary, data, target.mode);
+  await io.writeAndSync(target.temporary, data, target.mode ?? 0o600);
   await io.rename(target.temporary, target.path);
   await io.syncFolder(dirname(target.path));
 }

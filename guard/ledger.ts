@@ -240,7 +240,7 @@ export class Ledger {
       if (before?.equals(data)) await this.#io.syncFolder(this.folder);
       else
         await replaceDurably(
-          { path, temporary: join(this.folder, `.${entry.uuid}.new`), mode: 0o600 },
+          { path, temporary: join(this.folder, `.${entry.uuid}.new`) },
           data,
           this.#io,
         );
