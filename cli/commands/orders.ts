@@ -1,0 +1,97 @@
+/** The orders a person gives to a move that exists; each is followed to where the move then rests. */
+import { Command } from 'commander';
+import type { Phase } from '../../domain/move.ts';
+import type { FerryMove } from '../ferry.ts';
+import { accompany } from '../finish.ts';
+import { outputOption } from '../options.ts';
+import { shellWord } from '../render/text.ts';
+import type { Session } from '../session.ts';
+
+interface Order {
+  name: string;
+  summary: string;
+  description: string;
+  give(move: FerryMove, options: OrderOptions): Promise<void>;
+  /** The end that the order asks for, if it asks for one. */
+  wished?: Phase;
+}
+
+interface OrderOptions {
+  detach?: true;
+  discardTargetWrites?: true;
+}
+
+async function run(
+  session: Session,
+  order: Order,
+  id: string,
+  options: OrderOptions,
+): Promise<void> {
+  await session.withFerry(async (ferry) => {
+    const move = await ferry.move(id);
+    const { report } = await move.status();
+    await order.give(move, options);
+    if (options.detach === true) {
+      if (session.output === 'json') session.printJson({ id: move.id, accepted: order.name });
+      else session.print([`Accepted: ${order.name} ${report.id}`]);
+      return;
+    }
+    await accompany(session, move, {
+      word: shellWord(id),
+      before: report,
+      ...(order.wished === undefined ? {} : { wished: order.wished }),
+    });
+  });
+}
+
+const orderCommand = (session: Session, order: Order): Command =>
+  new Command(order.name)
+    .summary(order.summary)
+    .description(order.description)
+    .argument('<id>', "ID of the move, or the VM's name or UUID")
+    .option('--detach', 'give the order and return')
+    .addOption(outputOption())
+    .action((id: string, options: OrderOptions) => run(session, order, id, options));
+
+/** `vmferry commit ID` */
+export const commitCommand = (session: Session): Command =>
+  orderCommand(session, {
+    name: 'commit',
+    summary: 'keep the VM on the target, remove it from the source',
+    description:
+      'Ends a move that waits for it: the VM stays on the target; its definition and disks on the source are removed for good.',
+    give: (move) => move.commit(),
+    wished: 'committed',
+  });
+
+/** `vmferry rollback ID` */
+export const rollbackCommand = (session: Session): Command =>
+  orderCommand(session, {
+    name: 'rollback',
+    summary: 'bring the VM back to the source',
+    description:
+      'Undoes a move that is not committed: the VM lives on the source again, the copy on the target is removed. If it has run on the target, what it wrote there is lost, and you have to say so.',
+    give: (move, { discardTargetWrites }) =>
+      move.rollback({ discardTargetWrites: discardTargetWrites === true }),
+    wished: 'rolled-back',
+  }).option('--discard-target-writes', 'lose what the VM wrote on the target');
+
+/** `vmferry cancel ID` */
+export const cancelCommand = (session: Session): Command =>
+  orderCommand(session, {
+    name: 'cancel',
+    summary: 'stop a move under way and undo it',
+    description:
+      'Stops a move that is under way and undoes what it did; the VM stays on the source.',
+    give: (move) => move.cancel(),
+    wished: 'cancelled',
+  });
+
+/** `vmferry retry ID` */
+export const retryCommand = (session: Session): Command =>
+  orderCommand(session, {
+    name: 'retry',
+    summary: 'let a parked move go on',
+    description: 'Lets a parked move try again where it stopped, once the cause is mended.',
+    give: (move) => move.retry(),
+  });

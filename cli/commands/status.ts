@@ -1,0 +1,61 @@
+import { Command } from 'commander';
+import { exitCodeOf } from '../exit-code.ts';
+import { usageError } from '../fault.ts';
+import { accompany } from '../finish.ts';
+import { outputOption } from '../options.ts';
+import { frameLines } from '../render/frame.ts';
+import { moveLines } from '../render/lists.ts';
+import { reportLines } from '../render/report.ts';
+import { shellWord } from '../render/text.ts';
+import type { Session } from '../session.ts';
+
+const mostMoves = 50;
+
+async function list(session: Session): Promise<void> {
+  const moves = await session.withFerry((ferry) => ferry.moves({ limit: mostMoves }));
+  if (session.output === 'json') session.printJson(moves);
+  else session.print(moveLines(moves, session.view, session.terminal.now()));
+}
+
+async function showOnce(session: Session, id: string): Promise<void> {
+  const status = await session.withFerry(async (ferry) => (await ferry.move(id)).status());
+  const { report } = status;
+  session.exitCode = exitCodeOf(report);
+  if (session.output === 'json') {
+    session.printJson(status);
+    return;
+  }
+  const now = session.terminal.now();
+  session.print(frameLines(status, session.view, { now }));
+  session.print(['', ...reportLines(report, session.view, now)]);
+}
+
+async function run(session: Session, id: string | undefined, watch: boolean): Promise<void> {
+  if (id === undefined) {
+    if (watch)
+      throw usageError(
+        '--watch needs a move',
+        'Give the name of the VM, its UUID or the ID of the move.',
+      );
+    await list(session);
+    return;
+  }
+  if (!watch) {
+    await showOnce(session, id);
+    return;
+  }
+  await session.withFerry(async (ferry) =>
+    accompany(session, await ferry.move(id), { word: shellWord(id), json: 'lines' }),
+  );
+}
+
+/** `vmferry status [ID]` */
+export const statusCommand = (session: Session): Command =>
+  new Command('status')
+    .summary('show a move, or list the latest ones')
+    .argument('[id]', "ID of the move, or the VM's name or UUID")
+    .option('-w, --watch', 'follow it until it rests')
+    .addOption(outputOption())
+    .action((id: string | undefined, options: { watch?: true }) =>
+      run(session, id, options.watch === true),
+    );

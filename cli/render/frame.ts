@@ -1,0 +1,165 @@
+/*
+ * web-1  alpha → beta  cold                                      copying  1m 32s
+ *
+ *   ✓ Check            the VM, alpha and beta                              0.8 s
+ *   ⠹ Copy             the data that is there, and no holes                 12 s
+ *     vda  ━━━━━━━━━━━━━───────  62 %  6.2 of 10.0 GiB   412 MiB/s     9 s left
+ *   · Verify           hashes of both sides
+ */
+import { stepNames } from '../../domain/move.ts';
+import type { DiskProgress, MoveReport, Step } from '../../domain/move.ts';
+import type { MoveStatus } from '../ferry.ts';
+import { diskBars } from './disk-bars.ts';
+import { bytes, duration, wholeSeconds } from './quantity.ts';
+import { phaseWords, stepPurpose, stepTitles } from './step-names.ts';
+import { cells, cut, harmless, padEnd } from './text.ts';
+import type { View } from './theme.ts';
+
+const widest = 100;
+const titleCells = Math.max(...Object.values(stepTitles).map(cells)) + 2;
+const mostConcerns = 3;
+
+export interface FrameMoment {
+  /** ms since the epoch. */
+  now: number;
+  /** Counts drawings; turns the spinner. A frame that stands still passes none. */
+  tick?: number;
+  /** Lines that the screen has; none: as many as it takes. */
+  rows?: number;
+}
+
+/** `text` on the left and `right` at the end of the line, with at least two cells between. */
+function spread(left: string, right: string, width: number): string {
+  if (right === '') return left;
+  return left + ' '.repeat(Math.max(2, width - cells(left) - cells(right))) + right;
+}
+
+/** Colour of a phase: what calls for a person is yellow, what went wrong red. */
+export function phaseStyle(phase: string): 'green' | 'yellow' | 'red' | 'cyan' {
+  if (phase === 'committed' || phase === 'awaiting-commit') return 'green';
+  if (phase === 'failed') return 'red';
+  if (['parked', 'rolling-back', 'rolled-back', 'cancelled'].includes(phase)) return 'yellow';
+  return 'cyan';
+}
+
+function headLine(report: MoveReport, view: View, width: number, now: number): string {
+  const { paint, glyphs } = view.theme;
+  const elapsed =
+    (report.endedAt === undefined ? now : Date.parse(report.endedAt)) -
+    Date.parse(report.startedAt);
+  const right = `${phaseWords(report.phase)}  ${wholeSeconds(elapsed)}`;
+  const way = harmless(`${report.source} ${glyphs.arrow} ${report.target}`);
+  const name = cut(harmless(report.vm.name), Math.max(8, width - cells(right) - cells(way) - 10));
+  const left = `${paint('bold', name)}  ${way}  ${paint('dim', report.mode)}`;
+  return spread(
+    left,
+    `${paint(phaseStyle(report.phase), phaseWords(report.phase))}  ${wholeSeconds(elapsed)}`,
+    width,
+  );
+}
+
+function stepGlyph(step: Step, view: View, tick: number | undefined): string {
+  const { paint, glyphs } = view.theme;
+  const spinner = glyphs.spinner;
+  switch (step.state) {
+    case 'done':
+      return paint('green', glyphs.done);
+    case 'failed':
+      return paint('red', glyphs.failed);
+    case 'skipped':
+      return paint('dim', glyphs.skipped);
+    case 'waiting':
+      return paint('dim', glyphs.waiting);
+    case 'running':
+      return paint('cyan', tick === undefined ? '>' : (spinner[tick % spinner.length] ?? '>'));
+  }
+}
+
+/** Time a step took or takes: whole seconds while it runs, so that only one figure moves. */
+function stepTime(step: Step, now: number): string {
+  if (step.startedAt === undefined || step.state === 'waiting' || step.state === 'skipped')
+    return '';
+  const from = Date.parse(step.startedAt);
+  if (step.state === 'running') return wholeSeconds(now - from);
+  return step.endedAt === undefined ? '' : duration(Date.parse(step.endedAt) - from);
+}
+
+function stepDetail(step: Step, report: MoveReport): string {
+  const retries = step.attempts === 1 ? '1 retry' : `${step.attempts} retries`;
+  const copied = report.disks.reduce((sum, disk) => sum + disk.bytesCopied, 0);
+  const detail =
+    step.name === 'copy' && step.state === 'done' && copied > 0
+      ? `${bytes(copied)} of data`
+      : step.state === 'skipped'
+        ? 'not needed'
+        : stepPurpose(step.name, report);
+  return step.attempts > 0 && step.state === 'done' ? `${detail}, after ${retries}` : detail;
+}
+
+function stepLines(
+  step: Step,
+  report: MoveReport,
+  view: View,
+  place: { width: number } & FrameMoment,
+): string[] {
+  const { paint } = view.theme;
+  const idle = step.state === 'waiting' || step.state === 'skipped';
+  const title = padEnd(stepTitles[step.name], titleCells);
+  const time = stepTime(step, place.now);
+  const room = place.width - 4 - titleCells - cells(time) - (time === '' ? 0 : 2);
+  const detail = cut(harmless(stepDetail(step, report)), room);
+  const shownTitle =
+    step.state === 'running' ? paint('bold', title) : idle ? paint('dim', title) : title;
+  const head = `  ${stepGlyph(step, view, place.tick)} ${shownTitle}${paint('dim', detail)}`;
+  const lines = [spread(head, paint('dim', time), place.width)];
+  const trouble = step.state === 'running' || step.state === 'failed' ? step.firstError : undefined;
+  if (trouble !== undefined) {
+    const tries = step.attempts > 0 ? `try ${step.attempts + 1}; first: ` : '';
+    lines.push(paint('yellow', cut(`    ${tries}${harmless(trouble.message)}`, place.width)));
+  }
+  return lines;
+}
+
+function concernLines(report: MoveReport, view: View, width: number): string[] {
+  const serious = report.concerns.filter((concern) => concern.level !== 'information');
+  return serious.slice(0, mostConcerns).map((concern) => {
+    const critical = concern.level === 'critical';
+    const glyph = critical ? view.theme.glyphs.failed : view.theme.glyphs.parked;
+    const text = cut(`    ${glyph} ${harmless(concern.message)}`, width);
+    return view.theme.paint(critical ? 'red' : 'yellow', text);
+  });
+}
+
+/** The whole pipeline from the start: the steps that come, in order, whatever the report lists. */
+const pipeline = (report: MoveReport): Step[] =>
+  stepNames.map(
+    (name) =>
+      report.steps.find((step) => step.name === name) ?? { name, state: 'waiting', attempts: 0 },
+  );
+
+const showsBars = (step: Step, disks: readonly DiskProgress[]): boolean =>
+  step.state === 'running' && (step.name === 'copy' || step.name === 'verify') && disks.length > 0;
+
+/** A move as it stands: head, every step, a bar for each disk. Lines carry colours if the theme does. */
+export function frameLines(status: MoveStatus, view: View, moment: FrameMoment): string[] {
+  const { report, progress } = status;
+  const width = Math.min(view.width, widest);
+  const rows = moment.rows ?? Infinity;
+  const draw = (steps: readonly Step[], most: number): string[] =>
+    steps.flatMap((step) => [
+      ...stepLines(step, report, view, { ...moment, width }),
+      ...(step.name === 'check' ? concernLines(report, view, width) : []),
+      ...(showsBars(step, progress) ? diskBars(progress, view, { width, indent: 4, most }) : []),
+    ]);
+  const head = [headLine(report, view, width, moment.now), ''];
+  const steps = pipeline(report);
+  const fixed = head.length + draw(steps, 1).length;
+  const lines = [...head, ...draw(steps, rows - fixed + 1)];
+  if (lines.length <= rows) return lines;
+  // A very low window: what runs now matters most.
+  const running = steps.filter((step) => step.state === 'running' || step.state === 'failed');
+  return [...head, ...draw(running, rows - head.length - running.length)].slice(
+    0,
+    Math.max(1, rows),
+  );
+}

@@ -1,0 +1,37 @@
+/** `node test/quick/cli/play.ts ARGS...`: the command line on this terminal, with a played move behind it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { runCli } from '../../../cli/program.ts';
+import { processTerminal } from '../../../cli/terminal.ts';
+import {
+  backendWith,
+  epochMs,
+  FakeMove,
+  ferryWith,
+  hostLine,
+  playedStatus,
+} from './fake-client.ts';
+
+const startedAt = Date.now();
+const elapsed = (): number => Date.now() - startedAt;
+
+class PlayedMove extends FakeMove {
+  override status() {
+    return Promise.resolve(playedStatus(elapsed()));
+  }
+  override async *watch({ signal }: { signal?: AbortSignal } = {}) {
+    while (signal?.aborted !== true) {
+      const status = playedStatus(elapsed());
+      yield status;
+      if (status.report.phase === 'awaiting-commit') return;
+      await sleep(500, undefined, { signal: signal! }).catch(() => undefined);
+    }
+  }
+}
+
+const terminal = { ...processTerminal(), now: () => epochMs + elapsed() };
+const move = new PlayedMove();
+const ferry = ferryWith(move, {
+  migrate: () => sleep(700, move),
+  hosts: () => Promise.resolve([hostLine('alpha'), hostLine('beta'), hostLine('gamma', false)]),
+});
+process.exit(await runCli(process.argv.slice(2), { terminal, backend: backendWith(ferry) }));
