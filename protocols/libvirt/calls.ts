@@ -22,6 +22,8 @@ export interface OutgoingCall {
   readonly body: Uint8Array;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Goes out at once, past the queue and the limit of calls in flight: the goodbye. */
+  readonly urgent?: boolean;
 }
 
 /** What came back: the serial is the number of a stream that the call may have opened. */
@@ -87,6 +89,10 @@ export class Calls {
         else resolve(outcome);
       };
       const entry: Entry = { call, settle, abandoned: false };
+      if (call.urgent === true) {
+        this.#send(entry);
+        return;
+      }
       this.#queue.push(entry);
       this.#sendNext();
     });
@@ -122,26 +128,23 @@ export class Calls {
     while (this.#inFlight.size < this.#options.maxInFlight) {
       const entry = this.#queue.shift();
       if (entry === undefined) return;
-      const serial = this.#nextSerial();
-      this.#inFlight.set(serial, entry);
-      this.#send(entry.call, serial);
+      this.#send(entry);
     }
   }
 
-  #send(call: OutgoingCall, serial: number): void {
-    const { procedure, body } = call;
+  #send(entry: Entry): void {
+    const { call } = entry;
+    const { name, procedure, body } = call;
+    const serial = this.#nextSerial();
+    this.#inFlight.set(serial, entry);
     const { call: type } = MessageType;
     const frame = { program: Program.remote, procedure, type, serial, status: 0, body };
     this.#options.send(frame).catch((cause: unknown) => {
       // The link's end settles every call; only a message that could not be written at all is left.
-      const entry = this.#inFlight.get(serial);
-      if (entry?.call !== call) return;
-      this.#inFlight.delete(serial);
+      if (!this.#inFlight.delete(serial) || entry.abandoned) return;
       const message = cause instanceof Error ? cause.message : String(cause);
-      const failure = { procedure: call.name, outcomeUnknown: true };
-      if (!entry.abandoned) {
-        entry.settle(new ConnectionLost(failure, { kind: CloseKind.peer, message, cause }));
-      }
+      const failure = { procedure: name, outcomeUnknown: true };
+      entry.settle(new ConnectionLost(failure, { kind: CloseKind.peer, message, cause }));
     });
   }
 

@@ -44,26 +44,31 @@ export class XdrEncoder {
 
   i32(value: number): void {
     mustBeInteger(value, I32_MIN, I32_MAX, 'i32');
-    this.#buffer.writeInt32BE(value, this.#reserve(4));
+    const at = this.#reserve(4);
+    this.#buffer.writeInt32BE(value, at);
   }
 
   u32(value: number): void {
     mustBeInteger(value, 0, U32_MAX, 'u32');
-    this.#buffer.writeUInt32BE(value, this.#reserve(4));
+    const at = this.#reserve(4);
+    this.#buffer.writeUInt32BE(value, at);
   }
 
   i64(value: bigint): void {
     mustBeBetween(value, I64_MIN, I64_MAX, 'i64');
-    this.#buffer.writeBigInt64BE(value, this.#reserve(8));
+    const at = this.#reserve(8);
+    this.#buffer.writeBigInt64BE(value, at);
   }
 
   u64(value: bigint): void {
     mustBeBetween(value, 0n, U64_MAX, 'u64');
-    this.#buffer.writeBigUInt64BE(value, this.#reserve(8));
+    const at = this.#reserve(8);
+    this.#buffer.writeBigUInt64BE(value, at);
   }
 
   f64(value: number): void {
-    this.#buffer.writeDoubleBE(value, this.#reserve(8));
+    const at = this.#reserve(8);
+    this.#buffer.writeDoubleBE(value, at);
   }
 
   /** Content without a length, padded: the length is known to both sides. */
@@ -91,6 +96,7 @@ export class XdrEncoder {
     this.bytes(Buffer.from(text, 'utf8'), MAX_STRING_BYTES);
   }
 
+  /** May replace the buffer: call it before the buffer is named. */
   #reserve(bytes: number): number {
     const at = this.#used;
     const needed = at + bytes;

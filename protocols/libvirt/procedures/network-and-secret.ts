@@ -1,0 +1,30 @@
+import { bytes, flags, i32, list, string, u32, uuid } from '../codec.ts';
+import { network, secret } from '../types.ts';
+import { call } from './call.ts';
+
+const xml = string;
+const none = {};
+
+/** Networks and secrets. */
+export const networkAndSecretCalls = {
+  NetworkGetXMLDesc: call(43, { net: network, flags }, { xml }),
+  NetworkGetBridgeName: call(45, { net: network }, { name: string }),
+  NetworkLookupByName: call(46, { name: string }, { net: network }),
+  NetworkLookupByUUID: call(47, { uuid }, { net: network }),
+  NetworkIsActive: call(152, { net: network }, { active: i32 }),
+  ConnectListAllNetworks: call(
+    283,
+    { needResults: i32, flags },
+    { nets: list(network, 16_384), count: u32 },
+  ),
+  SecretLookupByUUID: call(141, { uuid }, { secret }),
+  SecretDefineXML: call(142, { xml, flags }, { secret }),
+  SecretGetXMLDesc: call(143, { secret, flags }, { xml }),
+  SecretSetValue: call(144, { secret, value: bytes(65_536), flags }, none),
+  SecretUndefine: call(146, { secret }, none),
+  ConnectListAllSecrets: call(
+    287,
+    { needResults: i32, flags },
+    { secrets: list(secret, 16_384), count: u32 },
+  ),
+} as const;
