@@ -1,0 +1,53 @@
+#!/bin/sh
+# Turns itself into a host of the lab: joins the host's cgroup and network namespace, takes mount and UTS namespaces of
+# its own, mounts the host's folders over the machine's, says `ready` on descriptor 3 and then only holds them open.
+# The pid stays the same throughout, so whoever started this knows the holder.
+#
+#   boot-host.sh <netns> <cgroup folder or ''> <hostname> <guest folder>     (in the host's folder)
+set -eu
+
+if [ "${VMFERRY_LAB_STAGE-}" != inside ]; then
+  if [ -n "$2" ]; then echo $$ >"$2/cgroup.procs"; fi
+  VMFERRY_LAB_STAGE=inside
+  export VMFERRY_LAB_STAGE
+  exec nsenter --net="/run/netns/$1" unshare --mount --uts --propagation private /bin/sh "$0" "$@"
+fi
+unset VMFERRY_LAB_STAGE
+hostname "$3"
+
+# A fresh /sys shows this network namespace's interfaces; without it only the machine's are seen there.
+mount -t sysfs sysfs /sys || echo 'sysfs could not be mounted: /sys/class/net will show the wrong interfaces'
+mount -t tmpfs -o mode=755,size=64m tmpfs /run
+mkdir -p /run/libvirt /run/lock /run/netns
+
+# Mount points that the machine does not have come from read-only overlays, so that nothing is made on the machine.
+mount -t overlay -o "ro,lowerdir=skeleton/etc:/etc" overlay /etc
+mount -t overlay -o "ro,lowerdir=skeleton/var-lib:/var/lib" overlay /var/lib
+mount -t overlay -o "ro,lowerdir=skeleton/usr-share:/usr/share" overlay /usr/share
+for folder in etc/libvirt etc/pki etc/vmferry var/lib/libvirt var/lib/vmferry var/cache/libvirt var/log/libvirt; do
+  mount --bind "$folder" "/$folder"
+done
+mount --bind "$4" /usr/share/vmferry-guest
+mount -o remount,bind,ro /usr/share/vmferry-guest
+
+# Two hosts may reach for the same free loop device at once: the loser tries again.
+attach() { losetup --find --show "$@" pool.img; }
+loop=
+for attempt in 1 2 3 4 5 6 7 8; do
+  loop=$(attach --direct-io=on 2>/dev/null) && break
+  loop=$(attach) && break
+done
+[ -n "$loop" ]
+mkdir -p /var/lib/libvirt/storage /var/lib/libvirt/images /var/lib/libvirt/fast
+mount -t ext4 -o noatime "$loop" /var/lib/libvirt/storage || { losetup -d "$loop"; exit 1; }
+# Detaching a mounted loop device means: once it is unmounted. So it goes when this namespace goes, whatever happens.
+losetup -d "$loop"
+for pool in images fast; do
+  mkdir -p "/var/lib/libvirt/storage/$pool"
+  mount --bind "/var/lib/libvirt/storage/$pool" "/var/lib/libvirt/$pool"
+done
+
+cd /
+echo ready >&3
+exec 3>&-
+exec sleep infinity

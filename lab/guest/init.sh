@@ -1,0 +1,112 @@
+#!/bin/sh
+# The lab's guest: everything that runs in it. It proves, from inside, that a disk came across whole.
+#
+# /dev/vda in blocks of 4 KiB (lab/guest/data-disk.ts writes and reads the same):
+#   0         header: `vmferry-guest v1 boot=<n>`
+#   1..64     ring: tick number s lies in block 1 + s % 64; 2 KiB text, then its md5 and s
+#   128..143  list of filled extents: `<offset> <length> <md5>` in units of 64 KiB, then `end`
+#   256..     filled extents
+# A tick is printed only after its block was flushed, so a printed tick must never be lost.
+export PATH=/bin
+SLOTS=64
+
+busybox mount -t devtmpfs dev /dev
+busybox mkdir -p /proc /sys /tmp /bin
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sys /sys
+busybox mount -t tmpfs tmp /tmp
+busybox --install -s /bin
+exec >/dev/console 2>&1 </dev/null
+
+for module in $(cat /modules/order); do insmod "/modules/$module"; done
+ifconfig eth0 up 2>/dev/null
+echo 0 >/proc/sys/kernel/printk
+
+# virtio devices appear a moment after their driver; 40 * 50 ms is the limit.
+tries=0
+while [ ! -b /dev/vda ] && [ $tries -lt 40 ]; do usleep 50000; tries=$((tries + 1)); done
+disk=none
+[ -b /dev/vda ] && disk=/dev/vda
+
+power_off() {
+  sync
+  echo "vmferry-guest power off counter=$counter"
+  poweroff -f
+}
+
+# A person's wish to stop arrives as an event of the ACPI power button: 24 bytes.
+watch_power_button() {
+  for input in /sys/class/input/event*; do
+    case $(cat "$input/device/name" 2>/dev/null) in
+      'Power Button')
+        (dd if="/dev/input/${input##*/}" of=/dev/null bs=24 count=1 2>/dev/null && : >/tmp/power-off) &
+        ;;
+    esac
+  done
+}
+
+# Prints `<newest tick> <good> <bad>` of the ring; a missing or older block than expected is bad.
+# All blocks are text of two lines, so lines are enough; slots never written are zero bytes.
+read_ring() {
+  mkdir -p /tmp/ring
+  dd if=$disk bs=4096 skip=1 count=$SLOTS iflag=direct 2>/dev/null | tr -d '\0' | awk '
+    NR % 2 == 1 { file = "/tmp/ring/" (NR + 1); print >file; close(file); next }
+    { print NR, $1, $2 }' >/tmp/trailers
+  (cd /tmp/ring && md5sum -- * 2>/dev/null) >/tmp/sums
+  awk -v slots=$SLOTS '
+    FNR == NR { sum[$2] = $1; next }
+    { tick = $3 + 0; if (sum[$1] == $2) good[tick] = 1; if (tick > newest) newest = tick }
+    END {
+      oldest = newest - slots + 1; if (oldest < 1) oldest = 1
+      for (tick = oldest; tick <= newest; tick++) if (good[tick]) ok++; else bad++
+      print newest + 0, ok + 0, bad + 0
+    }' /tmp/sums /tmp/trailers
+  rm -r /tmp/ring
+}
+
+verify_fill() {
+  ok=$1 bad=$2
+  dd if=$disk bs=4096 skip=128 count=16 iflag=direct of=/tmp/extents 2>/dev/null
+  while read -r offset length sum; do
+    [ "$offset" = end ] && break
+    [ -z "$sum" ] && break
+    found=$(dd if=$disk bs=65536 skip="$offset" count="$length" iflag=direct 2>/dev/null | md5sum)
+    if [ "${found%% *}" = "$sum" ]; then ok=$((ok + 1)); else bad=$((bad + 1)); fi
+  done </tmp/extents
+  echo "blocks ok=$ok bad=$bad"
+}
+
+# One block: 2 KiB of text, 2 KiB with its sum; written with one request and flushed.
+write_tick() {
+  text=$(printf '%-2047s' "tick $1 of boot $boot")
+  sum=$(printf '%s\n' "$text" | md5sum)
+  printf '%s\n%-2047s\n' "$text" "${sum%% *} $1" |
+    dd of=$disk bs=4096 count=1 seek=$((1 + $1 % SLOTS)) iflag=fullblock oflag=direct conv=fsync,notrunc 2>/dev/null
+}
+
+counter=0
+boot=1
+watch_power_button
+if [ $disk = none ]; then
+  echo "vmferry-guest boot=$boot counter=$counter no data disk"
+else
+  boot=$(($(dd if=$disk bs=4096 count=1 iflag=direct 2>/dev/null | sed -n 's/^vmferry-guest v1 boot=\([0-9]*\).*/\1/p') + 1))
+  set -- $(read_ring)
+  counter=$1
+  printf '%-4095s\n' "vmferry-guest v1 boot=$boot" |
+    dd of=$disk bs=4096 count=1 iflag=fullblock oflag=direct conv=fsync,notrunc 2>/dev/null
+  echo "vmferry-guest boot=$boot counter=$counter"
+  verify_fill "$2" "$3" &
+fi
+
+while :; do
+  [ -e /tmp/power-off ] && power_off
+  next=$((counter + 1))
+  if [ $disk = none ] || write_tick $next; then
+    counter=$next
+    echo "tick $counter"
+  else
+    echo "write failed at tick $next"
+  fi
+  usleep 200000
+done
