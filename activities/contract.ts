@@ -144,6 +144,12 @@ export interface DefineTargetInput extends EpochRef {
   disks: DiskPlan[];
 }
 
+export interface ReleaseSourceInput extends EpochRef {
+  target: string;
+  /** Path of each source disk -> its fingerprint when it was copied. */
+  fingerprints: Record<string, string>;
+}
+
 export interface StartResult {
   /** How long ago the guest was seen to run, ms. */
   upForMs: number;
@@ -197,7 +203,7 @@ export interface HostActivities {
     input: EpochRef & { target: string; fingerprints: Record<string, string> },
   ): Promise<void>;
   /** Target: ledger `owner` under the new epoch. */
-  takeOwnership(input: EpochRef & { source: string }): Promise<void>;
+  takeOwnership(input: EpochRef & { source: string; disks: DiskPlan[] }): Promise<void>;
   ensureStarted(input: EpochRef): Promise<StartResult>;
   /** Runs and stays so for a while. */
   ensureHealthy(input: EpochRef & { forMs: number }): Promise<void>;

@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import { permanent } from '../domain/errors.ts';
 import { hostQueue, workflowTypes } from '../workflows/contract.ts';
 import type { HostAnnouncement, HostLine } from '../workflows/contract.ts';
@@ -59,7 +59,7 @@ export class HostDirectory {
       namespace: this.#client.options.namespace,
       taskQueue: { name: hostQueue(host) },
       // A host worker runs activities only.
-      taskQueueType: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+      taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
     });
     return answer.pollers.some(({ lastAccessTime }) => {
       const seenMs = Number(lastAccessTime?.seconds ?? 0) * 1000;

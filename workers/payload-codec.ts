@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import type { DataConverter, Payload, PayloadCodec } from '@temporalio/common';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import { needsOperator, permanent } from '../domain/errors.ts';
 
 const keyBytes = 32;
@@ -31,7 +31,7 @@ export interface PayloadKeys {
   active: string;
 }
 
-const { Payload: PayloadMessage } = temporal.api.common.v1;
+const { Payload: PayloadMessage } = proto.temporal.api.common.v1;
 
 const associatedData = (keyId: string): Buffer => Buffer.from(`${format}\n${keyId}`, 'utf8');
 

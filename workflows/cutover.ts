@@ -55,7 +55,10 @@ export async function cutOver(
       limit: limits.act,
       call: (at) => {
         const fingerprints = Object.fromEntries(
-          Object.entries(exports).map(([name, { fingerprint }]) => [name, fingerprint]),
+          checked.disks.map(({ name, sourcePath }) => [
+            sourcePath,
+            exports[name]?.fingerprint ?? '',
+          ]),
         );
         return at.releaseSource({ ...move.ref, epoch, target: to, fingerprints });
       },
@@ -65,7 +68,8 @@ export async function cutOver(
       host: to,
       what: 'take ownership',
       limit: limits.act,
-      call: (at) => at.takeOwnership({ ...move.ref, epoch: epoch + 1, source: from }),
+      call: (at) =>
+        at.takeOwnership({ ...move.ref, epoch: epoch + 1, source: from, disks: checked.disks }),
     });
   });
 

@@ -1,0 +1,72 @@
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { Handling, VmFerryError } from '../domain/errors.ts';
+import type { Fault } from '../domain/errors.ts';
+
+/** A worker that lives beats this often, so that one that died is noticed within the heartbeat's time-out. */
+const beatMs = 1_000;
+
+/** What an activity gets beside its input. */
+export interface Attempt {
+  /** Aborts on cancel, on time-out, when the worker stops, and when a newer attempt takes over. */
+  signal: AbortSignal;
+  /** Kept and sent with the next beats: for progress only. */
+  report(details: unknown): void;
+}
+
+export interface BoundaryOptions {
+  host: string;
+  /** The verb, for logs and messages. */
+  verb: string;
+}
+
+/**
+ * The one place where vmferry's errors become Temporal's. Beats while `run` works, maps what it throws to a failure
+ * that carries the fault as data, and turns an abort into a cancellation.
+ */
+export async function atBoundary<T>(
+  { host, verb }: BoundaryOptions,
+  run: (attempt: Attempt) => Promise<T>,
+): Promise<T> {
+  const context = Context.current();
+  let details: unknown = null;
+  const beat = setInterval(() => context.heartbeat(details), beatMs);
+  const attempt: Attempt = {
+    signal: context.cancellationSignal,
+    report: (next) => {
+      details = next;
+    },
+  };
+  try {
+    return await run(attempt);
+  } catch (error) {
+    if (context.cancellationSignal.aborted) {
+      context.log.info('attempt ended by cancellation', { verb, error });
+      throw new CancelledFailure(`${verb} was cancelled`, [], asError(error));
+    }
+    const fault = faultOf(error, { host, verb });
+    context.log.warn('attempt failed', { verb, code: fault.code, error });
+    throw ApplicationFailure.create({
+      type: fault.code,
+      message: fault.message,
+      nonRetryable: true,
+      details: [fault],
+      cause: asError(error),
+    });
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+function faultOf(error: unknown, { host, verb }: BoundaryOptions): Fault {
+  if (error instanceof VmFerryError) return { host, ...error.toFault() };
+  return {
+    code: 'internal-error',
+    handling: Handling.needsOperator,
+    message: `${verb} on ${host} failed: ${error instanceof Error ? error.message : String(error)}`,
+    remedy: `This is a defect of vmferry: see the worker's log on ${host}; then \`vmferry retry\` or \`vmferry cancel\`.`,
+    host,
+  };
+}
+
+const asError = (error: unknown): Error =>
+  error instanceof Error ? error : new Error(String(error));

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { sourceConcerns } from '../domain/checks/source.ts';
+import { blocks } from '../domain/concerns.ts';
+import type { CheckSourceInput, ExportEndpoint, SourceCheck } from './contract.ts';
+import { folderOf } from './ours.ts';
+import type { HostParts } from './parts.ts';
+import { hostFacts } from './read.ts';
+
+/** The export of the definition, beside the disks' exports. */
+const definitionExport = 'definition';
+/** NBD clients read in blocks: the file is filled up with NUL, which no XML holds. */
+const blockBytes = 4096;
+
+const nowhere: ExportEndpoint = { address: '', port: 0, exportName: '', serverName: '' };
+
+/**
+ * Judges the source and offers the definition to the target's certificate alone. The definition crosses like a disk:
+ * it may hold secrets, which history must not, and reading it proves link, certificates and permission beforehand.
+ */
+export async function checkSource(
+  parts: HostParts,
+  input: CheckSourceInput & { target: string },
+): Promise<SourceCheck> {
+  const { hypervisor, ledger, dataPlane } = parts;
+  const [vm, facts, entry] = await Promise.all([
+    hypervisor.inspect(input.vm.uuid),
+    hostFacts(parts),
+    ledger.read(input.vm.uuid),
+  ]);
+  // A first attempt of this move may have come so far already: then it is ours.
+  const before = entry?.migrationId === input.migrationId ? undefined : entry;
+  const concerns = sourceConcerns({
+    vm,
+    request: input.request,
+    neighbours: facts.vms,
+    guard: facts.guard,
+    ...(before === undefined ? {} : { ledger: before }),
+  });
+  const check: SourceCheck = {
+    vm,
+    concerns,
+    guardLive: facts.guard.hookLive,
+    hostUuid: facts.hostUuid,
+    definitionHash: '',
+    definition: nowhere,
+    ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
+  };
+  if (blocks(concerns)) return check;
+  const xml = Buffer.from(await hypervisor.definition(vm.uuid));
+  const padded = Buffer.alloc(Math.ceil((xml.length + 1) / blockBytes) * blockBytes);
+  xml.copy(padded);
+  const path = await folderOf(parts, input).writeFile('definition.raw', padded);
+  const definition = await dataPlane.ensureExport({
+    migrationId: input.migrationId,
+    name: definitionExport,
+    path,
+    format: 'raw',
+    target: input.target,
+  });
+  return { ...check, definition, definitionHash: createHash('sha256').update(xml).digest('hex') };
+}

@@ -1,0 +1,72 @@
+import { needsOperator, permanent } from '../domain/errors.ts';
+import type { StopResult, StopSourceInput } from './contract.ts';
+import { folderOf, whileOurs } from './ours.ts';
+import type { HostParts } from './parts.ts';
+
+/** After being powered off a guest is gone at once; this is for a busy host. */
+const forcedOffMs = 30_000;
+
+/** Shuts the guest down by the policy, then reads back that nothing of it runs. */
+export async function ensureStopped(
+  parts: HostParts,
+  input: StopSourceInput,
+  signal: AbortSignal,
+): Promise<StopResult> {
+  const { hypervisor, name } = parts;
+  const { uuid } = input.vm;
+  const folder = folderOf(parts, input);
+  const memory = (await folder.read('source')) ?? { wasRunning: false, autostart: false };
+  const ours = { ref: input, states: ['migrating-out'] as const, signal };
+  let forced = memory.forced ?? false;
+  if (await isUp(parts, uuid)) {
+    forced = await bringDown(parts, input, signal);
+  }
+  const reasons = await hypervisor.reasonsNotStopped(uuid);
+  if (reasons.length > 0) {
+    throw needsOperator({
+      code: 'not-stopped',
+      message: `${input.vm.name} cannot be taken as stopped on ${name}: ${reasons.join('; ')}`,
+      remedy: 'End what the message names, then `vmferry retry`; or `vmferry cancel`.',
+      host: name,
+    });
+  }
+  const downAtMs = memory.downAtMs ?? Date.now();
+  await whileOurs(parts, { ...ours, operation: 'remember the stop' }, () =>
+    folder.write('source', { ...memory, downAtMs, forced }),
+  );
+  return { wasRunning: memory.wasRunning, downForMs: Math.max(0, Date.now() - downAtMs), forced };
+}
+
+const isUp = async ({ hypervisor }: HostParts, uuid: string): Promise<boolean> => {
+  const state = await hypervisor.state(uuid);
+  return state !== undefined && state !== 'shut-off' && state !== 'crashed';
+};
+
+/** Whether it had to be forced. */
+async function bringDown(
+  parts: HostParts,
+  input: StopSourceInput,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { hypervisor, name } = parts;
+  const { uuid } = input.vm;
+  const ours = { ref: input, states: ['migrating-out'] as const, signal };
+  if (input.shutdown === 'refuse') {
+    throw permanent({
+      code: 'vm-running',
+      message: `${input.vm.name} was started on ${name} after the checks, and --shutdown refuse forbids to stop it`,
+      remedy: 'Shut it down yourself, or say --shutdown graceful.',
+      host: name,
+    });
+  }
+  if (input.shutdown === 'graceful') {
+    await whileOurs(parts, { ...ours, operation: 'shut down' }, () =>
+      hypervisor.requestShutdown(uuid),
+    );
+    if (await hypervisor.waitUntilOff(uuid, { timeoutMs: input.shutdownTimeoutMs, signal }))
+      return false;
+  }
+  await whileOurs(parts, { ...ours, operation: 'power off' }, () => hypervisor.forceOff(uuid));
+  await hypervisor.waitUntilOff(uuid, { timeoutMs: forcedOffMs, signal });
+  return true;
+}

@@ -1,0 +1,42 @@
+import { diskIdentity } from '../guard/identity.ts';
+import type { GuardSourceInput } from './contract.ts';
+import { folderOf, whileOurs } from './ours.ts';
+import type { HostParts } from './parts.ts';
+
+/** From here on libvirt refuses to start the VM here; one that runs goes on until it is shut down. */
+export async function guardSource(
+  parts: HostParts,
+  input: GuardSourceInput,
+  signal: AbortSignal,
+): Promise<void> {
+  const { hypervisor, ledger } = parts;
+  const { vm, epoch, migrationId, target } = input;
+  const folder = folderOf(parts, input);
+  if ((await folder.read('source')) === undefined) {
+    const facts = await hypervisor.inspect(vm.uuid);
+    await folder.write('source', {
+      wasRunning: facts.state === 'running',
+      autostart: facts.autostart,
+    });
+  }
+  const disks = await Promise.all(
+    input.disks.map(async ({ sourcePath }) => ({
+      path: sourcePath,
+      identity: await diskIdentity(sourcePath),
+    })),
+  );
+  await ledger.transition(vm.uuid, {
+    to: 'migrating-out',
+    epoch,
+    migrationId,
+    name: vm.name,
+    note: `on its way to ${target}`,
+    disks,
+    signal,
+  });
+  await whileOurs(
+    parts,
+    { ref: input, states: ['migrating-out'], operation: 'turn autostart off', signal },
+    () => hypervisor.setAutostart(vm.uuid, false),
+  );
+}

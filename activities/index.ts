@@ -1,0 +1,98 @@
+/** Which verbs a host worker serves; each goes through the boundary, which beats, maps errors and logs. */
+import { Throttle } from '../transfer/throttle.ts';
+import { atBoundary } from './boundary.ts';
+import type { Attempt } from './boundary.ts';
+import { checkSource } from './check-source.ts';
+import { checkTarget } from './check-target.ts';
+import { removeSource, settleTarget } from './commit.ts';
+import type { HostActivities } from './contract.ts';
+import { ensureCopied } from './ensure-copied.ts';
+import { ensureDefined } from './ensure-defined.ts';
+import { closeExports, ensureExport } from './ensure-export.ts';
+import { ensureHealthy, ensureStarted } from './ensure-started.ts';
+import { ensureStopped } from './ensure-stopped.ts';
+import { guardSource } from './guard-source.ts';
+import { hashDisk } from './hash-disk.ts';
+import { releaseSource, revokeTarget, takeOwnership } from './ownership.ts';
+import type { HostParts } from './parts.ts';
+import { hostFacts, listVms } from './read.ts';
+import { reserveTarget } from './reserve-target.ts';
+import { clearTarget, restoreSource } from './undo.ts';
+
+/** The verbs of the host queue. All copies of a host share its bandwidth; each move has its own cap below that. */
+export function createHostActivities(parts: HostParts): HostActivities {
+  const throttles = new Throttles(parts.bandwidthBytesPerSecond);
+  const verb =
+    <I, O>(name: string, run: (input: I, attempt: Attempt) => Promise<O>) =>
+    (input: I): Promise<O> =>
+      atBoundary({ host: parts.name, verb: name }, (attempt) => run(input, attempt));
+
+  return {
+    listVms: () => verb('listVms', () => listVms(parts))(undefined),
+    inspectVm: verb('inspectVm', ({ vm }) => parts.hypervisor.inspect(vm)),
+    hostFacts: () => verb('hostFacts', () => hostFacts(parts))(undefined),
+    checkSource: verb('checkSource', (input) => checkSource(parts, input)),
+    checkTarget: verb('checkTarget', (input, { signal }) => checkTarget(parts, input, signal)),
+    reserveTarget: verb('reserveTarget', (input, { signal }) =>
+      reserveTarget(parts, input, signal),
+    ),
+    guardSource: verb('guardSource', (input, { signal }) => guardSource(parts, input, signal)),
+    ensureStopped: verb('ensureStopped', (input, { signal }) =>
+      ensureStopped(parts, input, signal),
+    ),
+    ensureExport: verb('ensureExport', (input, { signal }) => ensureExport(parts, input, signal)),
+    closeExports: verb('closeExports', (input) => closeExports(parts, input)),
+    ensureCopied: verb('ensureCopied', (input, attempt) => {
+      const throttle = throttles.of(input.migrationId, input.bandwidthBytesPerSecond);
+      return ensureCopied(parts, input, { ...attempt, throttle });
+    }),
+    hashDisk: verb('hashDisk', (input, attempt) => hashDisk(parts, input, attempt)),
+    ensureDefined: verb('ensureDefined', (input, { signal }) =>
+      ensureDefined(parts, input, signal),
+    ),
+    releaseSource: verb('releaseSource', (input, { signal }) =>
+      releaseSource(parts, input, signal),
+    ),
+    takeOwnership: verb('takeOwnership', (input, { signal }) =>
+      takeOwnership(parts, input, signal),
+    ),
+    ensureStarted: verb('ensureStarted', (input, { signal }) =>
+      ensureStarted(parts, input, signal),
+    ),
+    ensureHealthy: verb('ensureHealthy', (input, { signal }) =>
+      ensureHealthy(parts, input, signal),
+    ),
+    settleTarget: verb('settleTarget', (input, { signal }) => settleTarget(parts, input, signal)),
+    removeSource: verb('removeSource', (input, { signal }) => removeSource(parts, input, signal)),
+    revokeTarget: verb('revokeTarget', (input, { signal }) => revokeTarget(parts, input, signal)),
+    clearTarget: verb('clearTarget', (input, { signal }) => clearTarget(parts, input, signal)),
+    restoreSource: verb('restoreSource', (input, { signal }) =>
+      restoreSource(parts, input, signal),
+    ),
+  };
+}
+
+/** One token bucket a move; the host's own cap bounds each of them. */
+class Throttles {
+  readonly #hostCap: number;
+  readonly #byMove = new Map<string, Throttle>();
+
+  constructor(hostCap: number) {
+    this.#hostCap = hostCap;
+  }
+
+  of(migrationId: string, asked: number): Throttle {
+    const rate = smallestCap(this.#hostCap, asked);
+    const known = this.#byMove.get(migrationId);
+    if (known !== undefined) {
+      known.setRate(rate);
+      return known;
+    }
+    const made = new Throttle({ bytesPerSecond: rate });
+    this.#byMove.set(migrationId, made);
+    return made;
+  }
+}
+
+/** 0 is no cap. */
+const smallestCap = (a: number, b: number): number => (a === 0 ? b : b === 0 ? a : Math.min(a, b));

@@ -1,0 +1,97 @@
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { realIo, replaceDurably } from '../guard/durable.ts';
+import { needsOperator } from '../domain/errors.ts';
+
+/** What the source remembers before it changes anything. */
+export interface SourceMemory {
+  wasRunning: boolean;
+  autostart: boolean;
+  /** Wall clock of this host, ms, when the guest was seen down. */
+  downAtMs?: number;
+  forced?: boolean;
+}
+
+/** What the target made for a move; only this may be deleted again. */
+export interface TargetMemory {
+  /** Whether the ledger knew the VM before. */
+  knownBefore: boolean;
+  volumes: { pool: string; volume: string; path: string; identity: string }[];
+  defined: boolean;
+  /** Wall clock of this host, ms, when the guest was seen up. */
+  upAtMs?: number;
+}
+
+interface Files {
+  source: SourceMemory;
+  target: TargetMemory;
+}
+
+/**
+ * What a host remembers of a move, `<stateDir>/moves/<migrationId>/`: small files, durable before the act that they
+ * describe. They outlive the worker; the last verb of the move removes them.
+ */
+export class MoveFolder {
+  readonly path: string;
+  readonly #host: string;
+
+  constructor(options: { stateDir: string; migrationId: string; host: string }) {
+    if (!/^[0-9a-zA-Z-]{1,64}$/.test(options.migrationId)) {
+      throw new Error(`not a migration ID: ${options.migrationId.slice(0, 80)}`);
+    }
+    this.path = join(options.stateDir, 'moves', options.migrationId);
+    this.#host = options.host;
+  }
+
+  async read<K extends keyof Files>(kind: K): Promise<Files[K] | undefined> {
+    const path = join(this.path, `${kind}.json`);
+    try {
+      return JSON.parse(await readFile(path, 'utf8')) as Files[K];
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw needsOperator({
+        code: 'move-folder-unreadable',
+        message: `${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
+        remedy: 'Mend the file system of the state folder, then retry.',
+        host: this.#host,
+        cause,
+      });
+    }
+  }
+
+  async write<K extends keyof Files>(kind: K, content: Files[K]): Promise<void> {
+    await this.writeFile(`${kind}.json`, Buffer.from(JSON.stringify(content)));
+  }
+
+  /** Writes a file of the folder as a whole, durably; gives its path. */
+  async writeFile(name: string, data: Buffer): Promise<string> {
+    const path = join(this.path, name);
+    try {
+      await mkdir(this.path, { recursive: true, mode: 0o700 });
+      await replaceDurably({ path, temporary: `${path}.new` }, data, realIo);
+      return path;
+    } catch (cause) {
+      throw needsOperator({
+        code: 'state-folder-unwritable',
+        message: `${path} cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`,
+        remedy: 'Make room on the file system of the state folder, then retry.',
+        host: this.#host,
+        cause,
+      });
+    }
+  }
+
+  /** The bytes of a file of the folder; empty if it is not there. */
+  async readFile(name: string): Promise<Buffer> {
+    try {
+      return await readFile(join(this.path, name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
+      throw error;
+    }
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true });
+  }
+}

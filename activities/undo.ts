@@ -1,0 +1,96 @@
+import { rm } from 'node:fs/promises';
+import { diskIdentity } from '../guard/identity.ts';
+import { withVmLock } from '../guard/lock.ts';
+import type { EpochRef, RestoreResult, RestoreSourceInput } from './contract.ts';
+import { journalPathFor } from '../transfer/journal.ts';
+import { folderOf } from './ours.ts';
+import type { HostParts } from './parts.ts';
+
+const lockMs = 30_000;
+
+/** Removes from the target what this move made there, and nothing else; safe where it made nothing. */
+export async function clearTarget(
+  parts: HostParts,
+  input: EpochRef,
+  signal: AbortSignal,
+): Promise<void> {
+  const { ledger, hypervisor, stateDir, operations, name } = parts;
+  const { vm, migrationId } = input;
+  await operations.endAll(migrationId);
+  const folder = folderOf(parts, input);
+  const lock = {
+    stateDir,
+    uuid: vm.uuid,
+    timeoutMs: lockMs,
+    operation: 'clear',
+    host: name,
+    signal,
+  };
+  await withVmLock(lock, async () => {
+    const memory = await folder.read('target');
+    const entry = await ledger.read(vm.uuid);
+    const ours = entry?.migrationId === migrationId && entry.epoch === input.epoch;
+    if (memory !== undefined) {
+      if (memory.defined) await hypervisor.undefine(vm.uuid);
+      for (const { path, identity } of memory.volumes) {
+        await rm(journalPathFor(path), { force: true });
+        const now = await diskIdentity(path);
+        // An empty identity was written before the volume was made: then it is ours if it stands there now.
+        if (now !== '' && (identity === '' || identity === now))
+          await hypervisor.deleteVolume(path);
+      }
+    }
+    if (ours && entry.state === 'incoming' && memory?.knownBefore !== true) {
+      await ledger.remove(vm.uuid, entry);
+    } else if (ours && (entry.state === 'incoming' || entry.state === 'released')) {
+      const note = entry.state === 'incoming' ? 'a move here was undone' : entry.note;
+      const { epoch } = entry;
+      await ledger.transition(vm.uuid, {
+        to: 'released',
+        epoch,
+        migrationId,
+        name: vm.name,
+        note,
+        disks: [],
+      });
+    }
+    await folder.remove();
+  });
+}
+
+/** The source owns its VM again, as it was: autostart, and running if it ran. */
+export async function restoreSource(
+  parts: HostParts,
+  input: RestoreSourceInput,
+  signal: AbortSignal,
+): Promise<RestoreResult> {
+  const { ledger, hypervisor, stateDir, operations, name } = parts;
+  const { vm, epoch, migrationId } = input;
+  await operations.endAll(migrationId);
+  const folder = folderOf(parts, input);
+  const lock = {
+    stateDir,
+    uuid: vm.uuid,
+    timeoutMs: lockMs,
+    operation: 'restore',
+    host: name,
+    signal,
+  };
+  return withVmLock(lock, async () => {
+    const memory = await folder.read('source');
+    const entry = await ledger.read(vm.uuid);
+    if (memory !== undefined && entry?.migrationId === migrationId) {
+      await ledger.transition(vm.uuid, {
+        to: 'owner',
+        epoch,
+        migrationId,
+        name: vm.name,
+        note: 'a move away was undone',
+      });
+      await hypervisor.setAutostart(vm.uuid, memory.autostart);
+      if (input.restart && memory.wasRunning) await hypervisor.start(vm.uuid);
+    }
+    await folder.remove();
+    return { running: (await hypervisor.state(vm.uuid)) === 'running' };
+  });
+}
