@@ -16,6 +16,8 @@ export interface Extent {
   offset: number;
   length: number;
   zero: boolean;
+  /** The target has these bytes from an earlier round (clean in the dirty bitmap): nothing to do. */
+  unchanged?: true;
 }
 
 /** A disk that can be read by ranges; nearly always an NBD export. Sizes and offsets are bytes below 2^53. */

@@ -1,0 +1,136 @@
+import type { DiskSink } from '../domain/platform.ts';
+import type { DurableRange, Journal } from './journal.ts';
+import type { Range } from './range-set.ts';
+
+/** Written bytes that call for a flush. */
+const flushBytes = 16 * 1024 * 1024;
+/** A flush comes at the latest so long after the first write that it covers. */
+const flushAfterMs = 2000;
+/** Bytes that may have been asked for and not be durable: what a kill makes cross twice. */
+const windowBytes = 48 * 1024 * 1024;
+
+interface Waiter {
+  bytes: number;
+  go(): void;
+}
+
+/**
+ * What is under way between source and stable storage. Pieces enter before they are read, and leave when the
+ * sink is flushed and the journal says so; meanwhile reads go on.
+ */
+export class CopyWindow {
+  readonly #sink: DiskSink;
+  readonly #journal: Journal;
+  readonly #fail: (error: unknown) => void;
+  readonly #waiting: Waiter[] = [];
+  #openBytes = 0;
+  #written: DurableRange[] = [];
+  #zeroed: Range[] = [];
+  #writtenBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #flushing: Promise<void> | undefined;
+
+  /** `fail` hears of a flush that failed while nobody awaited it. */
+  constructor(sink: DiskSink, journal: Journal, fail: (error: unknown) => void) {
+    this.#sink = sink;
+    this.#journal = journal;
+    this.#fail = fail;
+  }
+
+  /** Waits for room and notes the piece as started. Rejects with the signal's reason. */
+  async enter(piece: Range, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#waiting.length > 0 || this.#openBytes + piece.length > windowBytes) {
+      await this.#wait(piece.length, signal);
+    } else {
+      this.#openBytes += piece.length;
+    }
+    await this.#journal.started([piece]);
+  }
+
+  /** A piece that entered has been written. */
+  wrote(piece: DurableRange): void {
+    this.#written.push(piece);
+    this.#writtenBytes += piece.length;
+    this.#flushInTime();
+  }
+
+  /** A range has been zeroed; it need not have entered. */
+  zeroed(range: Range): void {
+    this.#zeroed.push(range);
+    this.#flushInTime();
+  }
+
+  /** Flushes and records all that was written. */
+  async drain(): Promise<void> {
+    await this.#flushing;
+    await this.#flush();
+  }
+
+  /** Stops the timer and waits for a flush under way; errors have gone to `fail`. */
+  async settle(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#flushing?.catch(() => undefined);
+    clearTimeout(this.#timer);
+  }
+
+  async #wait(bytes: number, signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const waiter: Waiter = {
+        bytes,
+        go: () => {
+          signal.removeEventListener('abort', onAbort);
+          resolve();
+        },
+      };
+      const onAbort = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(waiter);
+    });
+  }
+
+  #flushInTime(): void {
+    if (this.#flushing !== undefined) return;
+    if (this.#writtenBytes >= flushBytes) this.#flushInBackground();
+    else this.#timer ??= setTimeout(() => this.#flushInBackground(), flushAfterMs);
+  }
+
+  #flushInBackground(): void {
+    if (this.#flushing !== undefined) return;
+    this.#flushing = this.#flush();
+    this.#flushing.then(
+      () => {
+        this.#flushing = undefined;
+        if (this.#written.length + this.#zeroed.length > 0) this.#flushInTime();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  async #flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const [written, zeroed, bytes] = [this.#written, this.#zeroed, this.#writtenBytes];
+    if (written.length + zeroed.length === 0) return;
+    this.#written = [];
+    this.#zeroed = [];
+    this.#writtenBytes = 0;
+    await this.#sink.flush();
+    await this.#journal.durable(written, zeroed);
+    this.#openBytes -= bytes;
+    this.#admit();
+  }
+
+  #admit(): void {
+    for (;;) {
+      const [next] = this.#waiting;
+      if (next === undefined || this.#openBytes + next.bytes > windowBytes) return;
+      this.#openBytes += next.bytes;
+      this.#waiting.shift();
+      next.go();
+    }
+  }
+}

@@ -1,0 +1,164 @@
+import type { DiskSource, Extent } from '../domain/platform.ts';
+import {
+  AllocationFlag,
+  NbdError,
+  NbdErrorKind,
+  openPool,
+  type NbdClient,
+  type OpenPoolOptions,
+  type StatusExtent,
+} from '../protocols/nbd/index.ts';
+import { nbdFault, type FaultPlace } from './faults.ts';
+
+export interface NbdSourceOptions extends Omit<OpenPoolOptions, 'metaContexts'> {
+  /** How the disk is called in errors: `disk vda`. */
+  what: string;
+  /** The host that serves it, for errors. */
+  host?: string;
+  /**
+   * A dirty bitmap's context (`qemu:dirty-bitmap:<name>`). Ranges that it calls clean come as `unchanged`.
+   * Opening fails if the server does not offer it: without it every byte would seem unchanged, or dirty.
+   */
+  dirtyContext?: string;
+}
+
+/** Bytes of one request of a large read; larger ones gain nothing (facts: guest conversion, copy tools). */
+const requestBytes = 2 * 1024 * 1024;
+/** Bytes asked about in one block status request. */
+const statusBytes = 1024 * 1024 * 1024;
+const dirtyFlag = 1;
+
+/**
+ * Opens an NBD export as a disk to read. Rejects with VmFerryError: `source-unreachable`, `source-tls-refused`,
+ * `source-export-refused`, `source-protocol-broken`, `source-export-unfit`.
+ */
+export const openNbdSource = async (options: NbdSourceOptions): Promise<DiskSource> => {
+  const { what, host, dirtyContext, ...pool } = options;
+  const place: FaultPlace = { side: 'source', what, ...(host !== undefined && { host }) };
+  const metaContexts = ['base:allocation', ...(dirtyContext === undefined ? [] : [dirtyContext])];
+  try {
+    const client = await openPool({ connections: 4, ...pool, metaContexts });
+    if (dirtyContext !== undefined && !client.info.metaContexts.has(dirtyContext)) {
+      await client.close();
+      throw new NbdError(NbdErrorKind.invalid, `the export does not offer ${dirtyContext}`);
+    }
+    return new NbdSource(client, place, dirtyContext);
+  } catch (error) {
+    throw nbdFault(place, error);
+  }
+};
+
+type Kind = Pick<Extent, 'zero' | 'unchanged'>;
+
+class NbdSource implements DiskSource {
+  readonly sizeBytes: number;
+  readonly parallelism: number;
+  readonly #client: NbdClient;
+  readonly #place: FaultPlace;
+  readonly #dirtyContext: string | undefined;
+
+  constructor(client: NbdClient, place: FaultPlace, dirtyContext: string | undefined) {
+    this.#client = client;
+    this.#place = place;
+    this.#dirtyContext = dirtyContext;
+    this.sizeBytes = client.info.sizeBytes;
+    this.parallelism = Math.min(client.connectionCount * 4, client.parallelism);
+  }
+
+  async *extents(offset: number, length: number, signal?: AbortSignal): AsyncGenerator<Extent> {
+    const end = offset + length;
+    let open: Extent | undefined;
+    for (let at = offset; at < end;) {
+      for (const [run, kind] of await this.#status(at, end - at, signal)) {
+        if (open !== undefined && open.zero === kind.zero && open.unchanged === kind.unchanged) {
+          open.length += run;
+        } else {
+          if (open !== undefined) yield open;
+          open = { offset: at, length: run, ...kind };
+        }
+        at += run;
+      }
+    }
+    if (open !== undefined) yield open;
+  }
+
+  async read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    try {
+      const { minimum } = this.#client.info.blockSize;
+      if (offset % minimum !== 0 || into.length % minimum !== 0) {
+        await this.#readUnaligned(offset, into, signal);
+        return;
+      }
+      const step = Math.min(requestBytes, this.#client.info.blockSize.maximum);
+      const reads: Promise<void>[] = [];
+      for (let at = 0; at < into.length; at += step) {
+        reads.push(this.#client.read(offset + at, into.subarray(at, at + step), signal));
+      }
+      // All have to end before the buffer is the caller's again.
+      for (const read of await Promise.allSettled(reads)) {
+        if (read.status === 'rejected') throw read.reason;
+      }
+    } catch (error) {
+      throw nbdFault(this.#place, error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  async #readUnaligned(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    const { minimum } = this.#client.info.blockSize;
+    const step = Math.max(minimum, 64 * 1024);
+    const bounce = new Uint8Array(step);
+    for (let at = offset - (offset % minimum); at < offset + into.length; at += step) {
+      const part = bounce.subarray(0, Math.min(step, this.sizeBytes - at));
+      await this.#client.read(at, part, signal);
+      const from = Math.max(offset, at);
+      const to = Math.min(offset + into.length, at + part.length);
+      into.set(part.subarray(from - at, to - at), from - offset);
+    }
+  }
+
+  /** Runs from `offset` on, at least one, at most `length` bytes in all. */
+  async #status(offset: number, length: number, signal?: AbortSignal): Promise<[number, Kind][]> {
+    if (this.#client.info.metaContexts.size === 0) return [[length, { zero: false }]];
+    try {
+      const asked = Math.min(length, statusBytes);
+      const status = await this.#client.blockStatus(offset, asked, signal);
+      const allocation = status.get('base:allocation') ?? [{ length: asked, flags: 0 }];
+      const dirty = this.#dirtyContext === undefined ? undefined : status.get(this.#dirtyContext);
+      if (this.#dirtyContext !== undefined && dirty === undefined) {
+        throw new NbdError(NbdErrorKind.protocol, `block status without ${this.#dirtyContext}`);
+      }
+      return runs(asked, allocation, dirty);
+    } catch (error) {
+      throw nbdFault(this.#place, error);
+    }
+  }
+}
+
+/** Lays the two contexts over each other, up to where both have an answer. */
+function runs(
+  length: number,
+  allocation: readonly StatusExtent[],
+  dirty?: readonly StatusExtent[],
+): [number, Kind][] {
+  const out: [number, Kind][] = [];
+  const dirtyRuns = dirty ?? [{ length, flags: dirtyFlag }];
+  let [a, d, aUsed, dUsed] = [0, 0, 0, 0];
+  for (let at = 0; at < length;) {
+    const [inA, inD] = [allocation[a], dirtyRuns[d]];
+    if (inA === undefined || inD === undefined) break;
+    const run = Math.min(inA.length - aUsed, inD.length - dUsed, length - at);
+    const zero = (inA.flags & AllocationFlag.zero) !== 0;
+    const clean = (inD.flags & dirtyFlag) === 0;
+    out.push([run, clean ? { zero, unchanged: true } : { zero }]);
+    at += run;
+    aUsed += run;
+    dUsed += run;
+    if (aUsed === inA.length) [a, aUsed] = [a + 1, 0];
+    if (dUsed === inD.length) [d, dUsed] = [d + 1, 0];
+  }
+  return out;
+}
