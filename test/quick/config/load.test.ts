@@ -121,7 +121,7 @@ describe('a wrong configuration', () => {
     [
       'a key that is missing',
       'host:\n  name: alpha\n',
-      { key: 'host.migrationAddress', message: 'is missing; expected an IP address', line: 2 },
+      { key: 'host.migrationAddress', message: 'is missing; expected an IP address', line: 1 },
     ],
     [
       'a wrong type',
