@@ -15,7 +15,7 @@ const connectTries = 60;
 
 /** JSON lines on stderr, Temporal's own included. */
 export function installLogging(level: Config['log']['level']): Logger {
-  const logger = pino({ level, base: null }, pino.destination(2));
+  const logger = pino({ level, base: { pid: process.pid } }, pino.destination(2));
   const temporalLevel = (
     level === 'fatal' || level === 'silent' ? 'error' : level
   ).toUpperCase() as LogLevel;
