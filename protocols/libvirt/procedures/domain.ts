@@ -22,8 +22,8 @@ export const domainCalls = {
   DomainResume: call(28, { dom: domain }, none),
   DomainSetAutostart: call(29, { dom: domain, autostart: i32 }, none),
   DomainSuspend: call(34, { dom: domain }, none),
-  DomainIsActive: call(149, { dom: domain }, { active: i32 }),
-  DomainIsPersistent: call(150, { dom: domain }, { persistent: i32 }),
+  DomainIsActive: call(150, { dom: domain }, { active: i32 }),
+  DomainIsPersistent: call(151, { dom: domain }, { persistent: i32 }),
   /** KiB, or a count, by tag. */
   DomainMemoryStats: call(
     159,

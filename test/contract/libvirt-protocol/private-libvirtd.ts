@@ -24,6 +24,8 @@ export interface PrivateLibvirtdOptions {
   readonly qemuHook?: string;
   /** More lines for libvirtd.conf. */
   readonly config?: readonly string[];
+  /** Where its sockets lie if other namespaces must see them too; `/run/libvirt` unless it is given. */
+  readonly socketDir?: string;
   /** Makes libvirtd listen with TLS on 127.0.0.1:16514 of its own network namespace. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
 }
@@ -57,7 +59,7 @@ export interface PrivateLibvirtd {
 export async function startPrivateLibvirtd(
   options: PrivateLibvirtdOptions,
 ): Promise<PrivateLibvirtd> {
-  const { dir, hostname = `vmfp-${process.pid}`, tls } = options;
+  const { dir, hostname = `vmfp-${process.pid}`, tls, socketDir } = options;
   await writeConfiguration(options);
   const listen = tls === undefined ? '' : '--listen';
   const namespaces = [
@@ -77,7 +79,7 @@ export async function startPrivateLibvirtd(
   try {
     await untilReady(unshare);
     const pid = await onlyChildOf(unshare.pid ?? 0);
-    return privateLibvirtd({ dir, pid, unshare, listen });
+    return privateLibvirtd({ dir, pid, unshare, listen, socketDir });
   } catch (error) {
     unshare.stdin.end();
     throw error;
@@ -89,14 +91,16 @@ interface Running {
   readonly pid: number;
   readonly unshare: ChildProcess;
   readonly listen: string;
+  readonly socketDir: string | undefined;
 }
 
-function privateLibvirtd({ dir, pid, unshare, listen }: Running): PrivateLibvirtd {
+function privateLibvirtd({ dir, pid, unshare, listen, socketDir }: Running): PrivateLibvirtd {
   const exec = (command: string, ...args: readonly string[]): Promise<ExecResult> =>
     run('nsenter', ['-t', String(pid), '-m', '-u', '-n', '-p', '--', command, ...args], {
       timeout: START_LIMIT_MS,
     });
-  const socket = (name: string): string => `/proc/${pid}/root/run/libvirt/${name}`;
+  const socket = (name: string): string =>
+    `/proc/${pid}/root${socketDir ?? '/run/libvirt'}/${name}`;
   return {
     pid,
     dir,
@@ -126,7 +130,8 @@ function privateLibvirtd({ dir, pid, unshare, listen }: Running): PrivateLibvirt
   };
 }
 
-async function writeConfiguration({ dir, qemuHook, tls, config = [] }: PrivateLibvirtdOptions) {
+async function writeConfiguration(options: PrivateLibvirtdOptions): Promise<void> {
+  const { dir, qemuHook, tls, socketDir, config = [] } = options;
   const etc = join(dir, 'etc/libvirt');
   await mkdir(join(etc, 'hooks'), { recursive: true });
   const tlsFiles = { ca_file: tls?.ca, cert_file: tls?.cert, key_file: tls?.key };
@@ -138,6 +143,7 @@ async function writeConfiguration({ dir, qemuHook, tls, config = [] }: PrivateLi
     'auth_unix_rw = "none"',
     'auth_unix_ro = "none"',
     ...Object.entries(tlsFiles).flatMap(([name, path]) => (path ? [`${name} = "${path}"`] : [])),
+    ...(socketDir === undefined ? [] : [`unix_sock_dir = "${socketDir}"`]),
     ...config,
   ];
   await writeFile(join(etc, 'libvirtd.conf'), `${lines.join('\n')}\n`);
