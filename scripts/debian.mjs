@@ -16,10 +16,9 @@ const wanted = [
   { name: 'gnutls-bin', program: 'certtool' },
   { name: 'socat', program: 'socat' },
   { name: 'iproute2', program: 'ip' },
-  { name: 'busybox-static', program: 'busybox' },
-  { name: 'cpio', program: 'cpio' },
   { name: 'e2fsprogs', program: 'mkfs.ext4' },
   { name: 'util-linux', program: 'nsenter' },
+  { name: 'procps', program: 'pgrep' },
 ];
 /** apt waits this long for another apt, s. */
 const lockWaitSeconds = 120;

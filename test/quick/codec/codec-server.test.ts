@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import { afterEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../../config/load.ts';
 import {
   startCodecServer,
   type CodecServerOptions,
   type RunningCodecServer,
 } from '../../../workers/codec-server.ts';
+import { startConfiguredCodecServer } from '../../../workers/codec-server-process.ts';
 import { EncryptionCodec } from '../../../workers/payload-codec.ts';
 
 const codec = new EncryptionCodec({ keys: [{ id: 'k1', key: randomBytes(32) }], active: 'k1' });
@@ -154,5 +156,18 @@ describe('the codec server', () => {
     expect((await decode(server.url, { payloads: [] })).status).toBe(200);
     await server.close();
     await expect(decode(server.url, { payloads: [] })).rejects.toThrow();
+  });
+
+  it('is started from the configuration, and wants its section there', async () => {
+    const encryption = 'encryption: { active: k1, keys: [{ id: k1, key: env:TEST_PAYLOAD_KEY }] }';
+    process.env['TEST_PAYLOAD_KEY'] = randomBytes(32).toString('base64');
+    const server = await startConfiguredCodecServer(
+      parseConfig(`${encryption}\ncodecServer: { listen: 127.0.0.1:0 }`),
+    );
+    running.push(server);
+    expect((await decode(server.url, { payloads: [] })).status).toBe(200);
+    await expect(startConfiguredCodecServer(parseConfig(encryption))).rejects.toMatchObject({
+      code: 'codec-server-missing',
+    });
   });
 });
