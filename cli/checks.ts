@@ -81,11 +81,10 @@ async function* serverFindings(ferry: Ferry, config: Config): AsyncGenerator<Fin
   yield await looking('Search attributes', async () => {
     const missing = await ferry.missingSearchAttributes();
     if (missing.length === 0) return good('Search attributes', 'all there');
-    const create = missing.map((name) => `--name ${name} --type Keyword`).join(' ');
     return bad(
       'Search attributes',
       `missing: ${missing.join(', ')}`,
-      `Create them: temporal operator search-attribute create --namespace ${namespace} ${create}`,
+      'Start `vmferry control`: it registers them.',
     );
   });
 }

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import type { MoveReport } from '../domain/move.ts';
@@ -96,3 +97,6 @@ export function exitCodeOfFault(fault: Fault): ExitCode {
       return ExitCode.failed;
   }
 }
+
+/** As shells count: 130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that went away. */
+export const exitCodeOfSignal = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];

@@ -1,5 +1,5 @@
 import type { MoveReport } from '../domain/move.ts';
-import { ExitCode, exitCodeOf } from './exit-code.ts';
+import { ExitCode, exitCodeOf, exitCodeOfSignal } from './exit-code.ts';
 import type { FerryMove, MoveStatus } from './ferry.ts';
 import { canDrawLive, follow } from './follow.ts';
 import type { Style } from './follow.ts';
@@ -16,12 +16,6 @@ export interface AccompanyOptions {
   /** How JSON is printed: the last state only, or every state, one a line. */
   json?: 'last' | 'lines';
 }
-
-const signalCodes: Partial<Record<NodeJS.Signals, number>> = {
-  SIGHUP: 129,
-  SIGINT: 130,
-  SIGTERM: 143,
-};
 
 function styleOf(session: Session, json: AccompanyOptions['json']): Style {
   if (session.output === 'json') return json === 'lines' ? 'json-lines' : 'silent';
@@ -59,7 +53,7 @@ export async function accompany(
   if (followed.kind === 'detached') {
     const vm = followed.status?.report.vm;
     sayDetached(session, vm === undefined ? options.word : moveWord(vm));
-    session.exitCode = signalCodes[followed.signal] ?? ExitCode.detached;
+    session.exitCode = exitCodeOfSignal(followed.signal);
     return;
   }
   printEnd(session, followed.status, style);

@@ -14,6 +14,8 @@ const drawEveryMs = 125;
 /** How long a status from before an order may still be seen after the server accepted it. */
 const staleForMs = 10_000;
 const lookAgainMs = 250;
+/** On fewer cells a line each says more than a picture. */
+const narrowest = 40;
 
 export type Style = 'live' | 'plain' | 'silent' | 'json-lines';
 
@@ -34,7 +36,10 @@ export type Followed =
 
 /** Whether the terminal can show a view that moves. */
 export const canDrawLive = (terminal: Terminal): boolean =>
-  terminal.out.isTTY && terminal.env['TERM'] !== 'dumb' && (terminal.env['CI'] ?? '') === '';
+  terminal.out.isTTY &&
+  (terminal.out.columns ?? 80) > narrowest &&
+  terminal.env['TERM'] !== 'dumb' &&
+  (terminal.env['CI'] ?? '') === '';
 
 interface Display {
   show(status: MoveStatus): void;

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { MoveRequest, ShutdownPolicy, VerifyPolicy } from '../../domain/move.ts';
-import { ExitCode } from '../exit-code.ts';
+import { exitCodeOfSignal } from '../exit-code.ts';
 import { usageError } from '../fault.ts';
 import type { Ferry, FerryMove } from '../ferry.ts';
 import { accompany } from '../finish.ts';
@@ -49,19 +49,18 @@ async function start(
     canDrawLive(terminal) && session.output === 'table' ? new LiveView(terminal.out) : undefined;
   const said = `Looking for ${harmless(request.vm)} on ${harmless(request.from)} …`;
   live?.draw([view.theme.paint('dim', cut(said, view.width))]);
-  const interrupted = Promise.withResolvers<undefined>();
-  const stopListening = terminal.onInterrupt(() => {
-    interrupted.resolve(undefined);
-  });
+  const interrupted = Promise.withResolvers<NodeJS.Signals>();
+  const stopListening = terminal.onInterrupt(interrupted.resolve);
   try {
     const move = await Promise.race([ferry.migrate(request), interrupted.promise]);
     live?.end({ erase: true });
-    if (move === undefined) {
+    if (typeof move === 'string') {
       const see = `${errorView.command} status ${shellWord(request.vm)}`;
       session.remark([
         `Interrupted while the move was being started: it may have begun. See \`${see}\`.`,
       ]);
-      session.exitCode = ExitCode.detached;
+      session.exitCode = exitCodeOfSignal(move);
+      return undefined;
     }
     return move;
   } finally {

@@ -1,17 +1,35 @@
 import type { DiskProgress } from '../../domain/move.ts';
 import { bytes, percent, rate, wholeSeconds } from './quantity.ts';
-import { cut, harmless, padEnd, padStart } from './text.ts';
+import { cells, cut, harmless, padEnd, padStart } from './text.ts';
 import type { View } from './theme.ts';
 
 // Columns of fixed width, so that nothing jumps while figures change.
 const percentCells = 5;
-const amountCells = 20;
-const rateCells = 10;
-const leftCells = 11;
-const gaps = 2 + 1 + 2 + 2 + 2;
 const nameCells = 8;
 const shortestBar = 4;
 const longestBar = 40;
+
+/** A figure at the right of the bar; on a narrow screen the last ones give way. */
+interface Figure {
+  cells: number;
+  text: (disk: DiskProgress) => string;
+}
+
+const figures: readonly Figure[] = [
+  { cells: 20, text: (disk) => amount(disk.doneBytes, disk.totalBytes) },
+  { cells: 10, text: (disk) => (isMoving(disk) ? rate(disk.bytesPerSecond) : '') },
+  {
+    cells: 11,
+    text: (disk) => {
+      const left = millisecondsLeft(disk);
+      // At least a second: `0 s left` would stand there for as long as the last second takes.
+      return left === undefined ? '' : `${wholeSeconds(Math.max(1000, left))} left`;
+    },
+  },
+];
+
+const isMoving = (disk: DiskProgress): boolean =>
+  disk.bytesPerSecond > 0 && disk.doneBytes < disk.totalBytes;
 
 /** Sum of several disks, as one. */
 export const sumOf = (disks: readonly DiskProgress[], name: string): DiskProgress => ({
@@ -37,37 +55,37 @@ export function amount(done: number, total: number): string {
     : `${doneText} of ${totalText}`;
 }
 
-function barLine(
-  disk: DiskProgress,
-  view: View,
-  widths: { name: number; bar: number; indent: number },
-): string {
+interface Layout {
+  indent: number;
+  name: number;
+  bar: number;
+  figures: readonly Figure[];
+}
+
+function layoutFor(names: readonly string[], options: { width: number; indent: number }): Layout {
+  const { width, indent } = options;
+  const name = Math.min(nameCells, Math.max(3, ...names.map(cells)));
+  const shown: Figure[] = [];
+  let bar = width - indent - name - 2 - 1 - percentCells;
+  for (const figure of figures) {
+    if (bar - 2 - figure.cells < shortestBar) break;
+    shown.push(figure);
+    bar -= 2 + figure.cells;
+  }
+  return { indent, name, bar: Math.max(1, Math.min(longestBar, bar)), figures: shown };
+}
+
+function barLine(disk: DiskProgress, view: View, layout: Layout): string {
   const { glyphs, paint } = view.theme;
   const share = percent(disk.doneBytes, disk.totalBytes);
-  const complete = share === 100;
-  const full = Math.floor((widths.bar * share) / 100);
+  const full = Math.floor((layout.bar * share) / 100);
   const bar =
-    paint(complete ? 'green' : 'cyan', glyphs.barFull.repeat(full)) +
-    paint('dim', glyphs.barEmpty.repeat(widths.bar - full));
-  const left = millisecondsLeft(disk);
-  // At least a second: `0 s left` would stand there for as long as the last second takes.
-  const leftText = left === undefined ? '' : `${wholeSeconds(Math.max(1000, left))} left`;
-  return [
-    ' '.repeat(widths.indent),
-    padEnd(cut(harmless(disk.name), widths.name), widths.name),
-    '  ',
-    bar,
-    ' ',
-    padStart(`${share} %`, percentCells),
-    '  ',
-    padStart(amount(disk.doneBytes, disk.totalBytes), amountCells),
-    '  ',
-    padStart(complete || disk.bytesPerSecond <= 0 ? '' : rate(disk.bytesPerSecond), rateCells),
-    '  ',
-    padStart(complete ? '' : leftText, leftCells),
-  ]
-    .join('')
-    .trimEnd();
+    paint(share === 100 ? 'green' : 'cyan', glyphs.barFull.repeat(full)) +
+    paint('dim', glyphs.barEmpty.repeat(layout.bar - full));
+  const name = padEnd(cut(harmless(disk.name), layout.name), layout.name);
+  const shown = layout.figures.map(({ cells: width, text }) => `  ${padStart(text(disk), width)}`);
+  const head = `${' '.repeat(layout.indent)}${name}  ${bar} ${padStart(`${share} %`, percentCells)}`;
+  return (head + shown.join('')).trimEnd();
 }
 
 /** A bar a disk, and a sum where there are several; beyond `most` lines, disks that are done give way first. */
@@ -79,10 +97,11 @@ export function diskBars(
   const room = Math.max(1, options.most);
   const lines =
     disks.length > 1 ? [...fitting(disks, room - 1), sumOf(disks, 'total')] : [...disks];
-  const name = Math.min(nameCells, Math.max(3, ...lines.map((disk) => disk.name.length)));
-  const fixed = options.indent + name + gaps + percentCells + amountCells + rateCells + leftCells;
-  const bar = Math.min(longestBar, Math.max(shortestBar, options.width - fixed));
-  return lines.map((disk) => barLine(disk, view, { name, bar, indent: options.indent }));
+  const layout = layoutFor(
+    lines.map(({ name }) => harmless(name)),
+    options,
+  );
+  return lines.map((disk) => barLine(disk, view, layout));
 }
 
 function fitting(disks: readonly DiskProgress[], most: number): DiskProgress[] {

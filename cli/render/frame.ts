@@ -2,7 +2,7 @@
  * web-1  alpha → beta  cold                                      copying  1m 32s
  *
  *   ✓ Check            the VM, alpha and beta                              0.8 s
- *   ⠹ Copy             the data that is there, and no holes                 12 s
+ *   ⠹ Copy             the data of each disk, to beta                       12 s
  *     vda  ━━━━━━━━━━━━━───────  62 %  6.2 of 10.0 GiB   412 MiB/s     9 s left
  *   · Verify           hashes of both sides
  */
@@ -18,6 +18,7 @@ import type { View } from './theme.ts';
 const widest = 100;
 const titleCells = Math.max(...Object.values(stepTitles).map(cells)) + 2;
 const mostConcerns = 3;
+const shortestName = 8;
 
 export interface FrameMoment {
   /** ms since the epoch. */
@@ -47,15 +48,15 @@ function headLine(report: MoveReport, view: View, width: number, now: number): s
   const elapsed =
     (report.endedAt === undefined ? now : Date.parse(report.endedAt)) -
     Date.parse(report.startedAt);
-  const right = `${phaseWords(report.phase)}  ${wholeSeconds(elapsed)}`;
+  const right = `${paint(phaseStyle(report.phase), phaseWords(report.phase))}  ${wholeSeconds(elapsed)}`;
   const way = harmless(`${report.source} ${glyphs.arrow} ${report.target}`);
-  const name = cut(harmless(report.vm.name), Math.max(8, width - cells(right) - cells(way) - 10));
-  const left = `${paint('bold', name)}  ${way}  ${paint('dim', report.mode)}`;
-  return spread(
-    left,
-    `${paint(phaseStyle(report.phase), phaseWords(report.phase))}  ${wholeSeconds(elapsed)}`,
-    width,
-  );
+  const roomForName = width - cells(right) - cells(way) - report.mode.length - 6;
+  const narrow = roomForName < shortestName;
+  const name = harmless(report.vm.name);
+  const left = narrow
+    ? paint('bold', cut(name, width - cells(right) - 2))
+    : `${paint('bold', cut(name, roomForName))}  ${way}  ${paint('dim', report.mode)}`;
+  return spread(left, right, width);
 }
 
 function stepGlyph(step: Step, view: View, tick: number | undefined): string {

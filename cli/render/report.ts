@@ -88,7 +88,10 @@ function fields(report: MoveReport, view: View, now: number): [string, string][]
   if (report.disks.length > 0) {
     entries.push(['Copied', `${bytes(copied)}, of it twice ${bytes(twice)}`]);
   }
-  entries.push(['One running', oneRunningWords[report.oneRunning]]);
+  // Of a move that was refused there is nothing to hold.
+  if (exitCodeOf(report) !== ExitCode.refused) {
+    entries.push(['One running', oneRunningWords[report.oneRunning]]);
+  }
   return entries.filter(([, text]) => text !== '');
 }
 

@@ -24,7 +24,7 @@ export function stepPurpose(name: StepName, report: MoveReport): string {
     'guard-source': `${source} refuses other starts`,
     'stop-source': `off on ${source}, and kept off`,
     export: 'disks, read-only, over TLS',
-    copy: 'the data that is there, and no holes',
+    copy: `the data of each disk, to ${target}`,
     verify: 'hashes of both sides',
     'cut-over': `${target} becomes the owner`,
     define: `the VM on ${target}`,

@@ -37,11 +37,15 @@ export const padEnd = (text: string, width: number): string =>
 export const padStart = (text: string, width: number): string =>
   ' '.repeat(Math.max(0, width - cells(text))) + text;
 
+// `47.9 GiB`, `3 s`: a figure and its unit stay together.
+const beforeUnit = /(?<=\d) (?=(?:[KMGT]i?)?B\b|(?:ms|s|m|h|d)\b)/gu;
+
 /** Breaks `text` at spaces into lines of at most `width` cells; a longer word keeps a line of its own, uncut. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
+  for (const piece of text.replace(beforeUnit, '\u00a0').split(' ')) {
+    const word = piece.replaceAll('\u00a0', ' ');
     if (line !== '' && cells(line) + 1 + cells(word) > width) {
       lines.push(line);
       line = word;
