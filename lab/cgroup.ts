@@ -52,6 +52,10 @@ function populatedAndFrozen(folder: string): { populated: boolean; frozen: boole
   return { populated: events.includes('populated 1'), frozen: events.includes('frozen 1') };
 }
 
+/** Whether its processes stand still by our doing. */
+export const isFrozen = (folder: string): boolean =>
+  folder !== '' && populatedAndFrozen(folder).frozen;
+
 /** Freezes or thaws every process; resolves when the kernel says that it is so. */
 export async function setFrozen(folder: string, host: string, frozen: boolean): Promise<void> {
   const cgroup = need(folder, host);

@@ -23,6 +23,19 @@ export async function readConsole(host: LabHost, vm: string): Promise<string> {
   }
 }
 
+/** The console's text now, and again after each change, for ever. */
+export async function* waitForConsoleChange(host: LabHost, vm: string): AsyncGenerator<string> {
+  const changes = watchFolder(`${host.folder}/var/log/libvirt/qemu`);
+  try {
+    for (;;) {
+      yield await readConsole(host, vm);
+      await changes.next();
+    }
+  } finally {
+    changes.close();
+  }
+}
+
 /** Resolves with the match once the console shows `text`; throws `lab-timeout` with its last lines. */
 export async function waitForConsole(
   host: LabHost,
@@ -55,7 +68,7 @@ export async function waitForConsole(
 /** Tells of changes in a folder, also of those between two calls of `next`. */
 function watchFolder(
   folder: string,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): { next: () => Promise<void>; close: () => void } {
   let changed = false;
   let wake: (() => void) | undefined;
@@ -65,14 +78,15 @@ function watchFolder(
   };
   const watcher = watch(folder, notice);
   watcher.on('error', notice);
-  signal.addEventListener('abort', notice);
+  signal?.addEventListener('abort', notice);
   return {
     next: async () => {
-      if (!changed && !signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
+      if (!changed && signal?.aborted !== true)
+        await new Promise<void>((resolve) => (wake = resolve));
       changed = false;
     },
     close: () => {
-      signal.removeEventListener('abort', notice);
+      signal?.removeEventListener('abort', notice);
       watcher.close();
     },
   };

@@ -22,7 +22,7 @@ import { cpioArchive, fileMode, folderMode, linkMode, programMode } from './gues
 import type { CpioEntry } from './guest/cpio.ts';
 
 export interface GuestOptions {
-  /** Where the unpacked packages are kept; default `.tools/guest-packages` of the project. */
+  /** Where what was taken from the packages is kept, in `guest-parts`; default `.tools` of the project. */
   toolsDir?: string;
   /** Where the guest is kept; default `.tools/guest` of the project. */
   cacheDir?: string;
@@ -57,7 +57,7 @@ const exists = async (path: string): Promise<boolean> =>
 
 /** Makes the guest unless it is there. Throws `lab-guest-unavailable` if Debian's packages cannot be had. */
 export async function ensureGuest(options: GuestOptions = {}): Promise<Guest> {
-  const toolsDir = options.toolsDir ?? join(project, '.tools', 'guest-packages');
+  const toolsDir = options.toolsDir ?? join(project, '.tools');
   const cacheDir = options.cacheDir ?? join(project, '.tools', 'guest');
   const init = await readFile(initScript);
   const version = createHash('sha256')
@@ -110,7 +110,7 @@ async function makeInitrd(parts: string, init: Uint8Array): Promise<Buffer> {
 
 /** The folder with vmlinuz, busybox and the modules, from Debian's packages. */
 async function ensureParts(toolsDir: string): Promise<string> {
-  const parts = join(toolsDir, 'parts');
+  const parts = join(toolsDir, 'guest-parts');
   if (await exists(join(parts, 'vmlinuz'))) return parts;
   await mkdir(toolsDir, { recursive: true });
   const draft = await mkdtemp(join(toolsDir, 'draft-'));

@@ -1,6 +1,6 @@
 /** The files that make a host of the lab: written outside, seen inside through mounts (boot-host.sh). */
 import { createHash } from 'node:crypto';
-import { mkdir, open, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, open, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { layOutPki } from './pki.ts';
@@ -143,7 +143,3 @@ export async function writeHostFiles(options: HostFilesOptions): Promise<void> {
     writeFile(join(folder, 'skeleton/etc/hostname'), `${options.name}\n`),
   ]);
 }
-
-/** Whether a host's folder is complete enough to boot from again. */
-export const hasHostFiles = async (folder: string): Promise<boolean> =>
-  (await stat(join(folder, 'pool.img')).catch(() => undefined)) !== undefined;

@@ -1,45 +1,17 @@
 import { spawn } from 'node:child_process';
-import type { ChildProcess, StdioOptions } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { openSync, closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { permanent, transient } from '../domain/errors.ts';
-import { killCgroup, setFrozen } from './cgroup.ts';
+import type { ExecOptions, ExecResult, SpawnOptions } from './enter.ts';
+import { isFrozen, killCgroup, setFrozen } from './cgroup.ts';
 import { insidePaths } from './host-files.ts';
 import { Libvirtd } from './libvirtd.ts';
 import { identify, isAlive, processesInNetwork, signalProcess } from './processes.ts';
 import type { ProcessId } from './processes.ts';
 import type { HostState } from './state.ts';
 import { timedOut, waitUntil } from './wait.ts';
-
-export interface ExecOptions {
-  /** After this the command is killed and the call fails. */
-  timeoutMs: number;
-  /** False: a failure is a result, not an exception. */
-  reject?: boolean;
-  env?: NodeJS.ProcessEnv;
-  /** Working folder as seen inside; default /. */
-  cwd?: string;
-  input?: string | Uint8Array;
-}
-
-/** How a command inside ended. */
-export interface ExecResult {
-  stdout: string;
-  stderr: string;
-  /** Undefined if a signal ended it. */
-  exitCode: number | undefined;
-  failed: boolean;
-  timedOut: boolean;
-}
-
-export interface SpawnOptions {
-  env?: NodeJS.ProcessEnv;
-  stdio?: StdioOptions;
-  cwd?: string;
-  /** True: it gets a session of its own and outlives a Ctrl-C at this terminal. */
-  detached?: boolean;
-}
 
 /** What a host needs of its lab. */
 export interface HostSurroundings {
@@ -95,6 +67,10 @@ export class LabHost {
   }
   get isUp(): boolean {
     return this.#state.holder !== undefined && isAlive(this.#state.holder);
+  }
+
+  get isFrozen(): boolean {
+    return isFrozen(this.cgroup);
   }
 
   /** Pid of the process that holds its namespaces; throws `lab-host-off`. */

@@ -1,17 +1,26 @@
 import { readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { transient } from '../domain/errors.ts';
-import type { LabHost } from './host.ts';
+import type { ExecOptions, ExecResult } from './enter.ts';
 import { insidePaths } from './host-files.ts';
 import { identify, namespaceOf, signalProcess } from './processes.ts';
 import type { ProcessId } from './processes.ts';
 import { waitUntil } from './wait.ts';
 
+/** What the daemon needs of its host. */
+export interface DaemonHost {
+  readonly name: string;
+  /** The host's holder. */
+  readonly pid: number;
+  rootOf(path: string): string;
+  exec(command: readonly string[], options: ExecOptions): Promise<ExecResult>;
+}
+
 /** The libvirt daemon of one host of the lab. */
 export class Libvirtd {
-  readonly #host: LabHost;
+  readonly #host: DaemonHost;
 
-  constructor(host: LabHost) {
+  constructor(host: DaemonHost) {
     this.#host = host;
   }
 

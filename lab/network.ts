@@ -2,7 +2,7 @@
  * The lab's network: a switch in a namespace of its own, and a cable (veth pair) from it into each host's `br0`.
  * Nothing of it is visible in the machine's own network.
  */
-import { execa } from 'execa';
+import { execa, ExecaError } from 'execa';
 
 /** The switch's own address, where the control side listens. */
 export const controlAddress = '198.51.100.1';
@@ -25,11 +25,19 @@ export async function makeNetworkNamespace(name: string): Promise<void> {
   await execa('ip', ['netns', 'add', name], limit);
 }
 
-/** Removes a named namespace; says nothing if it is gone already. */
-export async function removeNetworkNamespace(name: string): Promise<void> {
-  const result = await execa('ip', ['netns', 'del', name], { ...limit, reject: false });
-  if (result.failed && !result.stderr.includes('No such file')) throw result;
+/** Runs a removal; that there is nothing to remove is fine. */
+async function remove(command: readonly [string, ...string[]], missing: RegExp): Promise<void> {
+  const [program, ...args] = command;
+  try {
+    await execa(program, args, limit);
+  } catch (error) {
+    if (!(error instanceof ExecaError && missing.test(String(error.stderr)))) throw error;
+  }
 }
+
+/** Removes a named namespace; says nothing if it is gone already. */
+export const removeNetworkNamespace = (name: string): Promise<void> =>
+  remove(['ip', 'netns', 'del', name], /No such file/);
 
 export async function setUpSwitch(netns: string): Promise<void> {
   await ipBatch(netns, [
@@ -76,11 +84,7 @@ export interface Cable {
 async function setRate(netns: string, device: string, mbitPerSecond: number): Promise<void> {
   const base = ['-n', netns, 'qdisc'];
   if (mbitPerSecond === 0) {
-    const removed = await execa('tc', [...base, 'del', 'dev', device, 'root'], {
-      ...limit,
-      reject: false,
-    });
-    if (removed.failed && !/No such file|handle of zero/.test(removed.stderr)) throw removed;
+    await remove(['tc', ...base, 'del', 'dev', device, 'root'], /No such file|handle of zero/);
     return;
   }
   // A burst has to hold the largest segment that a veth carries, 64 KiB, and what passes in a few clock ticks.
