@@ -2,12 +2,22 @@ import type { DiskSink } from '../domain/platform.ts';
 import type { DurableRange, Journal } from './journal.ts';
 import type { Range } from './range-set.ts';
 
-/** Written bytes that call for a flush. */
-const flushBytes = 16 * 1024 * 1024;
-/** A flush comes at the latest so long after the first write that it covers. */
-const flushAfterMs = 2000;
-/** Bytes that may have been asked for and not be durable: what a kill makes cross twice. */
-const windowBytes = 48 * 1024 * 1024;
+/** How much may be at stake. */
+export interface CopyLimits {
+  /** Written bytes that call for a flush. */
+  flushBytes: number;
+  /** A flush comes at the latest so long after the first write that it covers. */
+  flushAfterMs: number;
+  /** Bytes that may have been asked for and not be durable: what a kill makes cross twice. */
+  windowBytes: number;
+}
+
+/** Less than 64 MiB cross twice after a kill; a flush has 32 MiB to go on with meanwhile. */
+export const defaultCopyLimits: CopyLimits = {
+  flushBytes: 16 * 1024 * 1024,
+  flushAfterMs: 2000,
+  windowBytes: 48 * 1024 * 1024,
+};
 
 interface Waiter {
   bytes: number;
@@ -21,6 +31,7 @@ interface Waiter {
 export class CopyWindow {
   readonly #sink: DiskSink;
   readonly #journal: Journal;
+  readonly #limits: CopyLimits;
   readonly #fail: (error: unknown) => void;
   readonly #waiting: Waiter[] = [];
   #openBytes = 0;
@@ -31,16 +42,20 @@ export class CopyWindow {
   #flushing: Promise<void> | undefined;
 
   /** `fail` hears of a flush that failed while nobody awaited it. */
-  constructor(sink: DiskSink, journal: Journal, fail: (error: unknown) => void) {
-    this.#sink = sink;
-    this.#journal = journal;
+  constructor(
+    parts: { sink: DiskSink; journal: Journal; limits: CopyLimits },
+    fail: (error: unknown) => void,
+  ) {
+    this.#sink = parts.sink;
+    this.#journal = parts.journal;
+    this.#limits = parts.limits;
     this.#fail = fail;
   }
 
   /** Waits for room and notes the piece as started. Rejects with the signal's reason. */
   async enter(piece: Range, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#waiting.length > 0 || this.#openBytes + piece.length > windowBytes) {
+    if (this.#waiting.length > 0 || this.#openBytes + piece.length > this.#limits.windowBytes) {
       await this.#wait(piece.length, signal);
     } else {
       this.#openBytes += piece.length;
@@ -63,7 +78,8 @@ export class CopyWindow {
 
   /** Flushes and records all that was written. */
   async drain(): Promise<void> {
-    await this.#flushing;
+    // The end of one flush may begin the next.
+    while (this.#flushing !== undefined) await this.#flushing;
     await this.#flush();
   }
 
@@ -94,8 +110,8 @@ export class CopyWindow {
 
   #flushInTime(): void {
     if (this.#flushing !== undefined) return;
-    if (this.#writtenBytes >= flushBytes) this.#flushInBackground();
-    else this.#timer ??= setTimeout(() => this.#flushInBackground(), flushAfterMs);
+    if (this.#writtenBytes >= this.#limits.flushBytes) this.#flushInBackground();
+    else this.#timer ??= setTimeout(() => this.#flushInBackground(), this.#limits.flushAfterMs);
   }
 
   #flushInBackground(): void {
@@ -127,7 +143,7 @@ export class CopyWindow {
   #admit(): void {
     for (;;) {
       const [next] = this.#waiting;
-      if (next === undefined || this.#openBytes + next.bytes > windowBytes) return;
+      if (next === undefined || this.#openBytes + next.bytes > this.#limits.windowBytes) return;
       this.#openBytes += next.bytes;
       this.#waiting.shift();
       next.go();

@@ -1,7 +1,7 @@
 import { permanent } from '../domain/errors.ts';
 import type { DiskSink, DiskSource } from '../domain/platform.ts';
 import { makeAlignedBuffers } from './aligned-buffers.ts';
-import { CopyWindow } from './copy-window.ts';
+import { CopyWindow, defaultCopyLimits, type CopyLimits } from './copy-window.ts';
 import { cancelledFault } from './faults.ts';
 import type { Journal } from './journal.ts';
 import { ProgressMeter, type Progress } from './progress.ts';
@@ -27,6 +27,8 @@ export interface CopyOptions {
   signal?: AbortSignal;
   /** Pieces between source and sink at a time, each with one buffer; default: the source's wish, at most 16. */
   maxInFlight?: number;
+  /** Default: flush every 16 MiB or 2 s, 48 MiB at stake. The window has to hold a chunk. */
+  limits?: CopyLimits;
 }
 
 /** All in bytes. */
@@ -84,10 +86,10 @@ class Copy {
 
   constructor(options: CopyOptions) {
     this.#options = options;
-    const { sink, journal } = options;
-    this.#chunkBytes = Math.min(journal.header.chunkBytes, longestChunkBytes);
+    const { sink, journal, limits = defaultCopyLimits } = options;
+    this.#chunkBytes = Math.min(journal.header.chunkBytes, longestChunkBytes, limits.windowBytes);
     this.#safe = new RangeSet(journal.safe);
-    this.#window = new CopyWindow(sink, journal, (error) => this.#fail(error, true));
+    this.#window = new CopyWindow({ sink, journal, limits }, (error) => this.#fail(error, true));
   }
 
   async run(): Promise<CopyResult> {

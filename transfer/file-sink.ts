@@ -36,8 +36,10 @@ export const openFileSink = async (options: FileSinkOptions): Promise<DiskSink> 
     const isDevice = facts.isBlockDevice();
     if (!isDevice && !facts.isFile()) throw unfit(place, 'is neither a file nor a block device');
     if (isDevice && (await deviceBytes(buffered)) < sizeBytes) throw tooSmall(place, sizeBytes);
-    // A file without blocks holds nothing but zeroes, whoever made it and whatever happened to us since.
-    const startsZeroed = !isDevice && facts.blocks === 0;
+    // A file without blocks holds nothing but zeroes, whoever made it and whatever happened to us since;
+    // only tiny files may have their bytes in the inode.
+    const blockless = facts.blocks === 0 && facts.size > 65536;
+    const startsZeroed = !isDevice && (facts.size === 0 || blockless);
     if (!isDevice && facts.size !== sizeBytes) {
       if (!startsZeroed) throw unfit(place, `holds ${facts.size} bytes instead of ${sizeBytes}`);
       await buffered.truncate(sizeBytes);

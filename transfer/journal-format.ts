@@ -113,14 +113,8 @@ export interface RecordReading {
   bytes: number;
 }
 
-/**
- * The record at `at`; undefined if there is no whole, valid one that lies within the disk.
- */
-export const decodeRecord = (
-  file: Buffer,
-  at: number,
-  { seed, sizeBytes }: { seed: number; sizeBytes: number },
-): RecordReading | undefined => {
+/** The record at `at`; undefined if there is no whole, valid one. */
+export const decodeRecord = (file: Buffer, at: number, seed: number): RecordReading | undefined => {
   if (file.length - at < plainBytes) return undefined;
   const kind = Object.values(RecordKind).find((value) => value === file[at]);
   if (kind === undefined) return undefined;
@@ -130,7 +124,7 @@ export const decodeRecord = (
   if (raw.readUInt32BE(4) !== recordCrc(raw, seed)) return undefined;
   const offset = Number(raw.readBigUInt64BE(8));
   const length = Number(raw.readBigUInt64BE(16));
-  if (length <= 0 || offset + length > sizeBytes) return undefined;
+  if (length <= 0 || !Number.isSafeInteger(offset + length)) return undefined;
   const record: JournalRecord = { kind, offset, length };
   if (kind === RecordKind.durable) record.sha256 = Uint8Array.from(raw.subarray(plainBytes));
   return { record, bytes };

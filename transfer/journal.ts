@@ -53,6 +53,8 @@ export class Journal {
   readonly safe: RangeSet;
   /** What earlier attempts asked for that did not become safe; it crosses twice. */
   readonly startedNotDurable: RangeSet;
+  /** Bytes that earlier attempts, all together, asked for more than once: at most so many crossed twice. */
+  readonly askedAgainBytes: number;
   /** Whether target ranges that were never written read as zeroes. */
   readonly targetStartsZeroed: boolean;
   readonly #storage: JournalStorage;
@@ -72,6 +74,7 @@ export class Journal {
     if (found.restartedBecause !== undefined) this.restartedBecause = found.restartedBecause;
     this.safe = found.safe;
     this.startedNotDurable = found.started.minus(found.safe);
+    this.askedAgainBytes = found.startedBytes - found.started.bytes;
     this.targetStartsZeroed = found.targetStartsZeroed;
     this.#seed = found.seed;
     this.#end = found.end;
@@ -167,6 +170,7 @@ interface Found {
   restartedBecause?: string;
   safe: RangeSet;
   started: RangeSet;
+  startedBytes: number;
   targetStartsZeroed: boolean;
   seed: number;
   end: number;
@@ -184,7 +188,7 @@ const readOrBegin = async (
   const difference = differenceOf(reading.header, options.header);
   if (difference !== undefined) return begin(storage, options, difference);
   const { seed, header } = reading;
-  const found = await scan(storage, reading.bytes, { seed, sizeBytes: header.sizeBytes });
+  const found = await scan(storage, reading.bytes, seed);
   // What follows the last whole record is cut off for good, or later records would lie behind it unseen.
   await storage.truncate(found.end);
   await storage.sync();
@@ -217,6 +221,7 @@ const begin = async (
     ...(restarted && { restartedBecause }),
     safe: new RangeSet(),
     started: new RangeSet(),
+    startedBytes: 0,
     targetStartsZeroed: stored.targetStartsZeroed,
     seed: bytes.readUInt32BE(bytes.length - 4),
     end: bytes.length,
@@ -237,26 +242,32 @@ const differenceOf = (stored: JournalHeader, wanted: JournalHeader): string | un
 const scan = async (
   storage: JournalStorage,
   from: number,
-  file: { seed: number; sizeBytes: number },
-): Promise<{ safe: RangeSet; started: RangeSet; end: number }> => {
+  seed: number,
+): Promise<Pick<Found, 'safe' | 'started' | 'startedBytes' | 'end'>> => {
   const [safe, started] = [new RangeSet(), new RangeSet()];
+  let startedBytes = 0;
   const buffer = Buffer.alloc(scanBytes);
   let end = from;
   for (;;) {
     const filled = buffer.subarray(0, await storage.read(end, buffer));
     let at = 0;
     for (;;) {
-      const reading = decodeRecord(filled, at, file);
+      const reading = decodeRecord(filled, at, seed);
       if (reading === undefined) break;
       const { kind, offset, length } = reading.record;
-      (kind === RecordKind.started ? started : safe).add(offset, length);
+      if (kind === RecordKind.started) {
+        started.add(offset, length);
+        startedBytes += length;
+      } else {
+        safe.add(offset, length);
+      }
       at += reading.bytes;
     }
     end += at;
     // A record that the buffer cut in two is read again; a torn or missing one ends the journal.
     if (filled.length < scanBytes || filled.length - at >= longestRecordBytes) break;
   }
-  return { safe, started, end };
+  return { safe, started, startedBytes, end };
 };
 
 const checkHeader = ({ sizeBytes, chunkBytes }: JournalHeader): void => {
