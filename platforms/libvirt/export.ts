@@ -1,0 +1,267 @@
+/**
+ * Read-only exports of disks at rest: one qemu-nbd a disk, over mutual TLS, for one host's certificate alone.
+ * They outlive the worker and are found again by their records; nothing is ever ended without proof that it is ours.
+ * (Under systemd the worker's unit needs `KillMode=process` for that.)
+ *
+ *   record <stateDir>/exports/<move>:<disk>.json  ->  /proc/<pid>: start time, argument, namespace, socket
+ *
+ * A read-only export of a raw image does not keep a writer out (QEMU 7.2: its locks allow one; of a qcow2 they do
+ * not), so the guard, not the export, keeps the VM from starting.
+ */
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { VmFerryError, permanent, transient } from '../../domain/errors.ts';
+import { argumentsOf, endProcess, isAlive, isOnThisHost, startTimeOf } from './process.ts';
+import type { ProcessIdentity } from './process.ts';
+import {
+  escapeOption,
+  imageArguments,
+  portTaken,
+  startServer,
+  untilListening,
+} from './qemu-nbd.ts';
+import type { ServedImage } from './qemu-nbd.ts';
+import { Records } from './records.ts';
+import { listeningPorts, listensOnTcp } from './sockets.ts';
+
+const recordSchema = z.object({
+  moveId: z.string(),
+  diskName: z.string(),
+  exportName: z.string(),
+  path: z.string(),
+  format: z.enum(['raw', 'qcow2']),
+  allowDn: z.string(),
+  address: z.string(),
+  port: z.int().min(1).max(65_535),
+  pid: z.int().min(2),
+  startTime: z.string(),
+});
+
+/** An export as its record tells of it. */
+export type ExportRecord = z.infer<typeof recordSchema>;
+
+/** Settings of the host. */
+export interface ExportsOptions {
+  /** Host, for messages. */
+  host: string;
+  /** Absolute; records and logs lie below it, readable by the worker alone. */
+  stateDir: string;
+  /** Folder with `ca-cert.pem`, `server-cert.pem` and `server-key.pem`, as QEMU names them. */
+  tlsDir: string;
+  /** IP address that the exports listen on: the migration network's. */
+  address: string;
+  /** Ports that may be used, both ends included; one a disk. */
+  ports: { first: number; last: number };
+}
+
+export interface ExportRequest extends ServedImage {
+  moveId: string;
+  diskName: string;
+  /**
+   * Whose certificate is admitted: a host (`beta` stands for the name `CN=beta`) or a whole distinguished name
+   * as GnuTLS prints it: RFC 4514, most specific part first (`CN=beta,OU=lab,O=ACME`), compared as text.
+   */
+  allow: { host: string } | { dn: string };
+}
+
+const listenTimeoutMs = 15_000;
+/** Connections: the copier's, the verifier's, and some that a dead client has left. */
+const maxClients = 16;
+
+export class Exports {
+  readonly #options: ExportsOptions;
+  readonly #records: Records<ExportRecord>;
+  /** One operation at a time for each export of this process. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(options: ExportsOptions) {
+    this.#options = options;
+    this.#records = new Records({
+      folder: join(options.stateDir, 'exports'),
+      schema: recordSchema,
+    });
+  }
+
+  /**
+   * The export of this disk, found again or started. Throws `disk-in-use`, `disk-missing`, `no-free-port`,
+   * `export-failed`, `export-slow`, `program-missing`, `path-unusable`.
+   */
+  async ensure(request: ExportRequest, signal?: AbortSignal): Promise<ExportRecord> {
+    const key = keyOf(request.moveId, request.diskName);
+    return this.#inTurn(key, async () => {
+      const found = await this.#records.read(key);
+      if (found !== undefined && sameRequest(found, request, this.#options.address)) {
+        if (await isServing(found)) return found;
+      }
+      await this.#end(key, found);
+      return this.#start(key, request, signal);
+    });
+  }
+
+  /** Ends an export and forgets it; nothing happens if there is none. */
+  async remove(moveId: string, diskName: string): Promise<void> {
+    const key = keyOf(moveId, diskName);
+    await this.#inTurn(key, async () => this.#end(key, await this.#records.read(key)));
+  }
+
+  /** Ends all exports of a move. */
+  async removeAll(moveId: string): Promise<void> {
+    const records = await this.#records.list();
+    const own = records.filter((record) => record.moveId === moveId);
+    await Promise.all(own.map(async ({ diskName }) => this.remove(moveId, diskName)));
+  }
+
+  /** Every recorded export, and whether it serves now. */
+  async list(): Promise<(ExportRecord & { serving: boolean })[]> {
+    const records = await this.#records.list();
+    return Promise.all(
+      records.map(async (record) => ({ ...record, serving: await isServing(record) })),
+    );
+  }
+
+  async #start(key: string, request: ExportRequest, signal?: AbortSignal): Promise<ExportRecord> {
+    const { first, last } = this.#options.ports;
+    const taken = await listeningPorts();
+    for (let port = first; port <= last; port += 1) {
+      if (taken.has(port)) continue;
+      try {
+        return await this.#startOn(port, { key, request }, signal);
+      } catch (error) {
+        if (!(error instanceof VmFerryError) || error.code !== portTaken) throw error;
+      }
+    }
+    throw transient({
+      code: 'no-free-port',
+      message: `all ports from ${first} to ${last} on ${this.#options.host} are taken; ${request.path} cannot be exported`,
+      remedy:
+        'It is tried again as other moves end. Widen the range of export ports in the configuration.',
+      host: this.#options.host,
+    });
+  }
+
+  async #startOn(
+    port: number,
+    { key, request }: { key: string; request: ExportRequest },
+    signal?: AbortSignal,
+  ): Promise<ExportRecord> {
+    const { host, address, stateDir } = this.#options;
+    const { moveId, diskName, path, format } = request;
+    const exportName = exportNameOf(key);
+    const server = await startServer({
+      program: 'qemu-nbd',
+      arguments: [
+        ...this.#serverArguments(request, { exportName, port }),
+        ...imageArguments(request, host),
+      ],
+      logPath: join(stateDir, 'exports', `${encodeURIComponent(key)}.log`),
+      detached: true,
+      host,
+    });
+    const record: ExportRecord = {
+      moveId,
+      diskName,
+      exportName,
+      path,
+      format,
+      allowDn: dnOf(request.allow),
+      address,
+      port,
+      ...server.identity,
+    };
+    try {
+      // Before it serves: should this process die here, the next one knows what to end.
+      await this.#records.write(key, record);
+      const listens = (): Promise<boolean> => listensOnTcp(record.pid, record);
+      const wait = { listens, timeoutMs: listenTimeoutMs, host, path };
+      await untilListening(server, wait, signal);
+    } catch (error) {
+      await this.#end(key, record);
+      throw error;
+    }
+    return record;
+  }
+
+  #serverArguments(request: ExportRequest, at: { exportName: string; port: number }): string[] {
+    const { tlsDir, address } = this.#options;
+    const dir = escapeOption(tlsDir);
+    const identity = escapeOption(dnOf(request.allow));
+    return [
+      '--read-only',
+      '--persistent',
+      `--shared=${maxClients}`,
+      `--bind=${address}`,
+      `--port=${at.port}`,
+      // As an argument of its own, so that the process is known by it.
+      '-x',
+      at.exportName,
+      '--object',
+      `tls-creds-x509,id=tls0,dir=${dir},endpoint=server,verify-peer=yes`,
+      '--object',
+      `authz-simple,id=auth0,identity=${identity}`,
+      '--tls-creds=tls0',
+      '--tls-authz=auth0',
+    ];
+  }
+
+  /** Ends the recorded process and any that a crash between start and record has left, then forgets both. */
+  async #end(key: string, record: ExportRecord | undefined): Promise<void> {
+    const { host, stateDir } = this.#options;
+    const argument = exportNameOf(key);
+    const processes = [...(record === undefined ? [] : [record]), ...(await serversOf(argument))];
+    await Promise.all(processes.map(async (each) => endProcess(each, { argument, host })));
+    await this.#records.remove(key);
+    await rm(join(stateDir, 'exports', `${encodeURIComponent(key)}.log`), { force: true });
+  }
+
+  async #inTurn<T>(key: string, act: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const turn = before.then(act, act);
+    this.#turns.set(key, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key);
+    }
+  }
+}
+
+/** Names reach the command line, files and the wire, so they are held to what all three take plainly. */
+function keyOf(moveId: string, diskName: string): string {
+  if (!/^[\w./-]{1,120}$/.test(moveId) || !/^[\w-]{1,40}$/.test(diskName)) {
+    throw permanent({
+      code: 'export-name-unusable',
+      message: `an export cannot be named after move ${JSON.stringify(moveId.slice(0, 130))} and disk ${JSON.stringify(diskName.slice(0, 50))}`,
+      remedy: 'Use letters, digits, dots, dashes and slashes in names of moves and disks.',
+    });
+  }
+  return `${moveId}:${diskName}`;
+}
+
+const exportNameOf = (key: string): string => `vmferry:${key}`;
+
+const dnOf = (allow: ExportRequest['allow']): string =>
+  'dn' in allow ? allow.dn : `CN=${allow.host}`;
+
+const sameRequest = (record: ExportRecord, request: ExportRequest, address: string): boolean =>
+  record.path === request.path &&
+  record.format === request.format &&
+  record.allowDn === dnOf(request.allow) &&
+  record.address === address;
+
+const isServing = async (record: ExportRecord): Promise<boolean> =>
+  (await isAlive(record, record.exportName)) && (await listensOnTcp(record.pid, record));
+
+/** Servers of this host with that export name, recorded or not. */
+async function serversOf(exportName: string): Promise<ProcessIdentity[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const argv = await argumentsOf(pid);
+      if (!(argv[0] ?? '').endsWith('qemu-nbd') || !argv.includes(exportName)) return [];
+      const startTime = await startTimeOf(pid);
+      return startTime !== undefined && (await isOnThisHost(pid)) ? [{ pid, startTime }] : [];
+    }),
+  );
+  return found.flat();
+}

@@ -1,0 +1,168 @@
+/** Arguments of qemu-nbd, its start as a child without a shell, and what its complaints mean. */
+import { spawn } from 'node:child_process';
+import { mkdir, open, rm } from 'node:fs/promises';
+import { dirname, isAbsolute } from 'node:path';
+import { needsOperator, permanent, transient, unsafe } from '../../domain/errors.ts';
+import type { VmFerryError } from '../../domain/errors.ts';
+import type { DiskFormat } from '../../domain/vm.ts';
+import { startTimeOf, within } from './process.ts';
+import type { ProcessIdentity } from './process.ts';
+
+/** The image that a server opens. */
+export interface ServedImage {
+  path: string;
+  format: DiskFormat;
+}
+
+/** A running server, and the end of its life should it come soon. */
+export interface StartedServer {
+  identity: ProcessIdentity;
+  /** Resolves once it has exited, with the last of what it said on stderr. */
+  exited: Promise<string>;
+}
+
+/** How much of a complaint is read, bytes. */
+const maxComplaintBytes = 4096;
+
+/** One value in a comma-separated list of QEMU's: a comma is written twice. */
+export const escapeOption = (value: string): string => value.replaceAll(',', ',,');
+
+/**
+ * The last arguments. The format is always stated: a probed one could be forged by the guest. The path has to be
+ * absolute: `nbd:...` or `json:...` would be read as instructions. Throws `path-unusable`.
+ */
+export function imageArguments({ path, format }: ServedImage, host: string): string[] {
+  if (!isAbsolute(path) || path.includes('\0') || path.length > 4096) {
+    throw permanent({
+      code: 'path-unusable',
+      message: `${host} cannot serve the image ${JSON.stringify(path.slice(0, 200))}: it is no absolute path`,
+      remedy: 'Correct the path of the disk in the definition of the VM.',
+      host,
+    });
+  }
+  return [`--format=${format}`, '--', path];
+}
+
+export interface StartOptions {
+  program: string;
+  arguments: readonly string[];
+  /** Gets its stderr; emptied first. A pipe would end with the worker, and the server with the pipe. */
+  logPath: string;
+  /** Whether it may outlive this process, in a session of its own. */
+  detached: boolean;
+  host: string;
+}
+
+/** Starts a server; it does not listen yet. Throws `program-missing`, `export-failed`. */
+export async function startServer(options: StartOptions): Promise<StartedServer> {
+  const { program, logPath, detached, host } = options;
+  await mkdir(dirname(logPath), { recursive: true, mode: 0o700 });
+  // A new file for each start: an older server may still write to the old one.
+  await rm(logPath, { force: true });
+  const log = await open(logPath, 'ax+', 0o600);
+  try {
+    const child = spawn(program, options.arguments, {
+      detached,
+      cwd: '/',
+      stdio: ['ignore', 'ignore', log.fd],
+    });
+    const exited = new Promise<string>((resolve) => {
+      child.once('exit', () => resolve(complaintIn(logPath)));
+    });
+    await new Promise((resolve, reject) => {
+      child.once('spawn', () => resolve(undefined));
+      child.once('error', (error) => reject(cannotRun(program, host, error)));
+    });
+    if (detached) child.unref();
+    const { pid } = child;
+    const startTime = pid === undefined ? undefined : await startTimeOf(pid);
+    if (pid === undefined || startTime === undefined) throw faultOf(await exited, options);
+    return { identity: { pid, startTime }, exited };
+  } finally {
+    await log.close();
+  }
+}
+
+/** Resolves once the server listens; throws what its complaint means if it ends first, or `export-slow`. */
+export async function untilListening(
+  server: StartedServer,
+  options: { listens: () => Promise<boolean>; timeoutMs: number; host: string; path: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  const { listens, timeoutMs, host, path } = options;
+  let complaint: string | undefined;
+  void server.exited.then((text) => (complaint = text));
+  const ready = await within(
+    timeoutMs,
+    async () => complaint !== undefined || (await listens()),
+    signal,
+  );
+  if (complaint !== undefined) throw faultOf(complaint, { host, path });
+  if (ready) return;
+  throw transient({
+    code: 'export-slow',
+    message: `qemu-nbd on ${host} did not begin to serve ${path} within ${timeoutMs / 1000} s`,
+    remedy: 'It is tried again. If it stays so, look at the load and the storage of the host.',
+    host,
+  });
+}
+
+async function complaintIn(path: string): Promise<string> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (file === undefined) return '';
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxComplaintBytes), 0);
+    return buffer.subarray(0, bytesRead).toString().trim().replaceAll(/\s+/g, ' ');
+  } finally {
+    await file.close();
+  }
+}
+
+/** The code of a fault that another port may mend. */
+export const portTaken = 'port-taken';
+
+/** What qemu-nbd's last words mean (texts of QEMU 7.2). */
+export function faultOf(complaint: string, where: { host: string; path?: string }): VmFerryError {
+  const { host, path = 'the disk' } = where;
+  const words = complaint === '' ? 'it said nothing' : complaint;
+  if (/Address already in use|Failed to find an available port/.test(complaint)) {
+    return transient({
+      code: portTaken,
+      message: `a port for the export of ${path} on ${host} was taken`,
+      remedy: 'Another port is tried.',
+      host,
+    });
+  }
+  if (/Failed to get (?:shared )?".*" lock/.test(complaint)) {
+    return unsafe({
+      code: 'disk-in-use',
+      message: `another process uses ${path} on ${host}: ${words}`,
+      remedy: `Find it with \`fuser -v ${path}\` on ${host} and end it, if it must not write; then start the move again.`,
+      host,
+    });
+  }
+  // Certificates may be missing as well; only this function opens the image.
+  if (/blk_new_open.*No such file or directory/.test(complaint)) {
+    return permanent({
+      code: 'disk-missing',
+      message: `${host} has no ${path}: ${words}`,
+      remedy: 'Correct the path of the disk in the definition, or bring the file back.',
+      host,
+    });
+  }
+  return needsOperator({
+    code: 'export-failed',
+    message: `qemu-nbd on ${host} cannot serve ${path}: ${words}`,
+    remedy: 'Mend what qemu-nbd names (certificates, address, permissions), then `vmferry retry`.',
+    host,
+  });
+}
+
+const cannotRun = (program: string, host: string, cause: NodeJS.ErrnoException): VmFerryError =>
+  needsOperator({
+    code: 'program-missing',
+    message: `${program} cannot be run on ${host}: ${cause.message}`,
+    remedy: 'Install it (Debian: qemu-utils), then `vmferry retry`.',
+    host,
+    cause,
+  });
