@@ -26,7 +26,9 @@ export const backend: Backend = {
         await (await import('../workers/host.ts')).runHost(config);
         break;
       case 'codec-server':
-        await (await import('./serve-codec.ts')).serveCodec(config);
+        await (
+          await import('../workers/codec-server-process.ts')
+        ).runCodecServer(config, (url) => process.stderr.write(`codec server at ${url}\n`));
         break;
     }
   },

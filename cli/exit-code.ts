@@ -76,6 +76,8 @@ const configurationCodes = [
   'secret-exposed',
   'tls-file-unreadable',
   'api-key-without-tls',
+  'codec-server-missing',
+  'codec-server-open',
 ];
 
 /** The exit code for an order or a question that failed. */

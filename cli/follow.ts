@@ -3,6 +3,7 @@ import { isEnd } from '../domain/move.ts';
 import type { MoveReport } from '../domain/move.ts';
 import type { FerryMove, MoveStatus } from './ferry.ts';
 import { LiveView } from './live-view.ts';
+import { ProgressMemory } from './progress-memory.ts';
 import { frameLines } from './render/frame.ts';
 import { PlainLog } from './render/plain.ts';
 import type { View } from './render/theme.ts';
@@ -49,6 +50,7 @@ interface Display {
 function liveDisplay(options: FollowOptions): Display {
   const { terminal } = options;
   const live = new LiveView(terminal.out);
+  const memory = new ProgressMemory();
   let current: MoveStatus | undefined;
   let tick = 0;
   const draw = (moving: boolean): void => {
@@ -71,7 +73,7 @@ function liveDisplay(options: FollowOptions): Display {
   const timer = setInterval(draw, drawEveryMs, true);
   return {
     show: (status) => {
-      current = status;
+      current = memory.next(status);
       draw(true);
     },
     close: () => {
@@ -90,8 +92,10 @@ function displayFor(options: FollowOptions): Display {
       return liveDisplay(options);
     case 'plain': {
       const log = new PlainLog();
+      const memory = new ProgressMemory();
       const show = (status: MoveStatus): void => {
-        for (const line of log.next(status, terminal.now())) terminal.out.write(`${line}\n`);
+        for (const line of log.next(memory.next(status), terminal.now()))
+          terminal.out.write(`${line}\n`);
       };
       return { show, close };
     }

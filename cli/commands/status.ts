@@ -3,6 +3,7 @@ import { exitCodeOf } from '../exit-code.ts';
 import { usageError } from '../fault.ts';
 import { accompany } from '../finish.ts';
 import { outputOption } from '../options.ts';
+import { ProgressMemory } from '../progress-memory.ts';
 import { frameLines } from '../render/frame.ts';
 import { moveLines } from '../render/lists.ts';
 import { reportLines } from '../render/report.ts';
@@ -26,7 +27,7 @@ async function showOnce(session: Session, id: string): Promise<void> {
     return;
   }
   const now = session.terminal.now();
-  session.print(frameLines(status, session.view, { now }));
+  session.print(frameLines(new ProgressMemory().next(status), session.view, { now }));
   session.print(['', ...reportLines(report, session.view, now)]);
 }
 

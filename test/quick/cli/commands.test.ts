@@ -101,8 +101,8 @@ describe('vmferry migrate', () => {
     const terminal = terminalWith();
     let signal: AbortSignal | undefined;
     const move = new FakeMove();
-    move.watch = async function* (options = {}): AsyncGenerator<MoveStatus> {
-      signal = options.signal;
+    move.watch = async function* (options): AsyncGenerator<MoveStatus> {
+      signal = options?.signal;
       yield playedStatus(1000);
       terminal.interrupt();
       await never();
@@ -457,7 +457,9 @@ describe('vmferry control, host and codec-server', () => {
   });
 
   it('passes --log-level on', async () => {
-    const loadConfig = vi.fn(backendWith(ferryWith(new FakeMove())).loadConfig);
+    const loadConfig = vi.fn<Backend['loadConfig']>((globals) =>
+      backendWith(ferryWith(new FakeMove())).loadConfig(globals),
+    );
     await run('host --log-level debug --config /etc/x.yaml', { backend: { loadConfig } });
     expect(loadConfig).toHaveBeenCalledWith({ config: '/etc/x.yaml', logLevel: 'debug' });
   });

@@ -2,6 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { LiveView } from '../../../cli/live-view.ts';
 import type { Screen } from '../../../cli/terminal.ts';
 
+const escapeOrCharacter = new RegExp(
+  `${String.fromCharCode(27)}\\[(\\??\\d*)([A-Za-z])|([\\s\\S])`,
+  'gu',
+);
+
 /** As much of a terminal as the view uses: rows that scroll, cursor up, erase; wraps as real ones do. */
 class Emulator implements Screen {
   readonly isTTY = true;
@@ -19,7 +24,7 @@ class Emulator implements Screen {
 
   write(text: string): void {
     this.written += text;
-    const tokens = text.matchAll(/\u001b\[(\??\d*)([A-Za-z])|([\s\S])/gu);
+    const tokens = text.matchAll(escapeOrCharacter);
     for (const [, argument = '', code, character] of tokens) {
       if (code === 'A') this.#row = Math.max(0, this.#row - Number(argument || 1));
       else if (code === 'K') this.#set(this.#line().slice(0, this.#column));

@@ -1,0 +1,60 @@
+import type { DiskProgress, MoveReport } from '../domain/move.ts';
+import type { MoveStatus } from './ferry.ts';
+
+type Bulk = 'copy' | 'verify' | undefined;
+
+const bulkOf = (report: MoveReport): Bulk => {
+  const running = (name: 'copy' | 'verify'): boolean =>
+    report.steps.some((step) => step.name === name && step.state === 'running');
+  return running('copy') ? 'copy' : running('verify') ? 'verify' : undefined;
+};
+
+const share = (disk: DiskProgress): number =>
+  disk.totalBytes > 0 ? disk.doneBytes / disk.totalBytes : 1;
+
+/**
+ * Keeps every disk in view. Progress comes with the heartbeats of what runs just now: a disk that is done, or whose
+ * worker is being restarted, would vanish from the screen although its bytes did not.
+ */
+export class ProgressMemory {
+  #bulk: Bulk;
+  #disks = new Map<string, DiskProgress>();
+
+  /** `status` with the progress of all disks that are known, in the report's order. */
+  next(status: MoveStatus): MoveStatus {
+    const { report } = status;
+    const bulk = bulkOf(report);
+    if (bulk !== this.#bulk) this.#disks.clear();
+    this.#bulk = bulk;
+    if (bulk === undefined) return status;
+    // Without a heartbeat nothing is known to move.
+    for (const [name, disk] of this.#disks) this.#disks.set(name, { ...disk, bytesPerSecond: 0 });
+    const beating = new Map<string, DiskProgress>();
+    for (const disk of status.progress) {
+      const other = beating.get(disk.name);
+      // Copy and hash of one disk may run side by side: the one behind says how far the disk is.
+      if (other === undefined || share(disk) < share(other)) beating.set(disk.name, disk);
+    }
+    if (bulk === 'copy') this.#rememberCopied(report);
+    for (const [name, disk] of beating) this.#disks.set(name, disk);
+    return { report, progress: this.#inOrder(report) };
+  }
+
+  #rememberCopied(report: MoveReport): void {
+    for (const { name, capacityBytes, bytesCopied } of report.disks) {
+      if (bytesCopied === 0) continue;
+      const totalBytes = this.#disks.get(name)?.totalBytes ?? bytesCopied;
+      const done = { name, capacityBytes, totalBytes, doneBytes: totalBytes, bytesPerSecond: 0 };
+      this.#disks.set(name, done);
+    }
+  }
+
+  #inOrder(report: MoveReport): DiskProgress[] {
+    const order = report.disks.map(({ name }) => name);
+    const place = (disk: DiskProgress): number => {
+      const index = order.indexOf(disk.name);
+      return index === -1 ? order.length : index;
+    };
+    return [...this.#disks.values()].sort((a, b) => place(a) - place(b));
+  }
+}
