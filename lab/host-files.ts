@@ -117,6 +117,15 @@ async function makePool(file: string, sizeBytes: number): Promise<void> {
   await execa('mkfs.ext4', [...features, file], { timeout: 30_000 });
 }
 
+/** Detaches loop devices on a host's storage; only a host that died while it was mounting leaves one. */
+export async function detachPool(folder: string): Promise<void> {
+  const list = ['--associated', join(folder, 'pool.img'), '--noheadings', '--output', 'NAME'];
+  const found = await execa('losetup', list, { timeout: 10_000, reject: false });
+  for (const device of found.stdout.split('\n').filter((line) => line.startsWith('/dev/loop'))) {
+    await execa('losetup', ['--detach', device.trim()], { timeout: 10_000 });
+  }
+}
+
 /** Writes a fresh host's folder; whatever lay there before goes. */
 export async function writeHostFiles(options: HostFilesOptions): Promise<void> {
   const { folder } = options;

@@ -9,7 +9,7 @@ import { closeDoor, openDoor } from './forward.ts';
 import type { Door } from './forward.ts';
 import { ensureGuest } from './guest.ts';
 import { LabHost } from './host.ts';
-import { stableUuid, writeHostFiles } from './host-files.ts';
+import { detachPool, stableUuid, writeHostFiles } from './host-files.ts';
 import {
   controlAddress,
   hostAddress,
@@ -313,6 +313,7 @@ export class Lab {
       await host.clear();
       await removeNetworkNamespace(state.netns);
     }
+    await detachPool(host.folder);
     await waitUntil(() => removeCgroup(state.cgroup), {
       what: `cgroup ${state.cgroup} to be empty`,
       timeoutMs: 5_000,

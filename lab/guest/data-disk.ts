@@ -11,7 +11,8 @@ const unitBytes = 64 * 1024;
 const blockBytes = 4096;
 const ringSlots = 64;
 const listOffset = 128 * blockBytes;
-const listBytes = 16 * blockBytes;
+/** Room of the list of probes. */
+export const listBytes = 16 * blockBytes;
 const firstUnit = (256 * blockBytes) / unitBytes;
 /** Most extents, so that the guest's check of one unit in each takes about a second. */
 const maxExtents = 40;
@@ -172,6 +173,3 @@ export async function checkDataDisk(
     await image.close();
   }
 }
-
-/** Room of the list of probes, for the test that it never overflows. */
-export const probeListBytes = listBytes;

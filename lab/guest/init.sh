@@ -4,8 +4,8 @@
 # /dev/vda in blocks of 4 KiB (lab/guest/data-disk.ts writes and reads the same):
 #   0         header: `vmferry-guest v1 boot=<n>`
 #   1..64     ring: tick number s lies in block 1 + s % 64; 2 KiB text, then its md5 and s
-#   128..143  list of filled extents: `<offset> <length> <md5>` in units of 64 KiB, then `end`
-#   256..     filled extents
+#   128..143  list of probes: `<offset> <length> <md5>` in units of 64 KiB, then `end`
+#   256..     extents of data, with one probe in each (under emulation md5 makes 16 MiB a second: all would take long)
 # A tick is printed only after its block was flushed, so a printed tick must never be lost.
 export PATH=/bin
 SLOTS=64
