@@ -5,7 +5,7 @@ import type { CloseReason } from './errors.ts';
 import { Calls } from './calls.ts';
 import { events } from './events.ts';
 import type { EventName } from './events.ts';
-import { MessageType, Program } from './framing.ts';
+import { HEADER_BYTES, MessageType, Program } from './framing.ts';
 import type { Frame } from './framing.ts';
 import { agreeOnKeepAlive, shakeHands } from './handshake.ts';
 import type { Versions } from './handshake.ts';
@@ -19,7 +19,7 @@ import type { EventHandler } from './subscriptions.ts';
 import { endpointName, openTransport } from './transport.ts';
 import type { Endpoint } from './transport.ts';
 import type { DomainRef } from './types.ts';
-import { XdrDecoder, XdrEncoder } from './xdr.ts';
+import { MAX_MESSAGE_BYTES, XdrDecoder, XdrEncoder } from './xdr.ts';
 
 export type OpenOptions = Endpoint & {
   /** The driver to open: `qemu:///system`. */
@@ -141,7 +141,7 @@ export class Connection {
   ): Promise<ResultOf<N>> {
     const { number: procedure, args: argsCodec, result } = wireCallOf(name);
     const { timeoutMs = this.#timeoutMs, signal } = options;
-    const to = new XdrEncoder();
+    const to = new XdrEncoder(MAX_MESSAGE_BYTES - HEADER_BYTES);
     argsCodec.encode(to, args);
     const { body } = await this.#calls.make({
       name,

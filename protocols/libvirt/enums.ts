@@ -340,6 +340,34 @@ export const BlockCopyFlag = {
   synchronousWrites: 0x8,
 } as const;
 
+/** virDomainSnapshotCreateFlags. */
+export const SnapshotCreateFlag = {
+  redefine: 0x1,
+  current: 0x2,
+  noMetadata: 0x4,
+  halt: 0x8,
+  diskOnly: 0x10,
+  reuseExt: 0x20,
+  quiesce: 0x40,
+  atomic: 0x80,
+  live: 0x100,
+  validate: 0x200,
+} as const;
+
+/** virDomainSnapshotDeleteFlags. */
+export const SnapshotDeleteFlag = {
+  children: 0x1,
+  metadataOnly: 0x2,
+  childrenOnly: 0x4,
+} as const;
+
+/** virDomainCheckpointCreateFlags. */
+export const CheckpointCreateFlag = {
+  redefine: 0x1,
+  quiesce: 0x2,
+  redefineValidate: 0x4,
+} as const;
+
 /** virDomainCheckpointDeleteFlags. */
 export const CheckpointDeleteFlag = {
   children: 0x1,

@@ -50,8 +50,8 @@ export class Link {
   /** Resolves when the message left this process; rejects when the link ends before. */
   send(frame: Frame): Promise<void> {
     if (this.#closed !== undefined) return Promise.reject(new Error(this.#closed.message));
-    const bytes = encodeFrame(frame);
     return new Promise((resolve, reject) => {
+      const bytes = encodeFrame(frame);
       this.#outgoing.push({ bytes, done: (error) => (error ? reject(error) : resolve()) });
       this.#writeNext();
     });

@@ -12,7 +12,7 @@ export class ProtocolError extends Error {
 }
 
 /** libvirt's own bound for one string (REMOTE_STRING_MAX), in bytes. */
-export const MAX_STRING_BYTES = 4 * 1024 * 1024;
+const MAX_STRING_BYTES = 4 * 1024 * 1024;
 
 /** libvirt's own bound for one message (VIR_NET_MESSAGE_MAX), in bytes. */
 export const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;

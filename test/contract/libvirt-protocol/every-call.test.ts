@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   AffectFlag,
+  BlockCopyFlag,
   BlockJobAbortFlag,
-  CheckpointDeleteFlag,
+  BlockJobStatus,
+  BlockJobType,
   Connection,
   CreateFlag,
   DefineFlag,
@@ -22,6 +24,8 @@ import {
   procedures,
   SecretUsageType,
   ShutoffReason,
+  SnapshotCreateFlag,
+  SnapshotDeleteFlag,
   StoppedDetail,
   UndefineFlag,
   VolumeType,
@@ -29,7 +33,6 @@ import {
 import type {
   ArgsOf,
   DomainRef,
-  ErrorName,
   PoolRef,
   ProcedureName,
   ResultOf,
@@ -52,10 +55,7 @@ function call<N extends ProcedureName>(name: N, args: ArgsOf<N>): Promise<Result
   return connection.call(name, args);
 }
 
-async function refusal<N extends ProcedureName>(
-  name: N,
-  args: ArgsOf<N>,
-): Promise<ErrorName | string> {
+async function refusal<N extends ProcedureName>(name: N, args: ArgsOf<N>): Promise<string> {
   const error = await call(name, args).then(
     () => undefined,
     (reason: unknown) => reason,
@@ -397,18 +397,18 @@ describe('a domain with a disk', () => {
     const done = Promise.withResolvers<undefined>();
     await connection.onEvent('DomainEventBlockJob2', ({ dst, status }) => {
       expect(dst).toBe('vda');
-      (status === 3 ? ready : done).resolve(undefined);
+      (status === BlockJobStatus.ready ? ready : done).resolve(undefined);
     });
     await call('DomainBlockCopy', {
       dom,
       path: 'vda',
       destXml: `<disk type='file'><driver type='qcow2'/><source file='${dir}/pool/copy.qcow2'/></disk>`,
       params: [param.u64('bandwidth', 1024 * MIB)],
-      flags: 4,
+      flags: BlockCopyFlag.transientJob,
     });
     await ready.promise;
     const job = await call('DomainGetBlockJobInfo', { dom, path: 'vda' });
-    expect(job).toMatchObject({ found: 1, type: 2 });
+    expect(job).toMatchObject({ found: 1, type: BlockJobType.copy });
     expect(job.current).toBe(job.end);
     await call('DomainBlockJobSetSpeed', { dom, path: 'vda', bandwidth: 10n });
     const flags = BlockJobAbortFlag.pivot;
@@ -421,10 +421,10 @@ describe('a domain with a disk', () => {
     const { snapshot } = await call('DomainSnapshotCreateXML', {
       dom,
       xml: `<domainsnapshot><name>s1</name><disks><disk name='vda' snapshot='external'><source file='${dir}/pool/s1.qcow2'/></disk></disks></domainsnapshot>`,
-      flags: 16,
+      flags: SnapshotCreateFlag.diskOnly,
     });
     expect((await call('DomainListAllSnapshots', { dom, needResults: 1 })).count).toBe(1);
-    await call('DomainSnapshotDelete', { snapshot, flags: 2 });
+    await call('DomainSnapshotDelete', { snapshot, flags: SnapshotDeleteFlag.metadataOnly });
     expect((await call('DomainListAllSnapshots', { dom, needResults: 0 })).count).toBe(0);
     await call('DomainBlockPull', { dom, path: 'vda', bandwidth: 0n });
     expect(
@@ -437,7 +437,6 @@ describe('a domain with a disk', () => {
 
   it('leaves nothing behind', async () => {
     await call('DomainDestroyFlags', { dom });
-    expect(CheckpointDeleteFlag.metadataOnly).toBe(2);
     await call('DomainUndefineFlags', { dom, flags: UndefineFlag.checkpointsMetadata });
     const { pool } = await call('StoragePoolLookupByName', { name: 'images' });
     await call('StoragePoolDestroy', { pool });

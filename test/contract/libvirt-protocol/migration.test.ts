@@ -30,12 +30,13 @@ let target: Connection;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'vmfp-'));
-  for (const name of ['a', 'b']) {
+  const start = async (name: string): Promise<void> => {
     const socketDir = join(dir, `sock-${name}`);
     await mkdir(socketDir);
     const hostname = `vmfp-${process.pid}-${name}`;
     hosts.push(await startPrivateLibvirtd({ dir: join(dir, name), hostname, socketDir }));
-  }
+  };
+  await Promise.all(['a', 'b'].map(start));
   [source, target] = await Promise.all([
     Connection.open({ unixPath: join(dir, 'sock-a/libvirt-sock'), uri: 'qemu:///system' }),
     Connection.open({ unixPath: join(dir, 'sock-b/libvirt-sock'), uri: 'qemu:///system' }),

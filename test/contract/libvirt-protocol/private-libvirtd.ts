@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const BOOT_SCRIPT = join(import.meta.dirname, 'boot-private-host.sh');
+const CACHE_DIR = join(import.meta.dirname, '../../../node_modules/.cache/private-libvirtd');
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 10_000;
 
@@ -73,7 +74,7 @@ export async function startPrivateLibvirtd(
   ];
   const unshare = spawn(
     'unshare',
-    [...namespaces, '--', 'bash', BOOT_SCRIPT, dir, hostname, listen],
+    [...namespaces, '--', 'bash', BOOT_SCRIPT, dir, hostname, CACHE_DIR, listen],
     { stdio: ['pipe', 'pipe', 'pipe'] },
   );
   try {
@@ -82,7 +83,8 @@ export async function startPrivateLibvirtd(
     return privateLibvirtd({ dir, pid, unshare, listen, socketDir });
   } catch (error) {
     unshare.stdin.end();
-    throw error;
+    const log = await readFile(join(dir, 'var/log/libvirt/libvirtd.log'), 'utf8').catch(() => '');
+    throw new Error(`private libvirtd did not start; its log: ${log}`, { cause: error });
   }
 }
 
@@ -140,6 +142,7 @@ async function writeConfiguration(options: PrivateLibvirtdOptions): Promise<void
     'listen_tcp = 0',
     `listen_tls = ${tls === undefined ? 0 : 1}`,
     'listen_addr = "127.0.0.1"',
+    'log_outputs = "3:file:/var/log/libvirt/libvirtd.log"',
     'auth_unix_rw = "none"',
     'auth_unix_ro = "none"',
     ...Object.entries(tlsFiles).flatMap(([name, path]) => (path ? [`${name} = "${path}"`] : [])),
