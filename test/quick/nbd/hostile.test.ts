@@ -4,7 +4,7 @@ import { PendingCommand, type CommandSpec } from '../../../protocols/nbd/command
 import { Limit } from '../../../protocols/nbd/constants.ts';
 import type { Conversation } from '../../../protocols/nbd/demand.ts';
 import { NbdError } from '../../../protocols/nbd/errors.ts';
-import { negotiate } from '../../../protocols/nbd/negotiation.ts';
+import { negotiate, type Negotiated } from '../../../protocols/nbd/negotiation.ts';
 import { receiveReplies } from '../../../protocols/nbd/replies.ts';
 import { wire } from './fake-server.ts';
 
@@ -113,9 +113,9 @@ describe('a hostile server', () => {
         expect(result.largest).toBeLessThanOrEqual(Limit.optionReplyBytes);
         if (result.end === 'error') expect(result.error).toBeInstanceOf(NbdError);
         if (result.end === 'done') {
-          const { sizeBytes, blockSize } = result.value as ReturnType<typeof Object>;
+          const { sizeBytes, blockSize } = result.value as Negotiated;
           expect(Number.isSafeInteger(sizeBytes)).toBe(true);
-          expect((blockSize as { maximum: number }).maximum).toBeLessThanOrEqual(1 << 25);
+          expect(blockSize.maximum).toBeLessThanOrEqual(1 << 25);
         }
       }),
       { numRuns: 2000 },
