@@ -1,7 +1,7 @@
 /** What the command line needs of the client, so that tests can put a played move in its place. */
 import type { MigrateRequest, Move, VmFerry } from '../client/vmferry.ts';
 
-export type { HostLine, ListVmsResult, MoveStatus } from '../client/vmferry.ts';
+export type { HostLine, MoveStatus } from '../client/vmferry.ts';
 
 /** One move: what can be asked of it and ordered. */
 export type FerryMove = Pick<

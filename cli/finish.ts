@@ -23,7 +23,7 @@ function styleOf(session: Session, json: AccompanyOptions['json']): Style {
 }
 
 /** Says that a person left a move that goes on, and how to come back to it. */
-export function sayDetached(session: Session, word: string): void {
+function sayDetached(session: Session, word: string): void {
   const { theme, command } = session.errorView;
   session.remark([
     '',

@@ -32,7 +32,7 @@ const isMoving = (disk: DiskProgress): boolean =>
   disk.bytesPerSecond > 0 && disk.doneBytes < disk.totalBytes;
 
 /** Sum of several disks, as one. */
-export const sumOf = (disks: readonly DiskProgress[], name: string): DiskProgress => ({
+const sumOf = (disks: readonly DiskProgress[], name: string): DiskProgress => ({
   name,
   capacityBytes: disks.reduce((sum, disk) => sum + disk.capacityBytes, 0),
   totalBytes: disks.reduce((sum, disk) => sum + disk.totalBytes, 0),

@@ -15,7 +15,7 @@ const indent = 2;
 const hashCells = 16;
 
 /** How the move stands, in one sentence. */
-export function headline(report: MoveReport, view: View): string {
+function headline(report: MoveReport, view: View): string {
   const { paint, glyphs } = view.theme;
   const { source, target } = report;
   const vm = report.vm.name;

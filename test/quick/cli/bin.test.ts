@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exitCodeHelp } from '../../../cli/exit-code.ts';
 
 const bin = fileURLToPath(new URL('../../../bin/vmferry', import.meta.url));
+const play = fileURLToPath(new URL('play.ts', import.meta.url));
 let folder = '';
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'vmferry-bin-'));
@@ -20,6 +21,30 @@ const run = (program: string, args: string[], env: Record<string, string> = {}) 
       resolve({ code: child.exitCode ?? -1, out, err });
     });
   });
+
+describe('a process that follows a move', () => {
+  it('detaches on a real SIGINT and ends by itself', async () => {
+    const child = spawn(process.execPath, [
+      play,
+      'migrate',
+      'web-1',
+      '--from',
+      'alpha',
+      '--to',
+      'beta',
+    ]);
+    const output = { out: '', err: '' };
+    child.stderr.on('data', (data: Buffer) => (output.err += data.toString()));
+    child.stdout.on('data', (data: Buffer) => {
+      output.out += data.toString();
+      if (output.out.includes('step check running')) child.kill('SIGINT');
+    });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    expect(code).toBe(130);
+    expect(output.err).toContain('Detached. The move of web-1 goes on without this window.');
+    expect(output.out).not.toContain('awaiting-commit');
+  }, 15_000);
+});
 
 describe('bin/vmferry', () => {
   it('explains itself through a link from elsewhere, exit codes included', async () => {

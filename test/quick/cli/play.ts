@@ -31,7 +31,7 @@ class PlayedMove extends FakeMove {
 const terminal = { ...processTerminal(), now: () => epochMs + elapsed() };
 const move = new PlayedMove();
 const ferry = ferryWith(move, {
-  migrate: () => sleep(700, move),
+  migrate: () => sleep(200, move),
   hosts: () => Promise.resolve([hostLine('alpha'), hostLine('beta'), hostLine('gamma', false)]),
 });
 process.exit(await runCli(process.argv.slice(2), { terminal, backend: backendWith(ferry) }));
