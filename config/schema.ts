@@ -324,5 +324,3 @@ export type HostConfig = NonNullable<Config['host']>;
 export type TemporalConfig = Config['temporal'];
 /** Section `encryption`. */
 export type EncryptionConfig = NonNullable<Config['encryption']>;
-/** Section `codecServer`. */
-export type CodecServerConfig = NonNullable<Config['codecServer']>;

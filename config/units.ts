@@ -20,11 +20,12 @@ const bytesPerBitUnit: Readonly<Record<string, number>> = {
 };
 const msIn: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 6e4, h: 3.6e6, d: 8.64e7 };
 
-export const byteForm =
+const byteForm =
   'a size: a whole number of bytes, or a number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB';
+/** What a rate looks like, for messages. */
 export const byteRateForm =
   'a rate: a size with /s (100MiB/s), or a number with kbit/s, Mbit/s or Gbit/s; 0 for no limit';
-export const durationForm = 'a duration: a number with ms, s, m, h or d';
+const durationForm = 'a duration: a number with ms, s, m, h or d';
 
 /** `1GiB`, `1.5 GiB`, `4096` -> whole bytes below 2^53. Throws `size-invalid`. */
 export function parseBytes(text: string): number {
@@ -50,9 +51,7 @@ export function parseDurationMs(text: string): number {
   return value;
 }
 
-/** Like `parseBytes`, undefined if it is none. */
-export const tryParseBytes = (text: string): number | undefined =>
-  measure(text, { ...bytesIn, '': 1 });
+const tryParseBytes = (text: string): number | undefined => measure(text, { ...bytesIn, '': 1 });
 
 /** Like `parseByteRate`, undefined if it is none. */
 export function tryParseByteRate(text: string): number | undefined {
@@ -63,8 +62,7 @@ export function tryParseByteRate(text: string): number | undefined {
   return value === 0 && /[1-9]/.test(text) ? undefined : value;
 }
 
-/** Like `parseDurationMs`, undefined if it is none. */
-export const tryParseDurationMs = (text: string): number | undefined => measure(text, msIn);
+const tryParseDurationMs = (text: string): number | undefined => measure(text, msIn);
 
 function measure(text: string, units: Readonly<Record<string, number>>): number | undefined {
   const match = /^(\d{1,16}(?:\.\d{1,9})?) ?([A-Za-z/]*)$/.exec(text.trim());

