@@ -55,6 +55,9 @@ const keys = {
   phase: keyword(searchAttributes.phase),
 };
 
+/** gRPC's NOT_FOUND. */
+const grpcNotFound = 5;
+
 /** A connection to the fleet; thin: everything durable happens in Temporal. */
 export class VmFerry {
   readonly #client: Client;
@@ -102,9 +105,16 @@ export class VmFerry {
       const lines = await this.#directory.list();
       if (options.facts !== true) return lines;
       return Promise.all(
-        lines.map(async (line): Promise<HostLine> =>
-          line.online ? { ...line, facts: await this.hostFacts(line.name) } : line,
-        ),
+        lines.map(async (line): Promise<HostLine> => {
+          if (!line.online) return line;
+          try {
+            return { ...line, facts: await this.hostFacts(line.name) };
+          } catch (error) {
+            // One host that does not answer must not hide the others.
+            const fault = toVmFerryError(error, { what: 'read facts', address: this.#address });
+            return { ...line, trouble: fault.message };
+          }
+        }),
       );
     });
   }
@@ -144,8 +154,13 @@ export class VmFerry {
       assertTwoHosts(request);
       await this.#directory.assertOnline(request.from);
       await this.#directory.assertOnline(request.to);
-      const { name, uuid } = await this.vm(request.from, request.vm);
-      const input: MigrateVmInput = { cluster: this.#cluster, vm: { name, uuid }, request };
+      const { name, uuid, state } = await this.vm(request.from, request.vm);
+      const input: MigrateVmInput = {
+        cluster: this.#cluster,
+        vm: { name, uuid },
+        running: state === 'running',
+        request,
+      };
       return this.#start(input);
     });
   }
@@ -186,6 +201,20 @@ export class VmFerry {
     return this.#try('ask Temporal for its version', async () => {
       const info = await this.#connection.workflowService.getSystemInfo({});
       return info.serverVersion;
+    });
+  }
+
+  /** Whether the configured namespace exists, for `doctor`. */
+  async namespaceExists(): Promise<boolean> {
+    return this.#try('look up the namespace', async () => {
+      try {
+        const { namespace } = this.#client.options;
+        await this.#connection.workflowService.describeNamespace({ namespace });
+        return true;
+      } catch (error) {
+        if (isGrpcServiceError(error) && error.code === grpcNotFound) return false;
+        throw error;
+      }
     });
   }
 
@@ -235,9 +264,17 @@ export class VmFerry {
     if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(idOrVm)) {
       return moveId(this.#cluster, idOrVm.toLowerCase());
     }
-    const recent = await this.moves({ limit: 1000 });
-    const found = recent.find(({ vmName }) => vmName === idOrVm);
-    if (found !== undefined) return found.id;
+    const named = (await this.moves({ limit: 1000 })).filter(({ vmName }) => vmName === idOrVm);
+    const ids = [...new Set(named.map(({ id }) => id))];
+    const [only] = ids;
+    if (ids.length > 1) {
+      throw permanent({
+        code: 'move-ambiguous',
+        message: `${ids.length} VMs named ${idOrVm} have moves: ${ids.join(', ')}`,
+        remedy: 'Name the move by its ID, or the VM by its UUID.',
+      });
+    }
+    if (only !== undefined) return only;
     throw permanent({
       code: 'move-not-found',
       message: `no move of a VM named ${idOrVm} is known`,

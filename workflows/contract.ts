@@ -25,6 +25,8 @@ export interface MigrateVmInput {
   cluster: string;
   /** Resolved by the client through `inspectVm`, so that the workflow's ID names the VM. */
   vm: { name: string; uuid: string };
+  /** Whether it ran when the client looked it up. */
+  running: boolean;
   request: MoveRequest;
 }
 
@@ -55,6 +57,8 @@ export interface HostLine {
   announcement?: HostAnnouncement;
   /** Present if asked for and online. */
   facts?: HostFacts;
+  /** Why there are no facts of a host that is online. */
+  trouble?: string;
 }
 
 export interface ListVmsInput {

@@ -32,7 +32,7 @@ export class MoveRecord {
       disks: [],
       oneRunning: 'none',
       vmOn: request.from,
-      vmRunning: false,
+      vmRunning: input.running,
       failedCompensations: [],
       notes: [],
       startedAt: now(),

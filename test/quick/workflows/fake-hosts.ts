@@ -1,0 +1,286 @@
+/**
+ * Two hosts in memory that keep the promises of `activities/contract.ts`, and a witness that looks at every step
+ * whether two copies run. Faults are thrown before or after a verb acts, once or for ever.
+ */
+import { ApplicationFailure } from '@temporalio/activity';
+import type {
+  DiskPlan,
+  EpochRef,
+  HostActivities,
+  MoveRef,
+  SourceCheck,
+} from '../../../activities/contract.ts';
+import type { Fault, Handling } from '../../../domain/errors.ts';
+import { assertTransition } from '../../../domain/ownership.ts';
+import type { LedgerEntry, OwnerState } from '../../../domain/ownership.ts';
+import type { VmFacts } from '../../../domain/vm.ts';
+
+export type Verb = keyof HostActivities;
+
+export interface Injection {
+  host: string;
+  verb: Verb;
+  when: 'before' | 'after';
+  handling: Handling;
+  /** How many calls fail. */
+  times: number;
+}
+
+export const vm = { name: 'web', uuid: '6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e001' };
+
+export const disk: DiskPlan = {
+  name: 'vda',
+  sourcePath: '/pool/web.raw',
+  sourceFormat: 'raw',
+  capacityBytes: 1024,
+  targetPool: 'default',
+  targetVolume: 'web.raw',
+  targetPath: '/pool/web.raw',
+  targetFormat: 'raw',
+};
+
+class FakeHost {
+  readonly name: string;
+  ledger: LedgerEntry | undefined;
+  defined = false;
+  running = false;
+  autostart = false;
+  volumes = new Map<string, string>();
+  exports = new Set<string>();
+  memory?: { wasRunning: boolean; autostart: boolean };
+  made: string[] = [];
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  set(to: OwnerState, { epoch, migrationId }: EpochRef): void {
+    assertTransition(this.ledger, { uuid: vm.uuid, host: this.name, to, epoch, migrationId });
+    this.ledger = { ...vm, epoch, state: to, migrationId, note: '', disks: [] };
+  }
+
+  require(state: OwnerState, { epoch, migrationId }: EpochRef): void {
+    const { ledger } = this;
+    if (ledger?.state === state && ledger.epoch === epoch && ledger.migrationId === migrationId)
+      return;
+    throw failure({
+      code: 'stale-epoch',
+      handling: 'unsafe',
+      message: `${this.name}: ${JSON.stringify(ledger)} instead of ${state} ${epoch}`,
+      remedy: 'none',
+    });
+  }
+
+  start(): void {
+    // The hook: a VM that vmferry knows starts on its owner alone.
+    if (this.ledger !== undefined && this.ledger.state !== 'owner')
+      throw new Error('refused by the hook');
+    this.running = true;
+  }
+}
+
+const failure = (fault: Fault): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: fault.code,
+    message: fault.message,
+    nonRetryable: true,
+    details: [fault],
+  });
+
+export class FakeWorld {
+  readonly alpha = new FakeHost('alpha');
+  readonly beta = new FakeHost('beta');
+  readonly injections: Injection[] = [];
+  /** Everything that happened, for messages of failed tests. */
+  readonly log: string[] = [];
+  /** Set once two copies ran at a time. */
+  splitBrain: string | undefined;
+  /** Called before each verb: tests order things here. */
+  onCall: (host: string, verb: Verb) => Promise<void> | void = () => undefined;
+
+  constructor(options: { running: boolean }) {
+    this.alpha.defined = true;
+    this.alpha.running = options.running;
+    this.alpha.autostart = true;
+    this.alpha.volumes.set(disk.sourcePath, 'the data');
+  }
+
+  host(name: string): FakeHost {
+    return name === 'alpha' ? this.alpha : this.beta;
+  }
+
+  activities(name: 'alpha' | 'beta'): HostActivities {
+    const real = verbs(this.host(name), this);
+    const wrapped = Object.entries(real).map(([verb, act]) => [
+      verb,
+      async (input: never) =>
+        this.#call({ name, verb: verb as Verb }, () => (act as (i: never) => unknown)(input)),
+    ]);
+    return Object.fromEntries(wrapped) as HostActivities;
+  }
+
+  async #call({ name, verb }: { name: string; verb: Verb }, act: () => unknown): Promise<unknown> {
+    this.log.push(`${name} ${verb}`);
+    await this.onCall(name, verb);
+    this.#inject(name, verb, 'before');
+    const result = await act();
+    if (this.alpha.running && this.beta.running) this.splitBrain ??= `after ${name} ${verb}`;
+    this.#inject(name, verb, 'after');
+    return result;
+  }
+
+  #inject(host: string, verb: Verb, when: 'before' | 'after'): void {
+    const found = this.injections.find(
+      (one) => one.host === host && one.verb === verb && one.when === when && one.times > 0,
+    );
+    if (found === undefined) return;
+    found.times -= 1;
+    throw failure({
+      code: `injected-${found.handling}`,
+      handling: found.handling,
+      message: `injected ${when} ${verb}`,
+      remedy: 'This is a test.',
+      host,
+    });
+  }
+}
+
+const facts = (host: FakeHost): VmFacts => ({
+  ...vm,
+  host: host.name,
+  state: host.running ? 'running' : 'shut-off',
+  persistent: true,
+  autostart: host.autostart,
+  hasManagedSave: false,
+  snapshots: [],
+  checkpoints: [],
+  memoryBytes: 1,
+  vcpus: 1,
+  domainType: 'qemu',
+  arch: 'x86_64',
+  machine: 'q35',
+  emulator: '/usr/bin/qemu',
+  disks: [],
+  nics: [],
+  hostFiles: [],
+  fixedDevices: [],
+});
+
+const endpoint = { address: '198.51.100.11', port: 49300, exportName: 'x', serverName: 'alpha' };
+const view = ({ ledger }: FakeHost) =>
+  ledger === undefined ? {} : { ledger: { state: ledger.state, epoch: ledger.epoch } };
+
+function verbs(host: FakeHost, world: FakeWorld): HostActivities {
+  const now = <T>(value: T): Promise<T> => Promise.resolve(value);
+  return {
+    listVms: () => now([]),
+    inspectVm: () => now(facts(host)),
+    hostFacts: () => Promise.reject(new Error('not played')),
+    checkSource: ({ migrationId }) => {
+      host.exports.add(`${migrationId}:definition`);
+      const check: SourceCheck = {
+        vm: facts(host),
+        concerns: [],
+        guardLive: true,
+        hostUuid: 'a',
+        definitionHash: '',
+        definition: endpoint,
+        ...view(host),
+      };
+      return now(check);
+    },
+    checkTarget: () => now({ concerns: [], guardLive: true, disks: [disk], ...view(host) }),
+    reserveTarget: async (input) => {
+      host.set('incoming', input);
+      if (!host.volumes.has(disk.targetPath)) {
+        host.volumes.set(disk.targetPath, '');
+        host.made.push(disk.targetPath);
+      }
+      return now(undefined);
+    },
+    guardSource: (input) => {
+      host.memory ??= { wasRunning: host.running, autostart: host.autostart };
+      host.set('migrating-out', input);
+      host.autostart = false;
+      return now(undefined);
+    },
+    ensureStopped: (input) => {
+      host.require('migrating-out', input);
+      host.running = false;
+      return now({ wasRunning: host.memory?.wasRunning ?? false, downForMs: 0, forced: false });
+    },
+    ensureExport: (input) => {
+      host.require('migrating-out', input);
+      host.exports.add(`${input.migrationId}:${input.disk.name}`);
+      return now({ endpoint, fingerprint: 'f1' });
+    },
+    closeExports: ({ migrationId }: MoveRef) => {
+      for (const name of host.exports) if (name.startsWith(migrationId)) host.exports.delete(name);
+      return now(undefined);
+    },
+    ensureCopied: (input) => {
+      host.require('incoming', input);
+      host.volumes.set(disk.targetPath, world.alpha.volumes.get(disk.sourcePath) ?? 'nothing');
+      return now({ bytesCopied: 8, bytesRecopied: 0, totalDataBytes: 8 });
+    },
+    hashDisk: (input) => {
+      const path = input.side === 'source' ? disk.sourcePath : disk.targetPath;
+      return now({ root: `hash of ${host.volumes.get(path) ?? ''}`, sizeBytes: 1024 });
+    },
+    ensureDefined: (input) => {
+      host.require('incoming', input);
+      host.defined = true;
+      return now(undefined);
+    },
+    releaseSource: (input) => {
+      if (host.running) throw new Error('released while it runs');
+      host.set('released', input);
+      return now(undefined);
+    },
+    takeOwnership: (input) => {
+      host.set('owner', input);
+      return now(undefined);
+    },
+    ensureStarted: (input) => {
+      host.require('owner', input);
+      host.start();
+      return now({ upForMs: 0 });
+    },
+    ensureHealthy: () => now(undefined),
+    settleTarget: (input) => {
+      host.require('owner', input);
+      host.autostart = input.autostart;
+      host.made = [];
+      return now(undefined);
+    },
+    removeSource: (input) => {
+      host.require('released', input);
+      host.defined = false;
+      host.volumes.delete(disk.sourcePath);
+      delete host.memory;
+      return now(undefined);
+    },
+    revokeTarget: (input) => {
+      host.set('released', input);
+      host.running = false;
+      return now(undefined);
+    },
+    clearTarget: (input) => {
+      for (const path of host.made) host.volumes.delete(path);
+      host.made = [];
+      host.defined = false;
+      if (host.ledger?.state === 'incoming' && host.ledger.migrationId === input.migrationId)
+        host.ledger = undefined;
+      return now(undefined);
+    },
+    restoreSource: (input) => {
+      if (host.memory !== undefined) {
+        host.set('owner', input);
+        host.autostart = host.memory.autostart;
+        if (input.restart && host.memory.wasRunning) host.start();
+        delete host.memory;
+      }
+      return now({ running: host.running });
+    },
+  };
+}

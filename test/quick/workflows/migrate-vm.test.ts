@@ -1,0 +1,233 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { updateNames, queryNames } from '../../../workflows/contract.ts';
+import type { MoveReport } from '../../../domain/move.ts';
+import type { WorkflowHandle } from '@temporalio/client';
+import { disk, FakeWorld } from './fake-hosts.ts';
+import type { Verb } from './fake-hosts.ts';
+import { MoveBench, request } from './move-bench.ts';
+
+/** Where time is skipped, and where cancellation is real. */
+let bench: MoveBench;
+let local: MoveBench;
+beforeAll(async () => {
+  [bench, local] = await Promise.all([MoveBench.open('skipping'), MoveBench.open('local')]);
+}, 60_000);
+afterAll(async () => {
+  await Promise.all([bench.close(), local.close()]);
+});
+
+/** What must hold after every move, however it ended. */
+function expectSound(world: FakeWorld, report: MoveReport): void {
+  const story = world.log.join(' | ');
+  expect(world.splitBrain, story).toBeUndefined();
+  const home = world.host(report.vmOn);
+  const other = home === world.alpha ? world.beta : world.alpha;
+  expect(home.defined, story).toBe(true);
+  expect(home.ledger?.state ?? 'owner', story).toBe('owner');
+  expect(home.running, story).toBe(report.vmRunning);
+  expect(home.autostart, story).toBe(true);
+  expect(home.volumes.get(disk.sourcePath), story).toBe('the data');
+  expect(other.running, story).toBe(false);
+  expect(other.defined, story).toBe(false);
+  expect(other.volumes.size, story).toBe(0);
+  expect(world.alpha.exports.size, story).toBe(0);
+}
+
+async function until(handle: WorkflowHandle, phase: string): Promise<MoveReport> {
+  for (;;) {
+    const report = await handle.query<MoveReport>(queryNames.report);
+    if (report.phase === phase) return report;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+describe.concurrent('a move without faults', () => {
+  it('moves a running VM, verifies it, starts it there and removes the source', async () => {
+    const world = new FakeWorld({ running: true });
+    const report = await bench.run(world, request());
+    expect(report.phase).toBe('committed');
+    expect(report).toMatchObject({ vmOn: 'beta', vmRunning: true, oneRunning: 'enforced' });
+    expect(report.disks).toMatchObject([{ name: 'vda', verified: true, bytesCopied: 8 }]);
+    expect(report.steps.map(({ state }) => state)).toEqual(report.steps.map(() => 'done'));
+    expectSound(world, report);
+  });
+
+  it('leaves a VM off that was off, and says so', async () => {
+    const world = new FakeWorld({ running: false });
+    const report = await bench.run(world, request());
+    expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', vmRunning: false });
+    expect(report.notes.join()).toContain('stays off on beta');
+    expect(report.downtimeMs).toBeUndefined();
+    expectSound(world, report);
+  });
+
+  it('keeps the source until a person commits, and goes back when told to', async () => {
+    const world = new FakeWorld({ running: true });
+    const report = await bench.run(world, request({ autoCommit: false }), async (handle) => {
+      await until(handle, 'awaiting-commit');
+      expect(world.alpha.volumes.get(disk.sourcePath)).toBe('the data');
+      const hasty = handle.executeUpdate(updateNames.rollback, {
+        args: [{ discardTargetWrites: false, operator: 'test' }],
+      });
+      await expect(hasty).rejects.toMatchObject({
+        cause: { message: expect.stringContaining('--discard-target-writes') as string },
+      });
+      await handle.executeUpdate(updateNames.rollback, {
+        args: [{ discardTargetWrites: true, operator: 'test' }],
+      });
+    });
+    expect(report).toMatchObject({ phase: 'rolled-back', vmOn: 'alpha', vmRunning: true });
+    expectSound(world, report);
+  });
+});
+
+const before: [string, Verb][] = [
+  ['alpha', 'checkSource'],
+  ['beta', 'checkTarget'],
+  ['beta', 'reserveTarget'],
+  ['alpha', 'guardSource'],
+  ['alpha', 'ensureStopped'],
+  ['alpha', 'ensureExport'],
+  ['beta', 'ensureCopied'],
+  ['alpha', 'hashDisk'],
+  ['beta', 'hashDisk'],
+  ['beta', 'ensureDefined'],
+  ['alpha', 'releaseSource'],
+  ['beta', 'takeOwnership'],
+  ['beta', 'ensureStarted'],
+  ['beta', 'ensureHealthy'],
+];
+const after: [string, Verb][] = [
+  ['alpha', 'closeExports'],
+  ['beta', 'settleTarget'],
+  ['alpha', 'removeSource'],
+];
+
+describe.concurrent.each(before)('%s %s', (host, verb) => {
+  it.each(['before', 'after'] as const)(
+    'fails for good %s it acts: the VM runs on its source as if nothing had been',
+    async (when) => {
+      const world = new FakeWorld({ running: true });
+      world.injections.push({ host, verb, when, handling: 'permanent', times: 1 });
+      const report = await local.run(world, request());
+      expect(report, world.log.join(' | ')).toMatchObject({
+        phase: 'failed',
+        vmOn: 'alpha',
+        vmRunning: true,
+      });
+      expect(report.firstError).toMatchObject({ code: 'injected-permanent', host });
+      expectSound(world, report);
+    },
+  );
+});
+
+describe.concurrent.each([...before, ...after])('%s %s', (host, verb) => {
+  it.each(['before', 'after'] as const)(
+    'fails for a while %s it acts: the move goes on and keeps the first error',
+    async (when) => {
+      const world = new FakeWorld({ running: true });
+      world.injections.push({ host, verb, when, handling: 'transient', times: 3 });
+      const report = await bench.run(world, request());
+      expect(report, world.log.join(' | ')).toMatchObject({
+        phase: 'committed',
+        vmOn: 'beta',
+        vmRunning: true,
+      });
+      expect(report.firstError?.code).toBe('injected-transient');
+      expectSound(world, report);
+    },
+  );
+});
+
+describe.concurrent('a fault that needs a person', () => {
+  it('parks the move with its reason, and goes on when told to', async () => {
+    const world = new FakeWorld({ running: true });
+    world.injections.push({
+      host: 'beta',
+      verb: 'ensureCopied',
+      when: 'before',
+      handling: 'needs-operator',
+      times: 1,
+    });
+    const report = await local.run(world, request(), async (handle) => {
+      const parked = await until(handle, 'parked');
+      expect(parked).toMatchObject({
+        parkedIn: 'copying',
+        fault: { code: 'injected-needs-operator', host: 'beta' },
+      });
+      await handle.executeUpdate(updateNames.retry);
+    });
+    expect(report).toMatchObject({
+      phase: 'committed',
+      firstError: { code: 'injected-needs-operator' },
+    });
+    expectSound(world, report);
+  });
+
+  it('is undone by a cancel while it is parked', async () => {
+    const world = new FakeWorld({ running: true });
+    world.injections.push({
+      host: 'beta',
+      verb: 'ensureCopied',
+      when: 'before',
+      handling: 'needs-operator',
+      times: 9,
+    });
+    const report = await local.run(world, request(), async (handle) => {
+      await until(handle, 'parked');
+      await handle.cancel();
+    });
+    expect(report).toMatchObject({ phase: 'cancelled', vmOn: 'alpha', vmRunning: true });
+    expectSound(world, report);
+  });
+
+  it('in an undo step is shown, parks the move, and starts nothing before it is mended', async () => {
+    const world = new FakeWorld({ running: true });
+    world.injections.push({
+      host: 'beta',
+      verb: 'ensureHealthy',
+      when: 'before',
+      handling: 'permanent',
+      times: 1,
+    });
+    world.injections.push({
+      host: 'beta',
+      verb: 'revokeTarget',
+      when: 'before',
+      handling: 'permanent',
+      times: 1,
+    });
+    const report = await local.run(world, request(), async (handle) => {
+      await until(handle, 'parked');
+      expect(world.alpha.running).toBe(false);
+      await handle.executeUpdate(updateNames.retry);
+    });
+    expect(report).toMatchObject({ phase: 'failed', vmOn: 'alpha', vmRunning: true });
+    expect(report.failedCompensations).toMatchObject([{ code: 'injected-permanent' }]);
+    expectSound(world, report);
+  });
+});
+
+describe.concurrent.each(before)('a cancel during %s %s', (host, verb) => {
+  it('leaves the VM running once, where the report says', async () => {
+    const world = new FakeWorld({ running: true });
+    let cancel: () => Promise<void> = () => Promise.resolve();
+    const started = new Promise<void>((resolve) => {
+      world.onCall = async (calledHost, calledVerb) => {
+        if (calledHost !== host || calledVerb !== verb) return;
+        world.onCall = () => undefined;
+        await cancel();
+        resolve();
+      };
+    });
+    const report = await local.run(world, request(), async (handle) => {
+      cancel = async () => {
+        await handle.cancel();
+      };
+      await started;
+    });
+    expect(['cancelled', 'committed'], world.log.join(' | ')).toContain(report.phase);
+    expect(report.vmRunning).toBe(true);
+    expectSound(world, report);
+  });
+});

@@ -1,0 +1,142 @@
+/** Runs real workflows on Temporal's time-skipping server against the hosts of `fake-hosts.ts`. */
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { randomUUID } from 'node:crypto';
+import { WorkflowFailedError } from '@temporalio/client';
+import type { HostActivities } from '../../../activities/contract.ts';
+import proto from '@temporalio/proto';
+import type { WorkflowHandle } from '@temporalio/client';
+import { findTemporalCli, findTemporalTestServer } from '../../../config/temporal-binary.ts';
+import { searchAttributes } from '../../../workflows/contract.ts';
+import type { MoveReport, MoveRequest } from '../../../domain/move.ts';
+import { buildBundle } from '../../../workers/build-bundle.ts';
+import {
+  controlQueue,
+  hostQueue,
+  moveId,
+  queryNames,
+  workflowTypes,
+} from '../../../workflows/contract.ts';
+import type { MigrateVmInput } from '../../../workflows/contract.ts';
+import { FakeWorld, vm } from './fake-hosts.ts';
+import type { Verb } from './fake-hosts.ts';
+
+export const request = (changes: Partial<MoveRequest> = {}): MoveRequest => ({
+  vm: vm.name,
+  from: 'alpha',
+  to: 'beta',
+  autoStart: false,
+  verify: 'full',
+  bandwidthBytesPerSecond: 0,
+  shutdown: 'graceful',
+  shutdownTimeoutMs: 1000,
+  autoCommit: true,
+  targetPool: '',
+  operator: 'test',
+  ...changes,
+});
+
+Runtime.install({ logger: new DefaultLogger('ERROR') });
+
+export class MoveBench {
+  readonly #environment: TestWorkflowEnvironment;
+  readonly #workers: Worker[];
+  readonly #running: Promise<void>[];
+  readonly #worlds: Worlds;
+
+  private constructor(environment: TestWorkflowEnvironment, workers: Worker[], worlds: Worlds) {
+    this.#environment = environment;
+    this.#workers = workers;
+    this.#worlds = worlds;
+    this.#running = workers.map((worker) => worker.run());
+  }
+
+  /**
+   * `skipping`: time passes at once, but a cancelled activity that has not begun is never answered there;
+   * `local`: the dev server, where cancellation is as in production, and a second lasts a second.
+   */
+  static async open(kind: 'skipping' | 'local'): Promise<MoveBench> {
+    const [environment, code] = await Promise.all([serverOf(kind), buildBundle()]);
+    const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
+    await environment.connection.operatorService.addSearchAttributes({
+      namespace: 'default',
+      searchAttributes: Object.fromEntries(
+        Object.values(searchAttributes).map((name) => [name, keyword]),
+      ),
+    });
+    const worlds: Worlds = new Map();
+    const base = { connection: environment.nativeConnection, shutdownGraceTime: '1s' } as const;
+    const workers = await Promise.all([
+      Worker.create({ ...base, taskQueue: controlQueue, workflowBundle: { code } }),
+      Worker.create({
+        ...base,
+        taskQueue: hostQueue('alpha'),
+        activities: onStage(worlds, 'alpha'),
+      }),
+      Worker.create({ ...base, taskQueue: hostQueue('beta'), activities: onStage(worlds, 'beta') }),
+    ]);
+    return new MoveBench(environment, workers, worlds);
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.#workers) worker.shutdown();
+    await Promise.all(this.#running);
+    await this.#environment.teardown();
+  }
+
+  /** Starts a move in a world, lets `during` act on it, and gives the last report when the workflow is over. */
+  async run(
+    world: FakeWorld,
+    asked: MoveRequest,
+    during: (handle: WorkflowHandle) => Promise<void> = () => Promise.resolve(),
+  ): Promise<MoveReport> {
+    const { client } = this.#environment;
+    const workflowId = moveId('default', randomUUID());
+    this.#worlds.set(workflowId, world);
+    const input: MigrateVmInput = {
+      cluster: 'default',
+      vm,
+      running: world.alpha.running,
+      request: asked,
+    };
+    const handle = await client.workflow.start(workflowTypes.migrateVm, {
+      taskQueue: controlQueue,
+      workflowId,
+      args: [input],
+    });
+    try {
+      await during(handle);
+      await handle.result().catch((error: unknown) => {
+        if (!(error instanceof WorkflowFailedError)) throw error;
+      });
+      return await handle.query<MoveReport>(queryNames.report);
+    } catch (error) {
+      await handle.terminate('the test failed').catch(() => undefined);
+      throw error;
+    }
+  }
+}
+
+const serverOf = (kind: 'skipping' | 'local'): Promise<TestWorkflowEnvironment> =>
+  kind === 'skipping'
+    ? TestWorkflowEnvironment.createTimeSkipping({
+        server: { executable: { type: 'existing-path', path: findTemporalTestServer().path } },
+      })
+    : TestWorkflowEnvironment.createLocal({
+        server: { executable: { type: 'existing-path', path: findTemporalCli().path } },
+      });
+
+/** Worlds by the workflow that plays in them: many moves run at a time. */
+type Worlds = Map<string, FakeWorld>;
+
+function onStage(worlds: Worlds, host: 'alpha' | 'beta'): HostActivities {
+  const verbs = Object.keys(new FakeWorld({ running: false }).activities(host)) as Verb[];
+  const delegate = (verb: Verb) => (input: { moveId: string }) => {
+    const world = worlds.get(input.moveId);
+    if (world === undefined) throw new Error(`no world for ${input.moveId}`);
+    return (world.activities(host)[verb] as (input: unknown) => Promise<unknown>)(input);
+  };
+  return Object.fromEntries(
+    verbs.map((verb) => [verb, delegate(verb)]),
+  ) as unknown as HostActivities;
+}

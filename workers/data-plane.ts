@@ -1,0 +1,158 @@
+import { readFile } from 'node:fs/promises';
+import type { DataPlane } from '../activities/parts.ts';
+import type { ExportEndpoint } from '../activities/contract.ts';
+import type { HostConfig } from '../config/schema.ts';
+import { needsOperator } from '../domain/errors.ts';
+import type { DiskSink, DiskSource } from '../domain/platform.ts';
+import { Exports } from '../platforms/libvirt/export.ts';
+import { LocalNbdServers } from '../platforms/libvirt/local-nbd.ts';
+import type { LocalNbd } from '../platforms/libvirt/local-nbd.ts';
+import { openFileSink } from '../transfer/file-sink.ts';
+import { openNbdSink } from '../transfer/nbd-sink.ts';
+import { openNbdSource } from '../transfer/nbd-source.ts';
+
+/** Enough to keep both cores of a small host busy with TLS; more gain little. */
+const remoteConnections = 4;
+const localConnections = 2;
+
+/** Disks of this host over NBD: shown to one other host under mutual TLS, read and written locally by unix socket. */
+export class NbdDataPlane implements DataPlane {
+  readonly #config: HostConfig;
+  readonly #exports: Exports;
+  readonly #local: LocalNbdServers;
+
+  constructor(config: HostConfig) {
+    const { name: host, stateDir } = config;
+    this.#config = config;
+    this.#local = new LocalNbdServers({ host, stateDir });
+    this.#exports = new Exports({
+      host,
+      stateDir,
+      tlsDir: config.tls.dir,
+      address: config.migrationAddress,
+      ports: config.exportPorts,
+    });
+  }
+
+  /** Ends local servers that a killed worker left; for the start of a worker. */
+  async endOrphans(): Promise<number> {
+    return this.#local.endOrphans();
+  }
+
+  async ensureExport(options: Parameters<DataPlane['ensureExport']>[0]): Promise<ExportEndpoint> {
+    const { migrationId, name, path, format, target } = options;
+    const request = { moveId: migrationId, diskName: name, path, format, allow: { host: target } };
+    const { address, port, exportName } = await this.#exports.ensure(request);
+    return { address, port, exportName, serverName: this.#config.name };
+  }
+
+  async closeExports(migrationId: string): Promise<void> {
+    await this.#exports.removeAll(migrationId);
+  }
+
+  async openRemote(
+    { address, port, exportName, serverName }: ExportEndpoint,
+    { signal }: { signal: AbortSignal },
+  ): Promise<DiskSource> {
+    const { ca, cert, key } = await this.#certificates();
+    return openNbdSource({
+      address: { host: address, port },
+      exportName,
+      tls: { ca, cert, key, serverName },
+      connections: remoteConnections,
+      what: `the export of ${serverName} (${address}:${port})`,
+      host: this.#config.name,
+      signal,
+    });
+  }
+
+  async openLocal(options: Parameters<DataPlane['openLocal']>[0]): Promise<DiskSource> {
+    const { path, format, signal } = options;
+    const server = await this.#local.open(
+      { path, format, readOnly: true, cacheNone: true },
+      signal,
+    );
+    return this.#through(server, async () =>
+      openNbdSource({
+        address: { path: server.socketPath },
+        connections: localConnections,
+        what: path,
+        host: this.#config.name,
+        signal,
+      }),
+    );
+  }
+
+  async openSink(options: Parameters<DataPlane['openSink']>[0]): Promise<DiskSink> {
+    const { path, format, sizeBytes, signal } = options;
+    const host = this.#config.name;
+    if (format === 'raw') return openFileSink({ path, sizeBytes, host });
+    const server = await this.#local.open(
+      { path, format, readOnly: false, cacheNone: true },
+      signal,
+    );
+    return this.#through(server, async () => {
+      const address = { path: server.socketPath };
+      // The server ends with its last client, so the look stays open until the sink is.
+      const look = await openNbdSource({ address, connections: 1, what: path, host, signal });
+      try {
+        const startsZeroed = await readsAsZeroes(look, signal);
+        return await openNbdSink({
+          address,
+          connections: 1,
+          what: path,
+          host,
+          startsZeroed,
+          signal,
+        });
+      } finally {
+        await look.close();
+      }
+    });
+  }
+
+  /** The server ends with the disk that was opened through it. */
+  async #through<T extends DiskSource | DiskSink>(
+    server: LocalNbd,
+    open: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      const disk = await open();
+      const close = disk.close.bind(disk);
+      disk.close = async () => {
+        await close();
+        await server.close();
+      };
+      return disk;
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+  }
+
+  /** Read anew for each connection: certificates are renewed under a running worker. */
+  async #certificates(): Promise<{ ca: string; cert: string; key: string }> {
+    const { tls, name } = this.#config;
+    const read = async (path: string): Promise<string> => {
+      try {
+        return await readFile(path, 'utf8');
+      } catch (cause) {
+        throw needsOperator({
+          code: 'certificate-unreadable',
+          message: `${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
+          remedy: `Put the fleet's certificates into ${tls.dir}, as docs/configuration.md tells.`,
+          host: name,
+          cause,
+        });
+      }
+    };
+    const [ca, cert, key] = await Promise.all([read(tls.ca), read(tls.cert), read(tls.key)]);
+    return { ca, cert, key };
+  }
+}
+
+/** A fresh image says so of its whole length at once. */
+async function readsAsZeroes(disk: DiskSource, signal: AbortSignal): Promise<boolean> {
+  for await (const { zero } of disk.extents(0, disk.sizeBytes, signal)) if (!zero) return false;
+  return true;
+}

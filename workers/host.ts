@@ -1,0 +1,77 @@
+/** `vmferry host`: the verbs of one host, beside its libvirt. Opens no port for commands. */
+import { Worker } from '@temporalio/worker';
+import { createHostActivities } from '../activities/index.ts';
+import { Operations } from '../activities/operations.ts';
+import type { HostParts } from '../activities/parts.ts';
+import type { Config, HostConfig } from '../config/schema.ts';
+import { needsOperator } from '../domain/errors.ts';
+import { installHook } from '../guard/install.ts';
+import { Ledger } from '../guard/ledger.ts';
+import { hostQueue } from '../workflows/contract.ts';
+import { announceHost } from './announce.ts';
+import { NbdDataPlane } from './data-plane.ts';
+import { ensureHookSeen } from './hook-seen.ts';
+import { LibvirtHypervisor } from './hypervisor.ts';
+import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
+import { version } from './version.ts';
+
+/** Beats reach the server at least this often, so that a dead worker is noticed in seconds. */
+const heartbeatThrottleMs = 1_000;
+
+export async function runHost(config: Config): Promise<void> {
+  const logger = installLogging(config.log.level);
+  const host = hostSection(config);
+  const ledger = new Ledger({ stateDir: host.stateDir, host: host.name });
+  const dataPlane = new NbdDataPlane(host);
+  const hypervisor = new LibvirtHypervisor(host, ledger);
+  const hook = await installHook({ hooksDir: host.hooksDir, stateDir: host.stateDir });
+  const seen = await ensureHookSeen(hypervisor);
+  logger.info({ hook, live: seen.live, detail: seen.detail }, 'guard');
+  const orphans = await dataPlane.endOrphans();
+  if (orphans > 0) logger.info({ orphans }, 'ended disk servers that a killed worker had left');
+  const parts: HostParts = {
+    name: host.name,
+    version,
+    migrationAddress: host.migrationAddress,
+    stateDir: host.stateDir,
+    bandwidthBytesPerSecond: host.limits.bandwidth,
+    hypervisor,
+    dataPlane,
+    ledger,
+    operations: new Operations(),
+  };
+  const temporal = await connectTemporal(config, logger);
+  try {
+    const { connection, namespace, dataConverter } = temporal;
+    const worker = await Worker.create({
+      connection,
+      namespace,
+      dataConverter,
+      taskQueue: hostQueue(host.name),
+      activities: createHostActivities(parts),
+      shutdownGraceTime: shutdownGraceMs,
+      maxHeartbeatThrottleInterval: heartbeatThrottleMs,
+      defaultHeartbeatThrottleInterval: heartbeatThrottleMs,
+    });
+    await announceHost(temporal, config.cluster, {
+      name: host.name,
+      version,
+      migrationAddress: host.migrationAddress,
+      startedAt: new Date().toISOString(),
+    });
+    logger.info({ queue: hostQueue(host.name) }, 'host worker is ready');
+    await runUntilStopped(worker, logger);
+  } finally {
+    await temporal.connection.close();
+    await hypervisor.close();
+  }
+}
+
+function hostSection(config: Config): HostConfig {
+  if (config.host !== undefined) return config.host;
+  throw needsOperator({
+    code: 'host-section-missing',
+    message: 'the configuration has no section `host`, which a host worker needs',
+    remedy: 'Add it with at least `name` and `migrationAddress`; docs/configuration.md shows how.',
+  });
+}
