@@ -40,7 +40,7 @@ export class LedgerFormatError extends Error {
 export const isVmUuid = (text: string): boolean => uuidPattern.test(text);
 
 /** `value` as one word of printable ASCII; `-` for an empty one. */
-export function encodeWord(value: string): string {
+function encodeWord(value: string): string {
   if (value === '') return '-';
   if (value === '-') return '%2D';
   let word = '';
@@ -60,7 +60,7 @@ const encodeText = (value: string): string =>
     .replace(/^ +| +$/g, (edge) => '%20'.repeat(edge.length));
 
 /** Inverse of `encodeWord` and `encodeText`; throws `LedgerFormatError`. */
-export function decodeValue(encoded: string): string {
+function decodeValue(encoded: string): string {
   if (encoded === '-') return '';
   if (!/^(?:[ -$&-~]|%[0-9A-F]{2})+$/.test(encoded)) {
     throw new LedgerFormatError('a value holds characters that are never written');

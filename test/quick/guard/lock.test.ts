@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { withVmLock } from '../../../guard/lock.ts';
 import { ledgerIn, stateFolder, to } from './state-folder.ts';
@@ -13,11 +13,14 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
 });
 
+const holdLock = fileURLToPath(import.meta.resolve('./hold-lock.ts'));
+const changeLedger = fileURLToPath(import.meta.resolve('./change-ledger.ts'));
+
 /** Runs a function where no lock of the test counts as held, as another piece of work of the worker does. */
 const outside = AsyncLocalStorage.snapshot();
 
 const start = (script: string, ...args: string[]): ChildProcess => {
-  const child = spawn(process.execPath, [join(import.meta.dirname, script), ...args], {
+  const child = spawn(process.execPath, [script, ...args], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   children.push(child);
@@ -70,7 +73,7 @@ describe('withVmLock', () => {
   it('names the process and its work when the time is up, and gets the lock once that process is killed', async () => {
     const stateDir = stateFolder();
     const uuid = randomUUID();
-    const holder = start('hold-lock.ts', stateDir, uuid);
+    const holder = start(holdLock, stateDir, uuid);
     await once(holder.stdout!, 'data');
     const refused = withVmLock({ stateDir, uuid, timeoutMs: 80, host: 'alpha' }, () =>
       Promise.resolve(),
@@ -114,7 +117,7 @@ describe('changes of the ledger from several processes', () => {
     const answers = await Promise.all(
       ['move-a', 'move-b', 'move-c'].map(async (move) => {
         const chunks: Buffer[] = [];
-        const child = start('change-ledger.ts', stateDir, uuid, move);
+        const child = start(changeLedger, stateDir, uuid, move);
         child.stdout!.on('data', (chunk: Buffer) => chunks.push(chunk));
         await once(child, 'close');
         return Buffer.concat(chunks).toString();
