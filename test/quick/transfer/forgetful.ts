@@ -53,9 +53,16 @@ export class ForgetfulFile {
     this.#now = apply(this.#now, operation);
   }
 
-  sync(): void {
-    this.#durable = Buffer.from(this.#now);
-    this.#unsynced = [];
+  /** How many operations wait for a sync: what a sync that begins now will cover. */
+  get pending(): number {
+    return this.#unsynced.length;
+  }
+
+  /** Makes the first `count` waiting operations durable. */
+  sync(count: number): void {
+    for (const operation of this.#unsynced.splice(0, count)) {
+      this.#durable = apply(this.#durable, operation);
+    }
   }
 
   /** The machine dies. */
@@ -121,7 +128,10 @@ export const forgetfulStorage = (file: ForgetfulFile, fuse: Fuse): JournalStorag
     write: (position, data) =>
       step(() => file.do({ kind: 'write', position, data: Buffer.from(data) })),
     truncate: (length) => step(() => file.do({ kind: 'truncate', length })),
-    sync: () => step(() => file.sync()),
+    sync: () => {
+      const covered = file.pending;
+      return step(() => file.sync(covered));
+    },
     syncName: () => step(() => undefined),
     remove: () => step(() => file.do({ kind: 'truncate', length: 0 })),
     close: () => Promise.resolve(),
@@ -141,11 +151,12 @@ export const forgetfulSink = (file: ForgetfulFile, fuse: Fuse, startsZeroed: boo
     write: (offset, data) => write(offset, Buffer.from(data)),
     writeZeroes: (offset, length) => write(offset, Buffer.alloc(length)),
     flush: async () => {
-      // What counts as flushed is what had been written when the flush was asked for.
       fuse.burn();
-      file.sync();
+      // What counts as flushed is what had been written when the flush was asked for.
+      const covered = file.pending;
       await later();
       if (fuse.blown) throw new PowerCut('the power was cut');
+      file.sync(covered);
     },
     close: () => Promise.resolve(),
   };
