@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
@@ -7,8 +9,10 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Runtime, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
-import { dataConverter } from '../../../workers/payload-codec.ts';
+import { startCodecServer } from '../../../workers/codec-server.ts';
+import { EncryptionCodec, dataConverter } from '../../../workers/payload-codec.ts';
 
+const run = promisify(execFile);
 const { EventType } = temporal.api.enums.v1;
 const secret = 'swordfish-4711';
 const keys = { keys: [{ id: 'k1', key: randomBytes(32) }], active: 'k1' };
@@ -72,6 +76,31 @@ describe('with the codec, a real server', () => {
     // Of the stack trace too: it names files of the machine.
     expect(bytes.includes('workflows.ts')).toBe(false);
     expect(bytes.includes('binary/encrypted')).toBe(true);
+  });
+
+  it('is shown in plain by Temporal’s own CLI through the codec server, and only so', async () => {
+    const codec = new EncryptionCodec(keys);
+    const bearerToken = 'token';
+    const listen = { host: '127.0.0.1', port: 0 };
+    const codecServer = await startCodecServer({ codec, listen, origins: [], bearerToken });
+    const target = ['--address', server.connection.options.address, '--workflow-id', 'leaky'];
+    const show = async (...more: string[]): Promise<string> => {
+      const args = ['workflow', 'show', '--output', 'json', ...target, ...more];
+      const { stdout } = await run(findTemporalCli().path, args, { timeout: 20_000 });
+      const data = [...stdout.matchAll(/"data": "([^"]+)"/g)].map(([, text]) =>
+        Buffer.from(text!, 'base64'),
+      );
+      return stdout + Buffer.concat(data).toString();
+    };
+    try {
+      expect(await show()).not.toContain(secret);
+      const endpoint = ['--codec-endpoint', codecServer.url];
+      const decoded = await show(...endpoint, '--codec-auth', `Bearer ${bearerToken}`);
+      expect(decoded).toContain(`activity failed with ${secret}`);
+      expect(decoded).toContain(`workflow failed with ${secret}`);
+    } finally {
+      await codecServer.close();
+    }
   });
 
   it('does not act on an unencrypted signal; a reset that leaves the signal out sets the workflow going again', async () => {
