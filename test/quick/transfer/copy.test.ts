@@ -251,7 +251,7 @@ describe('a copy that ends early', () => {
   it('survives faults at random: it fails cleanly or ends byte-identical, and a resume always does', async () => {
     const faults = fc.record({
       seed: fc.nat(),
-      reads: fc.double({ min: 0, max: 0.1, noNaN: true }),
+      reads: fc.double({ min: 0.02, max: 0.1, noNaN: true }),
       writes: fc.double({ min: 0, max: 0.05, noNaN: true }),
     });
     let failed = 0;
@@ -293,6 +293,6 @@ describe('a copy that ends early', () => {
       }
     });
     await fc.assert(property, { numRuns: 25 });
-    expect(failed).toBeGreaterThan(8);
+    expect(failed).toBeGreaterThan(4);
   });
 });
