@@ -64,6 +64,7 @@ const run = (args: string[], env: NodeJS.ProcessEnv = {}) => {
   );
   return { stdout, stderr, status };
 };
+const asRoot = process.getuid?.() === 0 && existsSync('/etc/debian_version');
 const vitestStub = 'process.exitCode = 0;';
 
 describe('the set-up', () => {
@@ -126,6 +127,28 @@ describe('the set-up', () => {
     expect(status).toBe(0);
     expect(calls()).toContain(`node-${process.platform}-${process.arch}@24`);
   });
+
+  it.runIf(asRoot)(
+    'installs the Debian packages that are missing, after an update, and no other',
+    () => {
+      npmInstalls();
+      program('temporal', '');
+      program('temporal-test-server', '');
+      const absent = `if [ -e ${dir}/installed ]; then none=; else none=socat; fi`;
+      const state = 'for name in "$@"; do [ "$name" = "$none" ] || echo "$name installed"; done';
+      program('dpkg-query', `${absent}; ${state}`);
+      program('apt-get', `case "$*" in *" install "*) touch ${dir}/installed;; esac`);
+      expect(run(['setup'])).toMatchObject({ status: 0 });
+      const apt = calls()
+        .split('\n')
+        .filter((line) => line.startsWith('apt-get'));
+      expect(apt).toHaveLength(2);
+      expect(apt[0]).toMatch(/ update$/);
+      expect(apt[1]).toMatch(/ -y --no-install-recommends install socat$/);
+      expect(run(['setup']).status).toBe(0);
+      expect(calls().match(/^apt-get/gm)).toHaveLength(2);
+    },
+  );
 
   it('gives npm a home where there is none', () => {
     program('npm', `echo "$HOME" > ${dir}/home; exit 1`);
@@ -220,7 +243,6 @@ describe('npm test', () => {
     // All packages there, whatever this machine has.
     program('dpkg-query', 'for name in "$@"; do echo "$name installed"; done');
   };
-  const asRoot = process.getuid?.() === 0 && existsSync('/etc/debian_version');
   const green = { passed: 2, failed: 0, code: 0 };
   const lastLine = (text: string): string => text.trimEnd().split('\n').at(-1) ?? '';
 
