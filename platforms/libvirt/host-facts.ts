@@ -1,0 +1,176 @@
+/** A host as the checks of a move need it, read fresh each time. */
+import { access, readFile, readdir } from 'node:fs/promises';
+import { execa } from 'execa';
+import { z } from 'zod';
+import { needsOperator } from '../../domain/errors.ts';
+import type { HostFacts, NeighbourVm } from '../../domain/host.ts';
+import {
+  DomainXmlFlag,
+  formatVersion,
+  LibvirtError,
+  ListNetworksFlag,
+} from '../../protocols/libvirt/index.ts';
+import type { Connection, DomainRef } from '../../protocols/libvirt/index.ts';
+import type { LibvirtHost } from './connect.ts';
+import { DomainDocument } from './domain-xml.ts';
+import type { DefinedFacts } from './domain-facts.ts';
+import { isRefusal } from './faults.ts';
+import { isOff, vmStateOf } from './lifecycle.ts';
+import { readPools } from './storage.ts';
+import { XmlError, attribute, childElements, elementAt, parseXml, textOf } from './xml.ts';
+
+/** The part of `HostFacts` that the platform can tell. */
+export type PlatformFacts = Omit<HostFacts, 'guard' | 'migrationAddress' | 'version' | 'name'>;
+
+/** Capabilities list every machine of every emulator: some hundred KiB where all architectures are there. */
+const maxCapabilitiesBytes = 8 * 1024 * 1024;
+
+/** Throws the domain errors of `LibvirtHost.use`. */
+export async function readHostFacts(host: LibvirtHost): Promise<PlatformFacts> {
+  return host.use(async (connection) => {
+    const [capabilities, hostname, node, free, networks] = await Promise.all([
+      connection.call('ConnectGetCapabilities', {}),
+      connection.call('ConnectGetHostname', {}),
+      connection.call('NodeGetInfo', {}),
+      connection.call('NodeGetFreeMemory', {}),
+      connection.call('ConnectListAllNetworks', { needResults: 1, flags: ListNetworksFlag.active }),
+    ]);
+    const { hypervisorVersion, libvirtVersion } = connection;
+    return {
+      ...readCapabilities(capabilities.capabilities),
+      hostname: hostname.hostname,
+      libvirtVersion: formatVersion(libvirtVersion),
+      hypervisorVersion: hypervisorVersion === undefined ? '' : formatVersion(hypervisorVersion),
+      memoryBytes: node.memory * 1024,
+      freeMemoryBytes: (await availableMemoryBytes()) ?? free.freeMemory,
+      cpus: node.cpus,
+      pools: await readPools(connection),
+      networks: networks.nets.map(({ name }) => name).sort(),
+      bridges: await readBridges(host.name),
+      vms: await readNeighbours(connection),
+    };
+  });
+}
+
+/** The host's UUID and architecture, and `domainType/arch/machine` triples with aliases and their canonical names. */
+export function readCapabilities(xml: string): Pick<HostFacts, 'hostUuid' | 'arch' | 'machines'> {
+  const root = parseXml(xml, {
+    root: 'capabilities',
+    maxBytes: maxCapabilitiesBytes,
+  }).documentElement;
+  if (root === null) throw new XmlError('it is empty');
+  const machines = new Set<string>();
+  for (const guest of childElements(root, 'guest')) {
+    if (textOf(elementAt(guest, 'os_type')) !== 'hvm') continue;
+    for (const arch of childElements(guest, 'arch')) {
+      const shared = childElements(arch, 'machine');
+      for (const domain of childElements(arch, 'domain')) {
+        // A domain type may have machines of its own; else those of the architecture hold.
+        const own = childElements(domain, 'machine');
+        for (const machine of own.length > 0 ? own : shared) {
+          const prefix = `${attribute(domain, 'type')}/${attribute(arch, 'name')}`;
+          for (const name of [textOf(machine), attribute(machine, 'canonical')]) {
+            if (name !== '') machines.add(`${prefix}/${name}`);
+          }
+        }
+      }
+    }
+  }
+  return {
+    hostUuid: textOf(elementAt(root, 'host', 'uuid')),
+    arch: textOf(elementAt(root, 'host', 'cpu', 'arch')),
+    machines: [...machines].sort(),
+  };
+}
+
+/** What the kernel could give without swapping: libvirt's free memory leaves the page cache out. */
+async function availableMemoryBytes(): Promise<number | undefined> {
+  const text = await readFile('/proc/meminfo', 'utf8').catch(() => '');
+  const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(text)?.[1];
+  return kib === undefined ? undefined : Number(kib) * 1024;
+}
+
+const linksSchema = z.array(z.object({ ifname: z.string() }));
+
+/**
+ * Bridges of the kernel, asked by netlink: /sys shows the network namespace in which it was mounted, which in a
+ * container or the lab is not this process's. Where iproute2 is missing /sys has to do.
+ */
+async function readBridges(host: string): Promise<string[]> {
+  const { stdout, failed, code } = await execa('ip', ['-json', 'link', 'show', 'type', 'bridge'], {
+    reject: false,
+    timeout: 10_000,
+    maxBuffer: 4 * 1024 * 1024,
+    stdin: 'ignore',
+  });
+  if (code === 'ENOENT') return bridgesOfSys();
+  const links = failed ? undefined : linksSchema.safeParse(JSON.parse(stdout || '[]')).data;
+  if (links !== undefined) return links.map(({ ifname }) => ifname).sort();
+  throw needsOperator({
+    code: 'bridges-unreadable',
+    message: `the bridges of ${host} cannot be read: ip link show type bridge failed`,
+    remedy: 'Run that command on the host and mend what it says, then `vmferry retry`.',
+    host,
+  });
+}
+
+async function bridgesOfSys(): Promise<string[]> {
+  const names = await readdir('/sys/class/net').catch(() => []);
+  const isBridge = await Promise.all(
+    names.map((name) =>
+      access(`/sys/class/net/${name}/bridge`).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return names.filter((_, at) => isBridge[at]).sort();
+}
+
+async function readNeighbours(connection: Connection): Promise<NeighbourVm[]> {
+  const { domains } = await connection.call('ConnectListAllDomains', { needResults: 1 });
+  const found = await Promise.all(domains.map(async (dom) => readNeighbour(connection, dom)));
+  return found.filter((vm) => vm !== undefined);
+}
+
+/** One VM with all that it has now or will have at its next start; undefined if it goes away meanwhile. */
+async function readNeighbour(
+  connection: Connection,
+  dom: DomainRef,
+): Promise<NeighbourVm | undefined> {
+  try {
+    const { state } = await connection.call('DomainGetState', { dom });
+    const { persistent } = await connection.call('DomainIsPersistent', { dom });
+    const running = !isOff(vmStateOf(state));
+    const read = async (flags: number): Promise<DefinedFacts | undefined> =>
+      factsOrNothing((await connection.call('DomainGetXMLDesc', { dom, flags })).xml);
+    const facts = [
+      running ? await read(0) : undefined,
+      persistent === 1 ? await read(DomainXmlFlag.inactive) : undefined,
+    ].filter((each) => each !== undefined);
+    const macs = facts.flatMap(({ nics }) => nics.map(({ mac }) => mac));
+    const paths = facts.flatMap(({ disks }) =>
+      disks.flatMap(({ path, backing }) => [path, ...backing]),
+    );
+    return {
+      uuid: dom.uuid,
+      name: dom.name,
+      running,
+      macs: [...new Set(macs)].filter((mac) => mac !== ''),
+      diskPaths: [...new Set(paths)].filter((path) => path !== ''),
+    };
+  } catch (error) {
+    if (error instanceof LibvirtError && isRefusal(error, 'NO_DOMAIN')) return undefined;
+    throw error;
+  }
+}
+
+/** A neighbour with an odd definition must not stop every move to its host; name and UUID still count. */
+function factsOrNothing(xml: string): DefinedFacts | undefined {
+  try {
+    return DomainDocument.parse(xml).facts();
+  } catch (error) {
+    if (error instanceof XmlError) return undefined;
+    throw error;
+  }
+}

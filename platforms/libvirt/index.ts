@@ -1,0 +1,20 @@
+/** The libvirt platform: what a host worker builds its verbs from. */
+export { LibvirtHost } from './connect.ts';
+export type { LibvirtHostOptions } from './connect.ts';
+export { DomainDocument, metadataNamespace } from './domain-xml.ts';
+export type { DiskPlace, MendOptions, OwnershipNote } from './domain-xml.ts';
+export type { DefinedFacts } from './domain-facts.ts';
+export { Exports } from './export.ts';
+export type { ExportRecord, ExportRequest, ExportsOptions } from './export.ts';
+export type { PlatformFacts } from './host-facts.ts';
+export { imageFacts, imageWriters } from './image.ts';
+export type { ImageFacts } from './image.ts';
+export { LocalNbdServers } from './local-nbd.ts';
+export type { LocalNbd, LocalNbdOptions, OpenLocalRequest } from './local-nbd.ts';
+export { LibvirtSource } from './source.ts';
+export type { StoppedReading } from './source.ts';
+export { LibvirtTarget } from './target.ts';
+export type { Defined } from './target.ts';
+export { Volumes, writableFreeBytes } from './volumes.ts';
+export type { EnsuredVolume, VolumeRequest } from './volumes.ts';
+export { XmlError } from './xml.ts';
