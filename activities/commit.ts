@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { diskIdentity } from '../guard/identity.ts';
 import { unsafe } from '../domain/errors.ts';
-import type { EpochRef, RemoveSourceInput } from './contract.ts';
+import type { EpochRef, RemoveSourceInput, RemoveSourceResult } from './contract.ts';
 import { journalPathFor } from '../transfer/journal.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
@@ -31,7 +31,7 @@ export async function removeSource(
   parts: HostParts,
   input: RemoveSourceInput,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<RemoveSourceResult> {
   const { hypervisor, ledger, name } = parts;
   const { vm, epoch, migrationId, target } = input;
   const folder = folderOf(parts, input);
@@ -41,14 +41,15 @@ export async function removeSource(
     operation: 'remove the source',
     signal,
   };
-  await whileOurs(parts, options, async (entry) => {
+  return whileOurs(parts, options, async (entry) => {
+    const left: string[] = [];
     await hypervisor.undefine(vm.uuid);
-    for (const { sourcePath } of input.disks) {
+    for (const { sourcePath, sourceFormat } of input.disks) {
       const known = entry.disks.find(({ path }) => path === sourcePath);
       const identity = await diskIdentity(sourcePath);
       if (identity === '' || known === undefined) continue;
       if (known.identity !== identity) throw otherFile(name, sourcePath);
-      await hypervisor.deleteVolume(sourcePath);
+      if (!(await hypervisor.deleteVolume(sourcePath, sourceFormat))) left.push(sourcePath);
     }
     // A deleted file's inode may serve another VM's disk: the entry must not refuse that one.
     await ledger.transition(vm.uuid, {
@@ -60,6 +61,7 @@ export async function removeSource(
       disks: [],
     });
     await folder.remove();
+    return { left };
   });
 }
 

@@ -175,6 +175,11 @@ export interface RemoveSourceInput extends EpochRef {
   disks: DiskPlan[];
 }
 
+export interface RemoveSourceResult {
+  /** Disks that lie in no pool of libvirt and were left where they are. */
+  left: string[];
+}
+
 /** The verbs of a host worker, as the workflows call them on the queue of one host. */
 export interface HostActivities {
   listVms(): Promise<VmSummary[]>;
@@ -210,7 +215,7 @@ export interface HostActivities {
   /** Target: autostart as it was at the source, journals and the move's folder gone. */
   settleTarget(input: EpochRef & { autostart: boolean }): Promise<void>;
   /** Source, on commit: undefined, its volumes deleted; the ledger keeps saying `released`. */
-  removeSource(input: RemoveSourceInput): Promise<void>;
+  removeSource(input: RemoveSourceInput): Promise<RemoveSourceResult>;
 
   /** Target, undo after the cutover began: epoch advanced, the guest off, read back. */
   revokeTarget(input: RevokeTargetInput): Promise<void>;

@@ -22,7 +22,7 @@ export async function ensureDefined(
         format: disk.targetFormat,
       })),
       // The epoch that the cutover will give; the metadata is a copy for people, the ledger decides.
-      owner: { host: name, epoch: input.epoch + 1, moveId: input.moveId },
+      owner: { host: name, epoch: input.epoch + 1, moveId: input.migrationId },
     });
     await folder.write('target', { ...(await targetMemory(folder)), defined: true });
     await hypervisor.ensureDefined(mended, input.vm.uuid);

@@ -2,6 +2,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { realIo, replaceDurably } from '../guard/durable.ts';
 import { needsOperator } from '../domain/errors.ts';
+import type { DiskFormat } from '../domain/vm.ts';
 
 /** What the source remembers before it changes anything. */
 export interface SourceMemory {
@@ -16,7 +17,7 @@ export interface SourceMemory {
 export interface TargetMemory {
   /** Whether the ledger knew the VM before. */
   knownBefore: boolean;
-  volumes: { pool: string; volume: string; path: string; identity: string }[];
+  volumes: { pool: string; volume: string; path: string; format: DiskFormat; identity: string }[];
   defined: boolean;
   /** Wall clock of this host, ms, when the guest was seen up. */
   upAtMs?: number;

@@ -31,8 +31,8 @@ export interface Hypervisor {
     capacityBytes: number;
     format: DiskFormat;
   }): Promise<string>;
-  /** No error if it is gone. */
-  deleteVolume(path: string): Promise<void>;
+  /** Whether nothing is there any more; false if no pool of the hypervisor has the file, which then stays. */
+  deleteVolume(path: string, format: DiskFormat): Promise<boolean>;
   /** The definition with paths, formats and metadata changed for this host. */
   mend(xml: string, changes: DefinitionChanges): string;
   ensureDefined(xml: string, uuid: string): Promise<void>;

@@ -65,6 +65,7 @@ async function makeVolumes(
         pool: disk.targetPool,
         volume: disk.targetVolume,
         path: disk.targetPath,
+        format: disk.targetFormat,
         identity: '',
       };
       memory.volumes.push(own);

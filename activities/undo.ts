@@ -32,12 +32,12 @@ export async function clearTarget(
     const ours = entry?.migrationId === migrationId && entry.epoch === input.epoch;
     if (memory !== undefined) {
       if (memory.defined) await hypervisor.undefine(vm.uuid);
-      for (const { path, identity } of memory.volumes) {
+      for (const { path, format, identity } of memory.volumes) {
         await rm(journalPathFor(path), { force: true });
         const now = await diskIdentity(path);
         // An empty identity was written before the volume was made: then it is ours if it stands there now.
         if (now !== '' && (identity === '' || identity === now))
-          await hypervisor.deleteVolume(path);
+          await hypervisor.deleteVolume(path, format);
       }
     }
     if (ours && entry.state === 'incoming' && memory?.knownBefore !== true) {

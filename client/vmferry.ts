@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import {
   Client,
   Connection,
+  isGrpcServiceError,
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
 } from '@temporalio/client';
@@ -56,7 +57,7 @@ const keys = {
 };
 
 /** gRPC's NOT_FOUND. */
-const grpcNotFound = 5;
+const grpcNotFound: number = 5;
 
 /** A connection to the fleet; thin: everything durable happens in Temporal. */
 export class VmFerry {
@@ -212,7 +213,7 @@ export class VmFerry {
         await this.#connection.workflowService.describeNamespace({ namespace });
         return true;
       } catch (error) {
-        if (isGrpcServiceError(error) && error.code === grpcNotFound) return false;
+        if (isGrpcServiceError(error) && error.code.valueOf() === grpcNotFound) return false;
         throw error;
       }
     });

@@ -36,7 +36,7 @@ const commands = {
       console.error('✗ The demo needs all of these. What works here: npm run test:quick');
       return 1;
     }
-    return run(process.execPath, ['workers/demo.ts', ...args], { through: true });
+    return run(process.execPath, ['cli/demo.ts', ...args], { through: true });
   },
   test: async () => runLanes(await setUp('full')),
   quick: async (args) => {

@@ -46,12 +46,14 @@ async function commit(move: Move, { source, disks, epoch }: Checked): Promise<vo
       limit: limits.act,
       call: (at) => at.settleTarget({ ...ref, epoch: epoch + 1, autostart: source.vm.autostart }),
     });
-    await hosts.do({
+    const { left } = await hosts.do({
       host: from,
       what: 'remove the source',
       limit: limits.act,
       call: (at) => at.removeSource({ ...ref, epoch, target: to, disks }),
     });
+    for (const path of left)
+      record.note(`${path} on ${from} lies in no libvirt pool and was left there`);
   });
   record.end(Phase.committed);
 }

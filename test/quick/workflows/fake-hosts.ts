@@ -258,7 +258,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
       host.defined = false;
       host.volumes.delete(disk.sourcePath);
       delete host.memory;
-      return now(undefined);
+      return now({ left: [] });
     },
     revokeTarget: (input) => {
       host.set('released', input);

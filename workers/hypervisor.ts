@@ -1,0 +1,88 @@
+import type { DefinitionChanges, Hypervisor } from '../activities/parts.ts';
+import type { HostConfig } from '../config/schema.ts';
+import type { Ledger } from '../guard/ledger.ts';
+import { probeHook } from '../guard/probe.ts';
+import { LibvirtHost } from '../platforms/libvirt/connect.ts';
+import { DomainDocument } from '../platforms/libvirt/domain-xml.ts';
+import { LibvirtSource } from '../platforms/libvirt/source.ts';
+import { LibvirtTarget } from '../platforms/libvirt/target.ts';
+import type { DiskFormat, VmFacts, VmState, VmSummary } from '../domain/vm.ts';
+
+/** The host's libvirt as the verbs see it: source and target of moves in one. */
+export class LibvirtHypervisor implements Hypervisor {
+  readonly #host: LibvirtHost;
+  readonly #source: LibvirtSource;
+  readonly #target: LibvirtTarget;
+  readonly #ledger: Ledger;
+
+  constructor({ name, libvirt }: HostConfig, ledger: Ledger) {
+    this.#host = new LibvirtHost({ name, socketPath: libvirt.socket, uri: libvirt.uri });
+    this.#source = new LibvirtSource(this.#host);
+    this.#target = new LibvirtTarget(this.#host);
+    this.#ledger = ledger;
+  }
+
+  async close(): Promise<void> {
+    await this.#host.close();
+  }
+
+  list = (): Promise<VmSummary[]> => this.#source.list();
+  inspect = (vm: string): Promise<VmFacts> => this.#source.inspect(vm);
+  state = (uuid: string): Promise<VmState | undefined> => this.#source.stateIfKnown(uuid);
+  definition = (uuid: string): Promise<string> => this.#source.definition(uuid);
+  requestShutdown = (uuid: string): Promise<void> => this.#source.requestShutdown(uuid);
+  forceOff = (uuid: string): Promise<void> => this.#source.forceOff(uuid);
+  waitUntilOff: Hypervisor['waitUntilOff'] = (uuid, options) =>
+    this.#source.waitUntilOff(uuid, options);
+  setAutostart = (uuid: string, autostart: boolean): Promise<void> =>
+    this.#source.setAutostart(uuid, autostart);
+  undefine = (uuid: string): Promise<void> => this.#source.undefine(uuid);
+  facts: Hypervisor['facts'] = () => this.#target.facts();
+  start = (uuid: string): Promise<void> => this.#target.start(uuid);
+  watchHealth: Hypervisor['watchHealth'] = (uuid, options) => this.#target.health(uuid, options);
+
+  async reasonsNotStopped(uuid: string): Promise<string[]> {
+    return (await this.#source.readBackStopped(uuid)).reasons;
+  }
+
+  volumeExists = (pool: string, volume: string): Promise<boolean> =>
+    this.#target.volumes.exists(pool, volume);
+
+  async deleteVolume(path: string, format: DiskFormat): Promise<boolean> {
+    return (await this.#target.volumes.delete(path, format)) !== 'unmanaged';
+  }
+
+  async ensureVolume(volume: {
+    pool: string;
+    name: string;
+    capacityBytes: number;
+    format: DiskFormat;
+  }): Promise<string> {
+    return (await this.#target.volumes.ensure({ ...volume, ownedByMove: true })).path;
+  }
+
+  mend(xml: string, { disks, owner }: DefinitionChanges): string {
+    const document = DomainDocument.parse(xml);
+    document.mendForTarget({
+      disks: disks.map((disk) => ({ ...disk, kind: 'file' as const })),
+      note: { owner: owner.host, epoch: owner.epoch, move: owner.moveId },
+    });
+    return document.toString();
+  }
+
+  async ensureDefined(xml: string, uuid: string): Promise<void> {
+    await this.#target.ensureDefined(xml, { uuid });
+  }
+
+  async probeGuard(): Promise<{ live: boolean; detail: string }> {
+    const [first] = (await this.#target.facts()).machines;
+    const [type] = first?.split('/') ?? [];
+    return probeHook({
+      ledger: this.#ledger,
+      // KVM may be offered and not work; emulation always does, and the hook is asked before either.
+      domain: { type: type === 'kvm' ? 'kvm' : 'qemu' },
+      createDomain: (xml) => this.#target.createTransientPaused(xml),
+      destroyDomain: (uuid) => this.#source.forceOff(uuid),
+    });
+  }
+}
