@@ -1,8 +1,7 @@
-import type { StopResult } from '../activities/contract.ts';
 import { Phase } from '../domain/move.ts';
 import type { Exports } from './copy.ts';
 import { undoEpoch } from './move.ts';
-import type { Checked, Move } from './move.ts';
+import type { Checked, Move, Stopped } from './move.ts';
 import { limits } from './on-host.ts';
 
 /** How long a started guest has to stay up before the move calls it healthy, ms. */
@@ -10,7 +9,7 @@ const healthyForMs = 2_000;
 
 export interface CutOverInput {
   checked: Checked;
-  stopped: StopResult;
+  stopped: Stopped;
   exports: Exports;
 }
 
@@ -25,7 +24,6 @@ export async function cutOver(
   const { record, hosts, undo, input } = move;
   const { from, to } = input.request;
   const { epoch } = checked;
-  const downSinceMs = Date.now() - stopped.downForMs;
 
   record.enter(Phase.cuttingOver);
   move.cutoverBegan = true;
@@ -81,7 +79,10 @@ export async function cutOver(
   }
   record.enter(Phase.starting);
   await record.during('start', () =>
-    start(move, { epoch: epoch + 1, ...(stopped.wasRunning ? { downSinceMs } : {}) }),
+    start(move, {
+      epoch: epoch + 1,
+      ...(stopped.wasRunning ? { downSinceMs: stopped.downSinceMs } : {}),
+    }),
   );
 }
 

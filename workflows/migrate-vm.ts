@@ -3,7 +3,7 @@
  * it promises); what to undo is pushed before a step acts; from the cutover on nothing is cancelled half-way.
  */
 import { ApplicationFailure, CancellationScope, CancelledFailure } from '@temporalio/workflow';
-import type { EpochRef, StopResult } from '../activities/contract.ts';
+import type { EpochRef } from '../activities/contract.ts';
 import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
@@ -19,7 +19,7 @@ import { Hosts, limits } from './on-host.ts';
 import { Orders } from './orders.ts';
 import { settle } from './settle.ts';
 import { moveRef, undoEpoch } from './move.ts';
-import type { Checked, Move } from './move.ts';
+import type { Checked, Move, Stopped } from './move.ts';
 
 export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   const record = new MoveRecord(input);
@@ -50,7 +50,7 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
 }
 
 /** Volumes on the target, the guard on the source, and the guest down. */
-async function takeDown(move: Move, { disks, epoch }: Checked): Promise<StopResult> {
+async function takeDown(move: Move, { disks, epoch }: Checked): Promise<Stopped> {
   const { record, hosts, undo, input } = move;
   const { from, to } = input.request;
   const ref: EpochRef = { ...move.ref, epoch };
@@ -96,7 +96,7 @@ async function takeDown(move: Move, { disks, epoch }: Checked): Promise<StopResu
   );
   record.report.vmRunning = false;
   if (stopped.forced) record.note(`${input.vm.name} did not shut down in time and was powered off`);
-  return stopped;
+  return { wasRunning: stopped.wasRunning, downSinceMs: Date.now() - stopped.downForMs };
 }
 
 async function restoreSource(move: Move, epoch: number): Promise<void> {

@@ -26,6 +26,13 @@ export interface Checked {
   epoch: number;
 }
 
+/** What the shutdown found. */
+export interface Stopped {
+  wasRunning: boolean;
+  /** By the clock of the workflow, which all its times share. */
+  downSinceMs: number;
+}
+
 /** Once the target may own the VM under `epoch + 1`, both sides go back under a newer epoch still. */
 export const undoEpoch = (move: Move, epoch: number): number =>
   move.cutoverBegan ? epoch + 2 : epoch;
