@@ -41,8 +41,10 @@ export async function readHostFacts(host: LibvirtHost): Promise<PlatformFacts> {
       hostname: hostname.hostname,
       libvirtVersion: formatVersion(libvirtVersion),
       hypervisorVersion: hypervisorVersion === undefined ? '' : formatVersion(hypervisorVersion),
-      memoryBytes: node.memory * 1024,
-      freeMemoryBytes: (await availableMemoryBytes()) ?? free.freeMemory,
+      ...((await readMemory()) ?? {
+        memoryBytes: node.memory * 1024,
+        freeMemoryBytes: free.freeMemory,
+      }),
       cpus: node.cpus,
       pools: await readPools(connection),
       networks: networks.nets.map(({ name }) => name).sort(),
@@ -83,11 +85,19 @@ export function readCapabilities(xml: string): Pick<HostFacts, 'hostUuid' | 'arc
   };
 }
 
-/** What the kernel could give without swapping: libvirt's free memory leaves the page cache out. */
-async function availableMemoryBytes(): Promise<number | undefined> {
+/**
+ * The kernel's own account: what it has, and what it could give without swapping. libvirt's free memory leaves the
+ * page cache out, and its total adds up NUMA nodes, which on some machines is less than the whole.
+ */
+async function readMemory(): Promise<
+  Pick<HostFacts, 'memoryBytes' | 'freeMemoryBytes'> | undefined
+> {
   const text = await readFile('/proc/meminfo', 'utf8').catch(() => '');
-  const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(text)?.[1];
-  return kib === undefined ? undefined : Number(kib) * 1024;
+  const bytesOf = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1] ?? Number.NaN) * 1024;
+  const memoryBytes = bytesOf('MemTotal');
+  const freeMemoryBytes = bytesOf('MemAvailable');
+  return Number.isNaN(memoryBytes + freeMemoryBytes) ? undefined : { memoryBytes, freeMemoryBytes };
 }
 
 const linksSchema = z.array(z.object({ ifname: z.string() }));
