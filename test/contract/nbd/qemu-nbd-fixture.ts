@@ -25,13 +25,20 @@ const freePort = async (): Promise<number> => {
   return address.port;
 };
 
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
+/** A zombie holds nothing any more; who reaps it, and when, is not our affair. */
+const isAlive = async (pid: number): Promise<boolean> => {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return stat !== '' && !/\) Z /.test(stat);
+};
+
+/** The PID that a daemon leaves when it is ready to serve; nbdkit's starter may return before. */
+const readPid = async (path: string): Promise<number> => {
+  for (let tries = 0; tries < 500; tries++) {
+    const text = await readFile(path, 'utf8').catch(() => '');
+    if (text.endsWith('\n')) return Number(text);
+    await delay(10);
   }
+  throw new Error(`no PID in ${path}`);
 };
 
 export interface QemuNbdOptions {
@@ -93,7 +100,7 @@ export class Bench {
       args.push('--object', `authz-simple,id=auth0,identity=${identity}`, '--tls-authz', 'auth0');
     }
     await exec('qemu-nbd', ...args, options.image);
-    const pid = Number(await readFile(pidFile, 'utf8'));
+    const pid = await readPid(pidFile);
     return this.#keep(pid, port > 0 ? { host: '127.0.0.1', port } : { path: socket });
   }
 
@@ -102,19 +109,19 @@ export class Bench {
     const pidFile = this.path(`${this.#count++}.pid`);
     const socket = this.path(`${this.#count}.sock`);
     await exec('nbdkit', '--unix', socket, '--pidfile', pidFile, ...args);
-    return this.#keep(Number(await readFile(pidFile, 'utf8')), { path: socket });
+    return this.#keep(await readPid(pidFile), { path: socket });
   }
 
   async close(): Promise<void> {
-    for (const server of this.#servers) await server.stop();
+    await Promise.all(this.#servers.map((server) => server.stop()));
     await rm(this.folder, { recursive: true });
   }
 
   #keep(pid: number, address: NbdAddress): RunningServer {
     const stop = async (): Promise<void> => {
-      if (!isAlive(pid)) return;
+      if (!(await isAlive(pid))) return;
       process.kill(pid, 'SIGKILL');
-      for (let tries = 0; isAlive(pid); tries++) {
+      for (let tries = 0; await isAlive(pid); tries++) {
         if (tries > 200) throw new Error(`server ${pid} does not end`);
         await delay(10);
       }
