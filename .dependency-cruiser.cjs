@@ -9,7 +9,7 @@ const rooms = {
   platforms: ['protocols', 'domain'],
   activities: ['platforms', 'transfer', 'convert', 'guard', 'domain'],
   workflows: ['domain'],
-  client: ['workflows', 'domain'],
+  client: ['workflows', 'config', 'domain'],
   lab: ['config', 'domain', 'protocols'],
   workers: ['activities', 'platforms', 'transfer', 'convert', 'guard', 'workflows', 'config', 'domain', 'protocols', 'client'],
   cli: ['client', 'config', 'domain', 'workers', 'lab'],

@@ -15,6 +15,10 @@ import {
   SearchAttributeType,
   TypedSearchAttributes,
 } from '@temporalio/common';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import { resolvePayloadKeys } from '../config/secrets.ts';
+import { connectionSettings } from '../config/temporal-connection.ts';
 import { permanent } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
 import { Phase } from '../domain/move.ts';
@@ -25,6 +29,7 @@ import type { HostLine, ListVmsResult, MigrateVmInput } from '../workflows/contr
 import { alreadyRunning, toVmFerryError, WorkflowExecutionAlreadyStartedError } from './errors.ts';
 import { HostDirectory } from './hosts.ts';
 import { Move } from './move.ts';
+import { dataConverter } from './payload-codec.ts';
 
 export { Move } from './move.ts';
 export type { HostLine, ListVmsResult, MoveStatus } from '../workflows/contract.ts';
@@ -81,7 +86,27 @@ export class VmFerry {
     this.#directory = new HostDirectory(this.#client, this.#cluster);
   }
 
-  /** Throws `temporal-unreachable` with the address. */
+  /**
+   * Connects as the configuration says: a file's path, or by default the one that the command line finds
+   * (`$VMFERRY_CONFIG`, `./vmferry.yaml`, `/etc/vmferry/vmferry.yaml`). Throws what a broken configuration or a
+   * missing key is refused with, and `temporal-unreachable`.
+   */
+  static async connect(
+    options: { config?: string | Config; operator?: string } = {},
+  ): Promise<VmFerry> {
+    const { config: given, operator } = options;
+    const config =
+      typeof given === 'object' ? given : loadConfig(given === undefined ? {} : { path: given });
+    return VmFerry.connectWith({
+      ...(await connectionSettings(config.temporal)),
+      namespace: config.temporal.namespace,
+      cluster: config.cluster,
+      dataConverter: dataConverter(await resolvePayloadKeys(config.encryption)),
+      ...(operator === undefined ? {} : { operator }),
+    });
+  }
+
+  /** The same from parts. Throws `temporal-unreachable` with the address. */
   static async connectWith(options: VmFerryOptions): Promise<VmFerry> {
     try {
       const connection = await Connection.connect({

@@ -11,7 +11,7 @@ const inputs = () =>
     'workflows',
     'domain',
     'workers/build-bundle.ts',
-    'workers/failure-converter.ts',
+    'client/failure-converter.ts',
     'package-lock.json',
   ]);
 

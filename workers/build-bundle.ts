@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
-import { failureConverterPath } from './payload-codec.ts';
+import { failureConverterPath } from '../client/payload-codec.ts';
 
 export const bundlePath = fileURLToPath(new URL('../dist/workflow-bundle.js', import.meta.url));
 

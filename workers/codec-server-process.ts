@@ -2,7 +2,7 @@ import { resolvePayloadKeys, resolveText } from '../config/secrets.ts';
 import type { Config } from '../config/schema.ts';
 import { needsOperator } from '../domain/errors.ts';
 import { startCodecServer, type RunningCodecServer } from './codec-server.ts';
-import { EncryptionCodec } from './payload-codec.ts';
+import { EncryptionCodec } from '../client/payload-codec.ts';
 
 /**
  * `vmferry codec-server`: resolves keys and token as the configuration names them, then serves until `close`.

@@ -7,7 +7,7 @@ import { resolvePayloadKeys } from '../config/secrets.ts';
 import type { Config } from '../config/schema.ts';
 import { connectionSettings } from '../config/temporal-connection.ts';
 import { needsOperator, transient } from '../domain/errors.ts';
-import { dataConverter } from './payload-codec.ts';
+import { dataConverter } from '../client/payload-codec.ts';
 
 /** A worker that is told to stop lets its activities flush their progress for so long, ms. */
 export const shutdownGraceMs = 5_000;

@@ -10,7 +10,7 @@ import { Runtime, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import { startCodecServer } from '../../../workers/codec-server.ts';
-import { EncryptionCodec, dataConverter } from '../../../workers/payload-codec.ts';
+import { EncryptionCodec, dataConverter } from '../../../client/payload-codec.ts';
 
 const run = promisify(execFile);
 const { EventType } = temporal.api.enums.v1;

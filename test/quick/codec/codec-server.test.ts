@@ -8,7 +8,7 @@ import {
   type RunningCodecServer,
 } from '../../../workers/codec-server.ts';
 import { startConfiguredCodecServer } from '../../../workers/codec-server-process.ts';
-import { EncryptionCodec } from '../../../workers/payload-codec.ts';
+import { EncryptionCodec } from '../../../client/payload-codec.ts';
 
 const codec = new EncryptionCodec({ keys: [{ id: 'k1', key: randomBytes(32) }], active: 'k1' });
 const ui = 'http://127.0.0.1:8233';

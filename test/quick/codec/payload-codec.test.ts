@@ -3,7 +3,7 @@ import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import { loadDataConverter } from '@temporalio/common/lib/internal-non-workflow/index.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EncryptionCodec, dataConverter } from '../../../workers/payload-codec.ts';
+import { EncryptionCodec, dataConverter } from '../../../client/payload-codec.ts';
 
 const k1 = { id: 'k1', key: randomBytes(32) };
 const k2 = { id: 'k2', key: randomBytes(32) };
