@@ -7,7 +7,7 @@ const pageBytes = 64 * 1024;
 const known = new WeakSet<ArrayBufferLike>();
 
 /** What O_DIRECT asks of offsets, lengths and addresses on any disk in use. */
-export const directIoBytes = 4096;
+const directIoBytes = 4096;
 
 /**
  * Makes `count` buffers of `length` bytes whose addresses are aligned to pages. Node's own buffers are not;

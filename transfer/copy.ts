@@ -9,8 +9,7 @@ import { RangeSet, type Range } from './range-set.ts';
 import { sha256 } from './sha256.ts';
 import type { Throttle } from './throttle.ts';
 
-/** What one request carries unless told otherwise. */
-export const defaultChunkBytes = 1024 * 1024;
+/** A request carries no more, whatever the journal says: larger ones only hold others up. */
 const longestChunkBytes = 2 * 1024 * 1024;
 const mostInFlight = 16;
 /** Bytes of one zeroing, so that a resume need not begin a large one again. */
@@ -102,6 +101,7 @@ class Copy {
       const start = { totalBytes: totalDataBytes, doneBytes: resumedBytes };
       this.#progress = new ProgressMeter(onProgress, start);
       await this.#copyPieces();
+      // After a failure, too: what was written need not cross again.
       await this.#window.drain().catch((error: unknown) => this.#fail(error, true));
       if (this.#failure !== undefined) throw this.#failure.error;
       this.#progress.tell();

@@ -34,7 +34,7 @@ export const cancelledFault = (what: string, reason: unknown): VmFerryError =>
   });
 
 /** The target has no room; names bytes needed and available where they are known. */
-export const diskFullFault = (
+const diskFullFault = (
   place: FaultPlace,
   room: { neededBytes?: number; availableBytes?: number; quota?: boolean },
   cause: unknown,

@@ -78,8 +78,7 @@ const deviceBytes = async (device: FileHandle): Promise<number> => {
   while (low < high) {
     const middle = Math.floor(low + (high - low) / 2);
     const { bytesRead } = await device.read(byte, 0, 1, middle).catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'EINVAL')
-        return { bytesRead: 0 };
+      if (isInvalid(error)) return { bytesRead: 0 };
       throw error;
     });
     if (bytesRead === 1) low = middle + 1;
@@ -88,12 +87,15 @@ const deviceBytes = async (device: FileHandle): Promise<number> => {
   return low;
 };
 
+const isInvalid = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'EINVAL';
+
 const openDirect = async (path: string): Promise<FileHandle | undefined> => {
   try {
     return await open(path, constants.O_RDWR | constants.O_DIRECT);
   } catch (error) {
     // tmpfs and some network file systems have no direct I/O; the page cache serves as well.
-    if (error instanceof Error && 'code' in error && error.code === 'EINVAL') return undefined;
+    if (isInvalid(error)) return undefined;
     throw error;
   }
 };
@@ -113,6 +115,7 @@ class FileSink implements DiskSink {
   readonly startsZeroed: boolean;
   readonly #parts: FileSinkParts;
   #canPunch = true;
+  #canDirect = true;
 
   constructor(parts: FileSinkParts) {
     this.#parts = parts;
@@ -124,8 +127,14 @@ class FileSink implements DiskSink {
     signal?.throwIfAborted();
     this.#checkRange(offset, data.length);
     const { direct, buffered } = this.#parts;
-    const handle = direct !== undefined && fitsDirectIo(offset, data) ? direct : buffered;
-    await this.#guarded(data.length, () => writeAll(handle, buffered, { offset, data }));
+    await this.#guarded(data.length, async () => {
+      let done = 0;
+      if (direct !== undefined && this.#canDirect && fitsDirectIo(offset, data)) {
+        done = await this.#writeDirect(direct, offset, data);
+      }
+      // The rest of a short write need not be aligned any more.
+      await writeAll(buffered, offset + done, data.subarray(done));
+    });
   }
 
   async writeZeroes(offset: number, length: number, signal?: AbortSignal): Promise<void> {
@@ -137,7 +146,7 @@ class FileSink implements DiskSink {
         signal?.throwIfAborted();
         const data = zeroes.subarray(0, Math.min(zeroes.length, length - at));
         const { buffered } = this.#parts;
-        await writeAll(buffered, buffered, { offset: offset + at, data });
+        await writeAll(buffered, offset + at, data);
       }
     });
   }
@@ -167,6 +176,18 @@ class FileSink implements DiskSink {
     }
   }
 
+  /** Resolves to how many bytes were written; none where the file system turns out not to like it. */
+  async #writeDirect(file: FileHandle, offset: number, data: Uint8Array): Promise<number> {
+    try {
+      return (await file.write(data, 0, data.length, offset)).bytesWritten;
+    } catch (error) {
+      if (!isInvalid(error)) throw error;
+      // Some file systems take the flag and refuse the write.
+      this.#canDirect = false;
+      return 0;
+    }
+  }
+
   /** Node has no fallocate(2); the program of util-linux works on the path. False if it cannot. */
   async #punch(offset: number, length: number): Promise<boolean> {
     if (!this.#canPunch) return false;
@@ -182,18 +203,11 @@ class FileSink implements DiskSink {
   }
 }
 
-const writeAll = async (
-  first: FileHandle,
-  buffered: FileHandle,
-  { offset, data }: { offset: number; data: Uint8Array },
-): Promise<void> => {
+const writeAll = async (file: FileHandle, offset: number, data: Uint8Array): Promise<void> => {
   let done = 0;
-  let handle = first;
   while (done < data.length) {
-    const { bytesWritten } = await handle.write(data, done, data.length - done, offset + done);
+    const { bytesWritten } = await file.write(data, done, data.length - done, offset + done);
     if (bytesWritten === 0) throw new Error(`nothing was written at ${offset + done}`);
     done += bytesWritten;
-    // The rest of a short write need not be aligned any more.
-    handle = buffered;
   }
 };

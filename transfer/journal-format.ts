@@ -47,7 +47,7 @@ export interface JournalRecord {
 }
 
 const magic = Buffer.from('VMFERRYJ');
-export const journalVersion = 1;
+const journalVersion = 1;
 const prefixBytes = 16;
 /** A header is far smaller; a broken length must not allocate. */
 const longestHeaderBytes = 64 * 1024;

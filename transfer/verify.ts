@@ -1,8 +1,6 @@
 import { unsafe } from '../domain/errors.ts';
 import { firstDifference, type DiskHash } from './hash-tree.ts';
 
-export { hashDisk, firstDifference, type DiskHash } from './hash-tree.ts';
-
 /**
  * Throws `disk-content-differs` (unsafe), naming the first differing range, unless both hashes are of the same
  * content.

@@ -89,7 +89,7 @@ export class ForgetfulFile {
   }
 }
 
-export class PowerCut extends Error {
+class PowerCut extends Error {
   override readonly name = 'PowerCut';
 }
 
