@@ -2,7 +2,6 @@ import { ApplicationFailure } from '@temporalio/common';
 import {
   ServiceError,
   WorkflowExecutionAlreadyStartedError,
-  WorkflowFailedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
@@ -89,4 +88,4 @@ function rootMessage(error: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-export { WorkflowExecutionAlreadyStartedError, WorkflowFailedError };
+export { WorkflowExecutionAlreadyStartedError };

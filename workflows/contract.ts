@@ -108,6 +108,3 @@ export interface MoveStatus {
   report: MoveReport;
   progress: DiskProgress[];
 }
-
-/** Most bytes of a domain definition that may cross through history. */
-export const maxDefinitionBytes = 256 * 1024;

@@ -112,7 +112,7 @@ function resultOf(move: Move, disk: DiskPlan): DiskResult {
 }
 
 /** Runs all at once; the first failure cancels the others and waits until they have ended on their hosts. */
-export async function allOrNone(work: readonly (() => Promise<void>)[]): Promise<void> {
+async function allOrNone(work: readonly (() => Promise<void>)[]): Promise<void> {
   await CancellationScope.cancellable(async () => {
     const scope = CancellationScope.current();
     let first: { error: unknown } | undefined;

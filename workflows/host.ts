@@ -10,8 +10,8 @@ import {
 import type { HostAnnouncement, HostEntity, HostInput } from './contract.ts';
 import { queryNames, signalNames } from './contract.ts';
 
-export const announceSignal = defineSignal<[HostAnnouncement]>(signalNames.announce);
-export const hostQuery = defineQuery<HostEntity>(queryNames.host);
+const announceSignal = defineSignal<[HostAnnouncement]>(signalNames.announce);
+const hostQuery = defineQuery<HostEntity>(queryNames.host);
 
 /** A host as an entity: it exists since its worker first came up, and remembers what that said of itself. */
 export async function host(input: HostInput & { announcement?: HostAnnouncement }): Promise<never> {

@@ -143,7 +143,7 @@ export class MoveRecord {
 }
 
 /** The move in Markdown, for Temporal's UI. */
-export function currentDetails(report: MoveReport, fault?: Fault): string {
+function currentDetails(report: MoveReport, fault?: Fault): string {
   const mark = { waiting: ' ', running: '>', done: 'x', skipped: '-', failed: '!' };
   const steps = report.steps.map((step) => {
     const attempts = step.attempts > 0 ? ` (failed attempts: ${step.attempts})` : '';

