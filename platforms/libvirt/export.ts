@@ -14,13 +14,7 @@ import { z } from 'zod';
 import { VmFerryError, permanent, transient } from '../../domain/errors.ts';
 import { argumentsOf, endProcess, isAlive, isOnThisHost, startTimeOf } from './process.ts';
 import type { ProcessIdentity } from './process.ts';
-import {
-  escapeOption,
-  imageArguments,
-  portTaken,
-  startServer,
-  untilListening,
-} from './qemu-nbd.ts';
+import { escapeOption, isReady, portTaken, startServer, untilReady } from './qemu-nbd.ts';
 import type { ServedImage } from './qemu-nbd.ts';
 import { Records } from './records.ts';
 import { listeningPorts, listensOnTcp } from './sockets.ts';
@@ -65,7 +59,7 @@ export interface ExportRequest extends ServedImage {
   allow: { host: string } | { dn: string };
 }
 
-const listenTimeoutMs = 15_000;
+const readyTimeoutMs = 15_000;
 /** Connections: the copier's, the verifier's, and some that a dead client has left. */
 const maxClients = 16;
 
@@ -92,7 +86,7 @@ export class Exports {
     return this.#inTurn(key, async () => {
       const found = await this.#records.read(key);
       if (found !== undefined && sameRequest(found, request, this.#options.address)) {
-        if (await isServing(found)) return found;
+        if (await this.#isServing(found)) return found;
       }
       await this.#end(key, found);
       return this.#start(key, request, signal);
@@ -116,7 +110,7 @@ export class Exports {
   async list(): Promise<(ExportRecord & { serving: boolean })[]> {
     const records = await this.#records.list();
     return Promise.all(
-      records.map(async (record) => ({ ...record, serving: await isServing(record) })),
+      records.map(async (record) => ({ ...record, serving: await this.#isServing(record) })),
     );
   }
 
@@ -145,16 +139,15 @@ export class Exports {
     { key, request }: { key: string; request: ExportRequest },
     signal?: AbortSignal,
   ): Promise<ExportRecord> {
-    const { host, address, stateDir } = this.#options;
+    const { host, address } = this.#options;
     const { moveId, diskName, path, format } = request;
     const exportName = exportNameOf(key);
     const server = await startServer({
-      program: 'qemu-nbd',
-      arguments: [
-        ...this.#serverArguments(request, { exportName, port }),
-        ...imageArguments(request, host),
-      ],
-      logPath: join(stateDir, 'exports', `${encodeURIComponent(key)}.log`),
+      command: ['qemu-nbd'],
+      arguments: this.#serverArguments(request, { exportName, port }),
+      image: request,
+      pidPath: this.#pathOf(key, 'pid'),
+      logPath: this.#pathOf(key, 'log'),
       detached: true,
       host,
     });
@@ -172,9 +165,8 @@ export class Exports {
     try {
       // Before it serves: should this process die here, the next one knows what to end.
       await this.#records.write(key, record);
-      const listens = (): Promise<boolean> => listensOnTcp(record.pid, record);
-      const wait = { listens, timeoutMs: listenTimeoutMs, host, path };
-      await untilListening(server, wait, signal);
+      const pidPath = this.#pathOf(key, 'pid');
+      await untilReady(server, { pidPath, timeoutMs: readyTimeoutMs, host, path }, signal);
     } catch (error) {
       await this.#end(key, record);
       throw error;
@@ -206,12 +198,23 @@ export class Exports {
 
   /** Ends the recorded process and any that a crash between start and record has left, then forgets both. */
   async #end(key: string, record: ExportRecord | undefined): Promise<void> {
-    const { host, stateDir } = this.#options;
+    const { host } = this.#options;
     const argument = exportNameOf(key);
     const processes = [...(record === undefined ? [] : [record]), ...(await serversOf(argument))];
     await Promise.all(processes.map(async (each) => endProcess(each, { argument, host })));
     await this.#records.remove(key);
-    await rm(join(stateDir, 'exports', `${encodeURIComponent(key)}.log`), { force: true });
+    for (const kind of ['pid', 'log'] as const) await rm(this.#pathOf(key, kind), { force: true });
+  }
+
+  #pathOf(key: string, kind: 'pid' | 'log'): string {
+    return join(this.#options.stateDir, 'exports', `${encodeURIComponent(key)}.${kind}`);
+  }
+
+  async #isServing(record: ExportRecord): Promise<boolean> {
+    const { moveId, diskName, exportName, pid } = record;
+    const pidPath = this.#pathOf(keyOf(moveId, diskName), 'pid');
+    if (!(await isAlive(record, exportName)) || !(await isReady(pid, pidPath))) return false;
+    return listensOnTcp(pid, record);
   }
 
   async #inTurn<T>(key: string, act: () => Promise<T>): Promise<T> {
@@ -248,9 +251,6 @@ const sameRequest = (record: ExportRecord, request: ExportRequest, address: stri
   record.format === request.format &&
   record.allowDn === dnOf(request.allow) &&
   record.address === address;
-
-const isServing = async (record: ExportRecord): Promise<boolean> =>
-  (await isAlive(record, record.exportName)) && (await listensOnTcp(record.pid, record));
 
 /** Servers of this host with that export name, recorded or not. */
 async function serversOf(exportName: string): Promise<ProcessIdentity[]> {

@@ -7,10 +7,9 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { endProcess, isAlive, startTimeOf, within } from './process.ts';
-import { imageArguments, startServer, untilListening } from './qemu-nbd.ts';
+import { startServer, untilReady } from './qemu-nbd.ts';
 import type { ServedImage } from './qemu-nbd.ts';
 import { Records } from './records.ts';
-import { listensOnUnix } from './sockets.ts';
 
 const recordSchema = z.object({
   socketPath: z.string(),
@@ -42,7 +41,7 @@ export interface LocalNbd {
   close(): Promise<void>;
 }
 
-const listenTimeoutMs = 15_000;
+const readyTimeoutMs = 15_000;
 /** After the last client has gone, qemu-nbd writes what it holds and exits. */
 const exitTimeoutMs = 30_000;
 
@@ -61,23 +60,22 @@ export class LocalNbdServers {
   async open(request: OpenLocalRequest, signal?: AbortSignal): Promise<LocalNbd> {
     const { host } = this.#options;
     const { path, readOnly, cacheNone, clients = 4 } = request;
-    const image = imageArguments(request, host);
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const id = randomBytes(6).toString('hex');
     const socketPath = join(this.#folder, `${id}.sock`);
+    const pidPath = join(this.#folder, `${id}.pid`);
     const server = await startServer({
       // setpriv becomes qemu-nbd; the kernel then ends it should this process be killed before a client came.
-      program: 'setpriv',
+      command: ['setpriv', '--pdeathsig=TERM', 'qemu-nbd'],
       arguments: [
-        '--pdeathsig=TERM',
-        'qemu-nbd',
         ...(readOnly ? ['--read-only'] : ['--discard=unmap']),
         `--cache=${cacheNone ? 'none' : 'writeback'}`,
         `--shared=${clients}`,
         '-k',
         socketPath,
-        ...image,
       ],
+      image: request,
+      pidPath,
       logPath: join(this.#folder, `${id}.log`),
       detached: false,
       host,
@@ -90,8 +88,7 @@ export class LocalNbdServers {
     try {
       const owner = { pid: process.pid, startTime: (await startTimeOf(process.pid)) ?? '' };
       await this.#records.write(id, { socketPath, path, ...identity, owner });
-      const listens = async (): Promise<boolean> => listensOnUnix(identity.pid, socketPath);
-      await untilListening(server, { listens, timeoutMs: listenTimeoutMs, host, path }, signal);
+      await untilReady(server, { pidPath, timeoutMs: readyTimeoutMs, host, path }, signal);
     } catch (error) {
       await end();
       throw error;
@@ -123,7 +120,8 @@ export class LocalNbdServers {
 
   async #forget(id: string): Promise<void> {
     await this.#records.remove(id);
-    await rm(join(this.#folder, `${id}.sock`), { force: true });
-    await rm(join(this.#folder, `${id}.log`), { force: true });
+    for (const kind of ['sock', 'pid', 'log']) {
+      await rm(join(this.#folder, `${id}.${kind}`), { force: true });
+    }
   }
 }

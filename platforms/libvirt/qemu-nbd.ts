@@ -1,6 +1,6 @@
 /** Arguments of qemu-nbd, its start as a child without a shell, and what its complaints mean. */
 import { spawn } from 'node:child_process';
-import { mkdir, open, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
 import { needsOperator, permanent, transient, unsafe } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
@@ -44,8 +44,12 @@ export function imageArguments({ path, format }: ServedImage, host: string): str
 }
 
 export interface StartOptions {
-  program: string;
+  /** qemu-nbd, or a program with its arguments that becomes it. */
+  command: readonly [string, ...string[]];
   arguments: readonly string[];
+  image: ServedImage;
+  /** Gets its PID once it serves; see `isReady`. */
+  pidPath: string;
   /** Gets its stderr; emptied first. A pipe would end with the worker, and the server with the pipe. */
   logPath: string;
   /** Whether it may outlive this process, in a session of its own. */
@@ -53,15 +57,19 @@ export interface StartOptions {
   host: string;
 }
 
-/** Starts a server; it does not listen yet. Throws `program-missing`, `export-failed`. */
+/** Starts a server; it is not ready yet. Throws `program-missing`, `export-failed`. */
 export async function startServer(options: StartOptions): Promise<StartedServer> {
-  const { program, logPath, detached, host } = options;
+  const { pidPath, logPath, detached, host, image } = options;
+  const [program, ...first] = options.command;
+  const served = imageArguments(image, host);
+  const args = [...first, `--pid-file=${pidPath}`, ...options.arguments, ...served];
   await mkdir(dirname(logPath), { recursive: true, mode: 0o700 });
   // A new file for each start: an older server may still write to the old one.
   await rm(logPath, { force: true });
+  await rm(pidPath, { force: true });
   const log = await open(logPath, 'ax+', 0o600);
   try {
-    const child = spawn(program, options.arguments, {
+    const child = spawn(program, args, {
       detached,
       cwd: '/',
       stdio: ['ignore', 'ignore', log.fd],
@@ -76,25 +84,36 @@ export async function startServer(options: StartOptions): Promise<StartedServer>
     if (detached) child.unref();
     const { pid } = child;
     const startTime = pid === undefined ? undefined : await startTimeOf(pid);
-    if (pid === undefined || startTime === undefined) throw faultOf(await exited, options);
+    if (pid === undefined || startTime === undefined) {
+      throw faultOf(await exited, { host, path: image.path });
+    }
     return { identity: { pid, startTime }, exited };
   } finally {
     await log.close();
   }
 }
 
-/** Resolves once the server listens; throws what its complaint means if it ends first, or `export-slow`. */
-export async function untilListening(
+/**
+ * Whether a server serves its image. That it listens says little: qemu-nbd 7.2 listens before it opens the image,
+ * and writes its PID only once both are done.
+ */
+export async function isReady(pid: number, pidPath: string): Promise<boolean> {
+  const text = await readFile(pidPath, 'utf8').catch(() => '');
+  return text.trim() === String(pid);
+}
+
+/** Resolves once the server is ready; throws what its complaint means if it ends first, or `export-slow`. */
+export async function untilReady(
   server: StartedServer,
-  options: { listens: () => Promise<boolean>; timeoutMs: number; host: string; path: string },
+  options: { pidPath: string; timeoutMs: number; host: string; path: string },
   signal?: AbortSignal,
 ): Promise<void> {
-  const { listens, timeoutMs, host, path } = options;
+  const { pidPath, timeoutMs, host, path } = options;
   let complaint: string | undefined;
   void server.exited.then((text) => (complaint = text));
   const ready = await within(
     timeoutMs,
-    async () => complaint !== undefined || (await listens()),
+    async () => complaint !== undefined || (await isReady(server.identity.pid, pidPath)),
     signal,
   );
   if (complaint !== undefined) throw faultOf(complaint, { host, path });

@@ -7,9 +7,6 @@ import { BlockList, isIPv4, isIPv6 } from 'node:net';
 
 /** State of a listening socket in `/proc/net/tcp`. */
 const listenState = '0A';
-/** `__SO_ACCEPTCON` in the flags of `/proc/net/unix`. */
-const acceptsConnections = 0x10000;
-
 /** Whether the process itself listens on that TCP address (an IP) and port. */
 export async function listensOnTcp(
   pid: number,
@@ -25,20 +22,6 @@ export async function listensOnTcp(
 /** Ports on which anything in this host's network listens, whatever the address. */
 export async function listeningPorts(): Promise<Set<number>> {
   return new Set((await tcpListeners('self')).map(({ port }) => port));
-}
-
-/** Whether the process itself listens on that unix socket. */
-export async function listensOnUnix(pid: number, path: string): Promise<boolean> {
-  const table = await readFile(`/proc/${pid}/net/unix`, 'utf8').catch(() => '');
-  const inodes: string[] = [];
-  for (const line of table.split('\n').slice(1)) {
-    // Num: RefCount Protocol Flags Type St Inode Path; the path may hold spaces.
-    const match = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.+)$/.exec(line);
-    const [, flags = '0', inode = '', name] = match ?? [];
-    if (name === path && (Number.parseInt(flags, 16) & acceptsConnections) !== 0)
-      inodes.push(inode);
-  }
-  return ownsOneOf(pid, inodes);
 }
 
 interface Listener {

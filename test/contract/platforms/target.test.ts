@@ -134,7 +134,8 @@ it('tells the room that a disk has', async () => {
   expect(await writableFreeBytes(join(host.poolDir, 'not-yet.img'))).toBeGreaterThan(free / 2);
 });
 
-const mended = (name: string, { uuid = String(randomUUID()), move = 'move-1' } = {}) => {
+const mended = (name: string, more: { uuid?: string; move?: string } = {}) => {
+  const { uuid = randomUUID(), move = 'move-1' } = more;
   const document = DomainDocument.parse(
     vmXml(name, { uuid, disks: fileDisk('/old/x.img'), nics: nic }),
   );
