@@ -6,6 +6,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import type { HostActivities } from '../../../activities/contract.ts';
 import proto from '@temporalio/proto';
 import type { WorkflowHandle } from '@temporalio/client';
+import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import { searchAttributes } from '../../../workflows/contract.ts';
 import type { MoveReport, MoveRequest } from '../../../domain/move.ts';
@@ -43,6 +44,8 @@ export class MoveBench {
   readonly #workers: Worker[];
   readonly #running: Promise<void>[];
   readonly #worlds: Worlds;
+  /** Of the last move that was run: to be saved for replays. */
+  lastHistory: History | undefined;
 
   private constructor(environment: TestWorkflowEnvironment, workers: Worker[], worlds: Worlds) {
     this.#environment = environment;
@@ -68,7 +71,11 @@ export class MoveBench {
       ),
     });
     const worlds: Worlds = new Map();
-    const base = { connection: environment.nativeConnection, shutdownGraceTime: '1s' } as const;
+    const base = {
+      connection: environment.nativeConnection,
+      shutdownGraceTime: '1s',
+      identity: 'bench',
+    } as const;
     const workers = await Promise.all([
       Worker.create({ ...base, taskQueue: controlQueue, workflowBundle: { code } }),
       Worker.create({
@@ -112,6 +119,7 @@ export class MoveBench {
       await handle.result().catch((error: unknown) => {
         if (!(error instanceof WorkflowFailedError)) throw error;
       });
+      this.lastHistory = await handle.fetchHistory();
       return await handle.query<MoveReport>(queryNames.report);
     } catch (error) {
       await handle.terminate('the test failed').catch(() => undefined);

@@ -1,0 +1,103 @@
+/**
+ * Saves histories of moves for `replay.test.ts`: `node test/quick/replay/record-process.ts`. Run it when a change of
+ * the workflows is meant to break old histories (nothing runs on them), or add a file for a new path; otherwise the
+ * change needs `patched()`.
+ */
+import { writeFile } from 'node:fs/promises';
+import proto from '@temporalio/proto';
+import type { WorkflowHandle } from '@temporalio/client';
+import type { MoveRequest } from '../../../domain/move.ts';
+import { queryNames, updateNames } from '../../../workflows/contract.ts';
+import type { MoveReport } from '../../../domain/move.ts';
+import { FakeWorld } from '../workflows/fake-hosts.ts';
+import type { Injection } from '../workflows/fake-hosts.ts';
+import { MoveBench, request } from '../workflows/move-bench.ts';
+
+interface Story {
+  changes?: Partial<MoveRequest>;
+  injections?: Injection[];
+  during?: (handle: WorkflowHandle) => Promise<void>;
+}
+
+async function until(handle: WorkflowHandle, phase: string): Promise<void> {
+  for (;;) {
+    if ((await handle.query<MoveReport>(queryNames.report)).phase === phase) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const atCopy = (handling: Injection['handling']): Injection[] => [
+  { host: 'beta', verb: 'ensureCopied', when: 'before', handling, times: 1 },
+];
+
+const stories: Record<string, Story> = {
+  committed: {},
+  'committed-after-transient-fault': { injections: atCopy('transient') },
+  'committed-after-park-and-retry': {
+    injections: atCopy('needs-operator'),
+    during: async (handle) => {
+      await until(handle, 'parked');
+      await handle.executeUpdate(updateNames.retry);
+    },
+  },
+  'failed-and-undone': { injections: atCopy('permanent') },
+  'failed-after-cutover': {
+    injections: [
+      { host: 'beta', verb: 'ensureHealthy', when: 'before', handling: 'permanent', times: 1 },
+    ],
+  },
+  cancelled: {
+    injections: atCopy('needs-operator'),
+    during: async (handle) => {
+      await until(handle, 'parked');
+      await handle.cancel();
+    },
+  },
+  'rolled-back': {
+    changes: { autoCommit: false },
+    during: async (handle) => {
+      await until(handle, 'awaiting-commit');
+      await handle.executeUpdate(updateNames.rollback, {
+        args: [{ discardTargetWrites: true, operator: 'test' }],
+      });
+    },
+  },
+};
+
+interface Payload {
+  metadata?: Record<string, Uint8Array> | null;
+  data?: Uint8Array | null;
+}
+
+function withoutStackTrace(payload: Payload | null): Payload | null {
+  if (!payload?.data) return payload;
+  const attributes = JSON.parse(Buffer.from(payload.data).toString()) as Record<string, unknown>;
+  return { ...payload, data: Buffer.from(JSON.stringify({ ...attributes, stack_trace: '' })) };
+}
+
+/** Names of processes and stack traces say where a history was made; no replay needs them. */
+function forgetPlace(node: unknown): void {
+  if (typeof node !== 'object' || node === null || node instanceof Uint8Array) return;
+  const fields = node as Record<string, unknown>;
+  for (const [key, value] of Object.entries(fields)) {
+    if (key === 'identity' || key === 'stackTrace') fields[key] = '';
+    else if (key === 'encodedAttributes') fields[key] = withoutStackTrace(value as Payload | null);
+    else forgetPlace(value);
+  }
+}
+
+const bench = await MoveBench.open();
+try {
+  for (const [name, { changes, injections, during }] of Object.entries(stories)) {
+    const world = new FakeWorld({ running: true });
+    world.injections.push(...(injections ?? []));
+    const report = await bench.run(world, request(changes), during);
+    if (bench.lastHistory === undefined) throw new Error(`no history of ${name}`);
+    const path = new URL(`histories/${name}.history`, import.meta.url);
+    forgetPlace(bench.lastHistory);
+    await writeFile(path, proto.temporal.api.history.v1.History.encode(bench.lastHistory).finish());
+    console.log(`${name}: ${report.phase}`);
+  }
+} finally {
+  await bench.close();
+}
