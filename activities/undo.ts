@@ -64,9 +64,12 @@ export async function restoreSource(
   input: RestoreSourceInput,
   signal: AbortSignal,
 ): Promise<RestoreResult> {
-  const { ledger, hypervisor, stateDir, operations, name } = parts;
+  const { ledger, hypervisor, dataPlane, stateDir, operations, name } = parts;
   const { vm, epoch, migrationId } = input;
   await operations.endAll(migrationId);
+  // Before the guest may write: an open export of a qcow2 disk holds a lock that keeps QEMU from starting, and one of
+  // a raw disk would show the guest's writes to a copy that should have ended.
+  await dataPlane.closeExports(migrationId);
   const folder = folderOf(parts, input);
   const lock = {
     stateDir,
