@@ -1,4 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { LedgerEntry } from '../domain/ownership.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -53,7 +55,7 @@ export async function probeHook(options: ProbeOptions): Promise<ProbeResult> {
   try {
     return await ask(options, uuid, nonce);
   } finally {
-    await ledger.remove(uuid, entry);
+    await forget(ledger, entry);
   }
 }
 
@@ -136,6 +138,12 @@ async function removeStaleProbes(ledger: Ledger): Promise<void> {
     entry.state === 'quarantined' &&
     Date.now() - entry.epoch > staleAfterMs;
   for (const entry of (await ledger.list()).entries.filter(isStale)) {
-    await ledger.remove(entry.uuid, entry);
+    await forget(ledger, entry);
   }
+}
+
+/** The entry and its lock's file: a probe's UUID is never used again, so a file a probe would pile up for ever. */
+async function forget(ledger: Ledger, entry: LedgerEntry): Promise<void> {
+  await ledger.remove(entry.uuid, entry);
+  await rm(join(ledger.stateDir, 'locks', entry.uuid), { force: true });
 }
