@@ -8,6 +8,8 @@ import { hostFacts } from './read.ts';
 
 /** The export of the definition, beside the disks' exports. */
 const definitionExport = 'definition';
+/** The definition in the move's folder, for as long as it is offered: it may hold secrets. */
+export const offeredDefinition = 'definition.raw';
 /** NBD clients read in blocks: the file is filled up with NUL, which no XML holds. */
 const blockBytes = 4096;
 
@@ -49,7 +51,7 @@ export async function checkSource(
   const xml = Buffer.from(await hypervisor.definition(vm.uuid));
   const padded = Buffer.alloc(Math.ceil((xml.length + 1) / blockBytes) * blockBytes);
   xml.copy(padded);
-  const path = await folderOf(parts, input).writeFile('definition.raw', padded);
+  const path = await folderOf(parts, input).writeFile(offeredDefinition, padded);
   const definition = await dataPlane.ensureExport({
     migrationId: input.migrationId,
     name: definitionExport,

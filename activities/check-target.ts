@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import { movedDisks } from '../domain/checks/source.ts';
 import { neededFiles, poolFor, targetConcerns, volumeNameFor } from '../domain/checks/target.ts';
+import { blocks } from '../domain/concerns.ts';
 import { unsafe } from '../domain/errors.ts';
 import type { DiskFormat } from '../domain/vm.ts';
 import type { HostFacts } from '../domain/host.ts';
@@ -33,7 +34,8 @@ export async function checkTarget(
     existingVolumes: await existingVolumes(parts, input, target),
     ...(before === undefined ? {} : { ledger: before }),
   });
-  await takeDefinition(parts, input, signal);
+  // A refused move leaves nothing here, least of all a definition with its secrets.
+  if (!blocks(concerns)) await takeDefinition(parts, input, signal);
   return {
     concerns,
     guardLive: target.guard.hookLive,

@@ -1,6 +1,7 @@
 import { fingerprint } from '../guard/identity.ts';
+import { offeredDefinition } from './check-source.ts';
 import type { MoveRef, OpenExport, OpenExportInput } from './contract.ts';
-import { whileOurs } from './ours.ts';
+import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
 /** A read-only export of a guarded, stopped disk, for the target's certificate alone. */
@@ -40,7 +41,9 @@ export async function sourceFingerprint(
   return fingerprint(path, await parts.ledger.runCount(uuid));
 }
 
-export async function closeExports(parts: HostParts, { migrationId }: MoveRef): Promise<void> {
-  await parts.operations.endAll(migrationId);
-  await parts.dataPlane.closeExports(migrationId);
+/** Ends everything that the source shows of itself for this move, the copy of the definition included. */
+export async function closeExports(parts: HostParts, ref: MoveRef): Promise<void> {
+  await parts.operations.endAll(ref.migrationId);
+  await parts.dataPlane.closeExports(ref.migrationId);
+  await folderOf(parts, ref).removeFile(offeredDefinition);
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { realIo, replaceDurably } from '../guard/durable.ts';
 import { needsOperator } from '../domain/errors.ts';
@@ -89,6 +89,17 @@ export class MoveFolder {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
       throw error;
+    }
+  }
+
+  /** Removes one file, and the folder with its last one. */
+  async removeFile(name: string): Promise<void> {
+    await rm(join(this.path, name), { force: true });
+    try {
+      await rmdir(this.path);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT' && code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
     }
   }
 
