@@ -15,7 +15,7 @@ export interface Limits {
   attemptMs: number;
   /** How long an attempt may wait for a worker of the host, ms. */
   pickUpMs: number;
-  /** For how long transient faults are tried again quickly; after that the move shows as parked and tries slowly. */
+  /** For how long, the first failed attempt included, transient faults are tried again quickly; after that the move shows as parked and tries slowly. */
   patienceMs: number;
   /** `fail`: nothing was touched yet, so no parking. */
   whenExhausted: 'park' | 'fail';
@@ -25,7 +25,7 @@ const minute = 60_000;
 const day = 24 * 60 * minute;
 
 export const limits = {
-  check: { attemptMs: minute, pickUpMs: 15_000, patienceMs: 20_000, whenExhausted: 'fail' },
+  check: { attemptMs: minute, pickUpMs: 10_000, patienceMs: 20_000, whenExhausted: 'fail' },
   act: { attemptMs: 5 * minute, pickUpMs: minute, patienceMs: 10 * minute, whenExhausted: 'park' },
   bulk: { attemptMs: 7 * day, pickUpMs: minute, patienceMs: 10 * minute, whenExhausted: 'park' },
 } as const satisfies Record<string, Limits>;
@@ -66,8 +66,10 @@ export class Hosts {
   }
 
   async do<T>({ host, what, limit, call }: HostCall<T>): Promise<T> {
-    let firstFailureMs: number | undefined;
+    // From the start of the first attempt that failed: waiting in vain for a worker counts.
+    let troubledSinceMs: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
+      const beganMs = Date.now();
       const suffix = attempt === 1 ? '' : ` (attempt ${attempt})`;
       try {
         const result = await call(activitiesOf(host, `${host}: ${what}${suffix}`, limit));
@@ -78,11 +80,11 @@ export class Hosts {
         const fault = faultOf(error, { host, what });
         this.#record.failedAttempt(fault);
         if (!mayRetry(fault)) throw new MoveFailed(fault);
-        firstFailureMs ??= Date.now();
-        const patient = Date.now() - firstFailureMs < limit.patienceMs;
+        troubledSinceMs ??= beganMs;
+        const patient = Date.now() - troubledSinceMs < limit.patienceMs;
         if (isTransient(fault) && patient) await sleep(backOffMs(attempt));
         else if (limit.whenExhausted === 'fail') throw new MoveFailed(fault);
-        else if (await this.parked(what, fault)) firstFailureMs = undefined;
+        else if (await this.parked(what, fault)) troubledSinceMs = undefined;
       }
     }
   }
