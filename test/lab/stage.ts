@@ -1,10 +1,12 @@
 /** Real hosts, a real Temporal, real workers and a client: what every test of a whole move stands on. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connectFrom } from '../../cli/connect.ts';
 import type { Ferry, FerryMove } from '../../cli/ferry.ts';
 import { loadConfig } from '../../config/load.ts';
+import { isEnd } from '../../domain/move.ts';
 import type { MoveReport } from '../../domain/move.ts';
 import { Fleet } from '../../lab/fleet.ts';
 import { Lab } from '../../lab/lab.ts';
@@ -13,6 +15,11 @@ import type { LabVm, LabVmOptions } from '../../lab/vm.ts';
 
 const bootMs = 120_000;
 const moveMs = 180_000;
+const virshMs = 30_000;
+/** A move tells of itself only when it is asked. */
+const askEveryMs = 100;
+/** Of each log, when a test failed. */
+const shownLogBytes = 6_000;
 
 export interface Stage {
   lab: Lab;
@@ -21,6 +28,10 @@ export interface Stage {
   dir: string;
   /** Defines a VM on a host; with `run`, boots it and waits until it ticks. */
   vm(host: string, options: LabVmOptions & { run?: boolean }): Promise<LabVm>;
+  /** What `virsh` says on a host, trimmed; rejects if it is refused. */
+  virsh(host: string, ...args: string[]): Promise<string>;
+  /** The ends of all processes' logs, for a test that failed: `onTestFailed(async () => console.error(await ...))`. */
+  logs(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -29,53 +40,68 @@ export async function openStage(
   options: Pick<LabOptions, 'hosts' | 'poolBytes'> & { name: string },
 ): Promise<Stage> {
   const dir = await mkdtemp(join(tmpdir(), `${options.name}-`));
+  await using failed = new AsyncDisposableStack();
+  failed.defer(() => rm(dir, { recursive: true, force: true }));
   const lab = await Lab.up({ ...options, dir: join(dir, 'lab') });
-  try {
-    const fleet = await Fleet.start({ lab, dir });
-    const ferry = await connectFrom(loadConfig({ path: fleet.configPath }));
-    return {
-      lab,
-      fleet,
-      ferry,
-      dir,
-      vm: async (host, { run, ...vm }) => {
-        const made = await lab.createVm(host, vm);
-        if (run === true) {
-          await lab.host(host).exec(['virsh', '-q', 'start', vm.name], { timeoutMs: 60_000 });
-          await lab.waitForConsole(host, vm.name, /tick \d+/, { timeoutMs: bootMs });
-        }
-        return made;
-      },
-      close: async () => {
-        await ferry.close();
-        await fleet.stop();
-        await lab.down();
-        await rm(dir, { recursive: true, force: true });
-      },
-    };
-  } catch (error) {
-    await lab.down();
-    throw error;
-  }
+  failed.defer(() => lab.down());
+  const fleet = await Fleet.start({ lab, dir });
+  failed.defer(() => fleet.stop());
+  const ferry = await connectFrom(loadConfig({ path: fleet.configPath }));
+  failed.defer(() => ferry.close());
+  // All is up: from here on `close` ends it, in the same order.
+  const closing = failed.move();
+  const virsh = async (host: string, ...args: string[]): Promise<string> => {
+    const said = await lab.host(host).exec(['virsh', '-q', ...args], { timeoutMs: virshMs });
+    return said.stdout.trim();
+  };
+  return {
+    lab,
+    fleet,
+    ferry,
+    dir,
+    virsh,
+    vm: async (host, { run, ...vm }) => {
+      const made = await lab.createVm(host, vm);
+      if (run === true) {
+        await lab.host(host).exec(['virsh', '-q', 'start', vm.name], { timeoutMs: 60_000 });
+        await lab.waitForConsole(host, vm.name, /tick \d+/, { timeoutMs: bootMs });
+      }
+      return made;
+    },
+    logs: () => logEnds(fleet),
+    close: () => closing.disposeAsync(),
+  };
 }
 
-/** Follows a move until `done` says so; fails with the last report after a while. */
+async function logEnds({ control, temporal, hosts }: Fleet): Promise<string> {
+  const shown = [control, temporal, ...hosts.values()].map(async ({ name, logPath }) => {
+    const text = await readFile(logPath, 'utf8').catch(String);
+    return `--- ${name}\n${text.slice(-shownLogBytes)}`;
+  });
+  return (await Promise.all(shown)).join('\n');
+}
+
+/** Asks a move until `done` says so; fails with the last report after a while. A server that is away is waited for. */
 export async function until(
   move: FerryMove,
   done: (status: Awaited<ReturnType<FerryMove['status']>>) => boolean,
   what: string,
 ): Promise<MoveReport> {
-  const signal = AbortSignal.timeout(moveMs);
-  let last: MoveReport | undefined;
-  while (!signal.aborted) {
-    for await (const status of move.watch({ signal, patienceMs: moveMs })) {
+  const deadline = performance.now() + moveMs;
+  let last: unknown;
+  while (performance.now() < deadline) {
+    try {
+      const status = await move.status();
       last = status.report;
       if (done(status)) return status.report;
+      if (isEnd(status.report.phase)) break;
+    } catch (error) {
+      last = error;
     }
+    await delay(askEveryMs);
   }
-  throw new Error(
-    `waited ${moveMs / 1000} s for ${what}; the move: ${JSON.stringify(last, null, 1)}`,
-  );
+  const shown = last instanceof Error ? String(last) : JSON.stringify(last, null, 1);
+  throw new Error(`the move did not come to ${what} in ${moveMs / 1000} s; at last: ${shown}`);
 }
 
 const phaseIs =
