@@ -4,7 +4,7 @@ import { Journal, journalPathFor } from '../transfer/journal.ts';
 import type { Throttle } from '../transfer/throttle.ts';
 import type { Attempt } from './boundary.ts';
 import type { CopyDiskInput, CopyDiskResult } from './contract.ts';
-import { folderOf, whileOurs } from './ours.ts';
+import { whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
 /** Most bytes that one record of the journal speaks of. */
@@ -14,7 +14,7 @@ const chunkBytes = 1024 * 1024;
 export async function ensureCopied(
   parts: HostParts,
   input: CopyDiskInput,
-  attempt: Attempt & { throttle: Throttle },
+  attempt: Attempt & { throttle: Pick<Throttle, 'take'> },
 ): Promise<CopyDiskResult> {
   const { disk, migrationId } = input;
   const operation = `copy ${disk.name}`;
@@ -31,7 +31,7 @@ export async function ensureCopied(
 async function copyNow(
   parts: HostParts,
   input: CopyDiskInput,
-  at: Attempt & { throttle: Throttle },
+  at: Attempt & { throttle: Pick<Throttle, 'take'> },
 ): Promise<CopyDiskResult> {
   const { disk, migrationId } = input;
   const { signal } = at;
@@ -49,7 +49,6 @@ async function copyNow(
     targetStartsZeroed: sink.startsZeroed,
   });
   closing.defer(() => journal.close());
-  const earlier = await rememberRecopied(parts, input, journal);
   const result = await copyDisk({
     source,
     sink,
@@ -58,29 +57,14 @@ async function copyNow(
     signal,
     onProgress: (progress) => at.report({ disks: [shown(disk, progress)] }),
   });
+  // A process that is killed cannot tell what it had asked for; the journal does, for all attempts together.
+  const twice = journal.askedAgainBytes + result.bytesRecopied;
   return {
-    bytesCopied: result.totalDataBytes + earlier,
-    bytesRecopied: earlier,
+    bytesCopied: result.totalDataBytes + twice,
+    bytesRecopied: twice,
     totalDataBytes: result.totalDataBytes,
     ...(journal.restartedBecause === undefined ? {} : { restarted: journal.restartedBecause }),
   };
-}
-
-/**
- * Adds what crosses twice because of the attempt before this one, and gives the sum over all attempts. A process that
- * is killed cannot tell what it had asked for; its journal does.
- */
-async function rememberRecopied(
-  parts: HostParts,
-  input: CopyDiskInput,
-  journal: Journal,
-): Promise<number> {
-  const folder = folderOf(parts, input);
-  const file = `recopied-${input.disk.name}`;
-  const before = Number((await folder.readFile(file)).toString());
-  const sum = before + journal.startedNotDurable.bytes;
-  if (sum !== before) await folder.writeFile(file, Buffer.from(String(sum)));
-  return sum;
 }
 
 const shown = (

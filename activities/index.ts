@@ -62,37 +62,46 @@ export function createHostActivities(parts: HostParts): HostActivities {
     ensureHealthy: verb('ensureHealthy', (input, { signal }) =>
       ensureHealthy(parts, input, signal),
     ),
-    settleTarget: verb('settleTarget', (input, { signal }) => settleTarget(parts, input, signal)),
+    settleTarget: verb('settleTarget', (input, { signal }) => {
+      throttles.forget(input.migrationId);
+      return settleTarget(parts, input, signal);
+    }),
     removeSource: verb('removeSource', (input, { signal }) => removeSource(parts, input, signal)),
     revokeTarget: verb('revokeTarget', (input, { signal }) => revokeTarget(parts, input, signal)),
-    clearTarget: verb('clearTarget', (input, { signal }) => clearTarget(parts, input, signal)),
+    clearTarget: verb('clearTarget', (input, { signal }) => {
+      throttles.forget(input.migrationId);
+      return clearTarget(parts, input, signal);
+    }),
     restoreSource: verb('restoreSource', (input, { signal }) =>
       restoreSource(parts, input, signal),
     ),
   };
 }
 
-/** One token bucket a move; the host's own cap bounds each of them. */
+/** The host's token bucket, which all copies share, and one a move in front of it. */
 class Throttles {
-  readonly #hostCap: number;
+  readonly #host: Throttle;
   readonly #byMove = new Map<string, Throttle>();
 
-  constructor(hostCap: number) {
-    this.#hostCap = hostCap;
+  constructor(hostBytesPerSecond: number) {
+    this.#host = new Throttle({ bytesPerSecond: hostBytesPerSecond });
   }
 
-  of(migrationId: string, asked: number): Throttle {
-    const rate = smallestCap(this.#hostCap, asked);
-    const known = this.#byMove.get(migrationId);
-    if (known !== undefined) {
-      known.setRate(rate);
-      return known;
-    }
-    const made = new Throttle({ bytesPerSecond: rate });
-    this.#byMove.set(migrationId, made);
-    return made;
+  /** 0 is no cap. The disks of one move share its bucket. */
+  of(migrationId: string, bytesPerSecond: number): Pick<Throttle, 'take'> {
+    const own = this.#byMove.get(migrationId) ?? new Throttle({ bytesPerSecond });
+    own.setRate(bytesPerSecond);
+    this.#byMove.set(migrationId, own);
+    return {
+      take: async (bytes, signal) => {
+        await own.take(bytes, signal);
+        await this.#host.take(bytes, signal);
+      },
+    };
+  }
+
+  /** The move has no copy here any more. */
+  forget(migrationId: string): void {
+    this.#byMove.delete(migrationId);
   }
 }
-
-/** 0 is no cap. */
-const smallestCap = (a: number, b: number): number => (a === 0 ? b : b === 0 ? a : Math.min(a, b));

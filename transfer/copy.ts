@@ -20,7 +20,8 @@ export interface CopyOptions {
   sink: DiskSink;
   /** Opened for this source and sink; its header's chunk size is used. */
   journal: Journal;
-  throttle?: Throttle;
+  /** Asked before each read; several may be chained behind it. */
+  throttle?: Pick<Throttle, 'take'>;
   /** Called at most every 250 ms, and at the end. */
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
