@@ -84,7 +84,11 @@ export async function startPrivateSshd(options: PrivateSshdOptions): Promise<Pri
   });
   const gone = new Promise<void>((resolve) => sshd.once('close', () => resolve()));
   const kill = async (): Promise<void> => {
-    sshd.kill('SIGKILL');
+    // Its child is sshd, which unshare then reaps; killed itself, it would leave a zombie behind.
+    const pid = sshd.pid ?? 0;
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+    if (sshd.exitCode === null && Number(children) > 1) process.kill(Number(children), 'SIGKILL');
+    else sshd.kill('SIGKILL');
     await gone;
   };
   const log: string[] = [];
