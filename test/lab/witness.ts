@@ -29,10 +29,8 @@ export interface Testimony {
   runningNow: Seen[];
   /** Network namespaces in which the VM ran at any time, in order. */
   ranIn: number[];
-  /** Most `qemu-nbd` processes at one time of any one export of vmferry's, with its name. */
-  mostServers: { exportName: string; count: number };
-  /** Names of all exports that were seen. */
-  exportNames: string[];
+  /** Most `qemu-nbd` processes at one time of each export of vmferry's, by its name; other labs' too. */
+  exports: Map<string, number>;
 }
 
 interface Known {
@@ -61,8 +59,7 @@ export class Witness {
     whenMost: [],
     runningNow: [],
     ranIn: [],
-    mostServers: { exportName: '', count: 0 },
-    exportNames: [],
+    exports: new Map(),
   };
 
   private constructor(uuid: string) {
@@ -103,9 +100,8 @@ export class Witness {
       told.whenMost = qemus;
     }
     for (const { netns } of qemus) if (!told.ranIn.includes(netns)) told.ranIn.push(netns);
-    for (const [exportName, count] of servers) {
-      if (!told.exportNames.includes(exportName)) told.exportNames.push(exportName);
-      if (count > told.mostServers.count) told.mostServers = { exportName, count };
+    for (const [name, count] of servers) {
+      told.exports.set(name, Math.max(count, told.exports.get(name) ?? 0));
     }
   }
 
