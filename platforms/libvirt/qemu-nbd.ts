@@ -88,6 +88,11 @@ export async function startServer(options: StartOptions): Promise<StartedServer>
       throw faultOf(await exited, { host, path: image.path });
     }
     return { identity: { pid, startTime }, exited };
+  } catch (error) {
+    // It never came up, so nobody will end it and clear up after it; its last words are in the error.
+    await rm(logPath, { force: true });
+    await rm(pidPath, { force: true });
+    throw error;
   } finally {
     await log.close();
   }
@@ -166,6 +171,14 @@ export function faultOf(complaint: string, where: { host: string; path?: string 
       code: 'disk-missing',
       message: `${host} has no ${path}: ${words}`,
       remedy: 'Correct the path of the disk in the definition, or bring the file back.',
+      host,
+    });
+  }
+  if (/\b(?:the|own|server|client|CA) certificate\b/i.test(complaint)) {
+    return needsOperator({
+      code: 'source-tls-refused',
+      message: `${host} cannot show ${path} over TLS: ${words}`,
+      remedy: `Give ${host} a certificate of the fleet's CA, valid now and under its name; then start the move again, or \`vmferry retry\` if it is parked.`,
       host,
     });
   }
