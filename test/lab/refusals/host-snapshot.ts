@@ -6,9 +6,9 @@ import { must, soon } from './tiny-vm.ts';
 
 /** Everything on a host that a move could touch, as text, so that two of them can be compared. */
 export interface HostSnapshot {
-  /** Name -> state, ID of its run, autostart, managed save, snapshots and both definitions. */
-  domains: Record<string, string>;
-  /** Names in each pool. */
+  /** Of each VM state, ID of its run, autostart, managed save, snapshots and definition; the volumes of each pool. */
+  libvirt: string;
+  /** Files in each pool's folder, known to libvirt or not. */
   volumes: Record<string, string>;
   /** Ledger, locks, moves, exports, hooks: path -> hash of the content. */
   files: Record<string, string>;
@@ -18,40 +18,34 @@ export interface HostSnapshot {
 
 /** Reads a host that is at rest: a check that still runs would show in it. */
 export async function snapshotOf(host: LabHost): Promise<HostSnapshot> {
+  const pools = { default: host.poolPath, fast: host.fastPoolPath };
   const names = (await must(host, 'list', '--all', '--name')).split('\n').filter(Boolean).sort();
-  const domains: Record<string, string> = {};
-  for (const name of names) domains[name] = await domainText(host, name);
+  // One virsh for all: entering a host and connecting costs more than the questions.
+  const asked = [
+    ...names.flatMap((name) => [
+      ...[`echo domain ${name}`, `domstate ${name}`, `domid ${name}`, `dominfo ${name}`],
+      ...[`snapshot-list ${name} --name`, `dumpxml ${name} --inactive --security-info`],
+    ]),
+    ...Object.keys(pools).flatMap((pool) => [`pool-refresh ${pool}`, `vol-list ${pool}`]),
+  ];
+  const [libvirt, { stdout }] = await Promise.all([
+    must(host, asked.join('; ')),
+    host.exec(['ss', '-ltnH'], soon),
+  ]);
   const volumes: Record<string, string> = {};
-  for (const [pool, path] of Object.entries({ default: host.poolPath, fast: host.fastPoolPath })) {
-    await must(host, 'pool-refresh', pool);
-    volumes[pool] =
-      `${await must(host, 'vol-list', pool)}\n${(await readdir(host.rootOf(path))).sort().join()}`;
-  }
+  for (const [pool, path] of Object.entries(pools))
+    volumes[pool] = (await readdir(host.rootOf(path))).sort().join();
   const files = {
     ...(await filesBelow(host, host.stateDir)),
     ...(await filesBelow(host, host.hooksDir)),
   };
-  const { stdout } = await host.exec(['ss', '-ltnH'], soon);
   const ports = stdout
     .split('\n')
     .map((line) => line.trim().split(/\s+/)[3] ?? '')
     .sort()
     .join(' ');
-  return { domains, volumes, files, ports };
-}
-
-async function domainText(host: LabHost, name: string): Promise<string> {
-  const asked = [
-    ['domstate', name],
-    ['domid', name],
-    ['dominfo', name],
-    ['snapshot-list', name, '--name'],
-    ['dumpxml', name, '--inactive', '--security-info'],
-  ];
-  const said = [];
-  for (const words of asked) said.push(await must(host, ...words));
   // Processor time runs on.
-  return said.join('\n').replace(/^CPU time:.*$/m, '');
+  return { libvirt: libvirt.replace(/^CPU time:.*$/gm, ''), volumes, files, ports };
 }
 
 async function filesBelow(host: LabHost, folder: string): Promise<Record<string, string>> {
