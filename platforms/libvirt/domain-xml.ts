@@ -33,7 +33,7 @@ export interface OwnershipNote {
 }
 
 /** A disk's new place on the target. */
-export interface DiskPlace {
+interface DiskPlace {
   /** Target name in the guest: `vda`. */
   name: string;
   /** Absolute path on the target host. */

@@ -79,7 +79,7 @@ export class Exports {
 
   /**
    * The export of this disk, found again or started. Throws `disk-in-use`, `disk-missing`, `no-free-port`,
-   * `export-failed`, `export-slow`, `program-missing`, `path-unusable`.
+   * `source-tls-refused`, `export-failed`, `export-slow`, `program-missing`, `path-unusable`.
    */
   async ensure(request: ExportRequest, signal?: AbortSignal): Promise<ExportRecord> {
     const key = keyOf(request.moveId, request.diskName);

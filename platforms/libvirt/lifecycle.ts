@@ -51,7 +51,8 @@ export interface WaitOptions {
 
 /**
  * Resolves true once no QEMU of the domain is left (also if libvirt no longer knows it), false after `timeoutMs`.
- * A restart of libvirtd meanwhile is waited out. Rejects when the signal fires, and with what libvirt refuses.
+ * A restart of libvirtd meanwhile is waited out; if it is still away then, that is `libvirt-unreachable`.
+ * Rejects when the signal fires, and with what libvirt refuses.
  */
 export async function waitUntilOff(
   host: LibvirtHost,

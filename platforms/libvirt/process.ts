@@ -38,10 +38,13 @@ export async function isAlive(process: ProcessIdentity, argument: string): Promi
   return (await argumentsOf(pid)).includes(argument) && (await isOnThisHost(pid));
 }
 
-/** Whether it sees this host's files: the lab's hosts are mount namespaces that share their PIDs. */
+/**
+ * Whether it is on this host's network: the lab's hosts are namespaces that share their PIDs. Mount namespaces would
+ * tell less: systemd gives a service a new one at each start, and what it left behind stays in the old.
+ */
 export async function isOnThisHost(pid: number): Promise<boolean> {
   const [theirs, ours] = await Promise.all(
-    [`/proc/${pid}/ns/mnt`, '/proc/self/ns/mnt'].map((path) => readlink(path).catch(() => '')),
+    [`/proc/${pid}/ns/net`, '/proc/self/ns/net'].map((path) => readlink(path).catch(() => '')),
   );
   return theirs === ours && ours !== '';
 }

@@ -17,6 +17,7 @@ import { imageFacts, imageWriters } from './image.ts';
 import { isOff, readState, vmStateOf, waitUntilOff } from './lifecycle.ts';
 import type { WaitOptions } from './lifecycle.ts';
 import { refreshActivePools, volumeAt } from './storage.ts';
+import { XmlError } from './xml.ts';
 
 /** What stands between a VM and being taken as stopped; empty reasons if nothing. */
 export interface StoppedReading {
@@ -285,7 +286,7 @@ async function lookUp(connection: Connection, vm: string): Promise<DomainRef> {
 async function readDiskBytes(connection: Connection, dom: DomainRef): Promise<number> {
   const { xml } = await connection.call('DomainGetXMLDesc', { dom });
   let total = 0;
-  for (const disk of DomainDocument.parse(xml).facts().disks) {
+  for (const disk of disksOrNone(xml)) {
     if (disk.device !== 'disk' || disk.kind === 'none') continue;
     try {
       const info = await connection.call('DomainGetBlockInfo', { dom, path: disk.name });
@@ -296,6 +297,16 @@ async function readDiskBytes(connection: Connection, dom: DomainRef): Promise<nu
     }
   }
   return total;
+}
+
+/** One VM with an odd definition must not hide all others from a list; `inspect` says what is odd. */
+function disksOrNone(xml: string): DefinedDisk[] {
+  try {
+    return DomainDocument.parse(xml).facts().disks;
+  } catch (error) {
+    if (error instanceof XmlError) return [];
+    throw error;
+  }
 }
 
 async function readAutostart(connection: Connection, dom: DomainRef): Promise<boolean> {

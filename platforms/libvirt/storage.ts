@@ -12,7 +12,7 @@ const refreshTimeoutMs = 120_000;
  * Makes libvirt look at a pool's storage again; its memory of volumes and room is as old as the last look.
  * A pool that cannot be refreshed now (busy with a volume's making, say) is used as libvirt remembers it.
  */
-export async function refreshPool(connection: Connection, pool: PoolRef): Promise<void> {
+async function refreshPool(connection: Connection, pool: PoolRef): Promise<void> {
   try {
     await connection.call('StoragePoolRefresh', { pool }, { timeoutMs: refreshTimeoutMs });
   } catch (error) {

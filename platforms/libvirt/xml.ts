@@ -6,7 +6,7 @@ import { DOMParser, XMLSerializer, onWarningStopParsing } from '@xmldom/xmldom';
 import type { Document, Element } from '@xmldom/xmldom';
 
 /** The largest document that is read, in bytes of UTF-8; libvirt's own definitions have a few KiB. */
-export const maxXmlBytes = 256 * 1024;
+const maxXmlBytes = 256 * 1024;
 const maxDepth = 64;
 
 /** The text is no XML document, or not one within the bounds; `message` says why. */

@@ -4,7 +4,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { LibvirtHost, LibvirtSource, LibvirtTarget } from '../../../platforms/libvirt/index.ts';
+import { LibvirtHost } from '../../../platforms/libvirt/connect.ts';
+import { LibvirtSource } from '../../../platforms/libvirt/source.ts';
+import { LibvirtTarget } from '../../../platforms/libvirt/target.ts';
 import { startPrivateLibvirtd } from '../libvirt-protocol/private-libvirtd.ts';
 import type { PrivateLibvirtd } from '../libvirt-protocol/private-libvirtd.ts';
 

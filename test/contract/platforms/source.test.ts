@@ -1,5 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { LocalNbdServers } from '../../../platforms/libvirt/local-nbd.ts';
 import { fileDisk, run, startTestHost } from './host.ts';
 import type { TestHost } from './host.ts';
 
@@ -177,6 +179,24 @@ it.each(['raw', 'qcow2'])('sees that a %s disk is in use, whoever uses it', asyn
   await host.virsh('undefine', 'other');
   expect((await host.source.readBackStopped(uuid)).stopped).toBe(true);
 });
+
+it.each(['raw', 'qcow2'] as const)(
+  'takes a %s disk that is only read for one at rest',
+  async (format) => {
+    const path = join(host.poolDir, `read.${format}`);
+    await run('qemu-img', ['create', '-q', '-f', format, path, '8M']);
+    const uuid = await host.define(`read-${format}`, { disks: fileDisk(path, format) });
+    const servers = new LocalNbdServers({ host: 'alpha', stateDir: join(host.dir, 'state') });
+    const reader = await servers.open({ path, format, readOnly: true, cacheNone: false });
+    const before = await stat(path, { bigint: true });
+    const reading = await host.source.readBackStopped(uuid);
+    const after = await stat(path, { bigint: true });
+    await reader.close();
+    expect(reading).toEqual({ stopped: true, reasons: [] });
+    // The look itself must not count as a change: a resumed copy compares these.
+    expect([after.mtimeNs, after.ctimeNs]).toEqual([before.mtimeNs, before.ctimeNs]);
+  },
+);
 
 it('does not take a VM with a managed save for stopped, and discards it by word', async () => {
   const uuid = await host.define('saved', { disks: fileDisk(raw) });

@@ -2,7 +2,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { DomainDocument, writableFreeBytes } from '../../../platforms/libvirt/index.ts';
+import { DomainDocument } from '../../../platforms/libvirt/domain-xml.ts';
+import { writableFreeBytes } from '../../../platforms/libvirt/volumes.ts';
 import { fileDisk, run, startTestHost, vmXml } from './host.ts';
 import type { TestHost } from './host.ts';
 
