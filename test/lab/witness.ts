@@ -11,14 +11,14 @@ const everyMs = 50;
 const settledAfterLooks = 80;
 
 /** A process that counts, as the witness saw it. */
-export interface Seen {
+interface Seen {
   pid: number;
   /** Inode of its network namespace, which tells the host. */
   netns: number;
 }
 
 /** What was seen from `watch` to `end`. */
-export interface Testimony {
+interface Testimony {
   /** How often it looked. */
   samples: number;
   /** Most QEMU processes of the VM at one time; 1 is as it should be, 0 means that it never ran. */
@@ -129,7 +129,7 @@ const runs = (argv: readonly string[], uuid: string): boolean =>
   programOf(argv).startsWith('qemu-system') && argv.includes(uuid);
 
 /** The name of the export that a process serves over the network; undefined if it serves none of vmferry's. */
-export function exportOf(argv: readonly string[]): string | undefined {
+function exportOf(argv: readonly string[]): string | undefined {
   if (programOf(argv) !== 'qemu-nbd') return undefined;
   return argv.find((argument) => argument.startsWith('vmferry:'));
 }
