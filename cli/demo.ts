@@ -99,9 +99,23 @@ async function moveOnce(options: MoveOnce): Promise<DemoMove> {
   const { lab, fleet, ferry, from, to, kill } = options;
   const startedMs = Date.now();
   const move = await ferry.migrate({ vm, from, to, bandwidthBytesPerSecond: bandwidth });
-  const killing = kill ? killInMidCopy(move, fleet, to) : Promise.resolve(false);
   const style = canDrawLive(terminal) ? 'live' : 'plain';
-  const followed = await follow({ move, terminal, view, style });
+  let news = '';
+  const tell = (line: string): void => {
+    news = line;
+    if (style === 'plain') step(line);
+  };
+  const killing = kill ? killInMidCopy(move, { fleet, host: to, tell }) : Promise.resolve(false);
+  const followed = await follow({
+    move,
+    terminal,
+    view,
+    style,
+    // Read at each drawing: what is told meanwhile stands below the picture.
+    get footer() {
+      return news;
+    },
+  });
   if (followed.kind === 'detached') throw new Error('interrupted');
   const workerKilled = await killing;
   let { report } = followed.status;
@@ -121,14 +135,19 @@ async function moveOnce(options: MoveOnce): Promise<DemoMove> {
 }
 
 /** Kills the target's worker once a third of the data is over; its supervisor starts it again. */
-async function killInMidCopy(move: FerryMove, fleet: Fleet, host: string): Promise<boolean> {
+async function killInMidCopy(
+  move: FerryMove,
+  { fleet, host, tell }: { fleet: Fleet; host: string; tell: (line: string) => void },
+): Promise<boolean> {
   for await (const { report, progress } of move.watch()) {
     if (report.phase !== 'copying') continue;
     const [disk] = progress.filter(({ totalBytes }) => totalBytes > 0);
     if (disk === undefined || disk.doneBytes < disk.totalBytes / 3) continue;
     const pid = fleet.worker(host).pid;
     await fleet.worker(host).kill9();
-    step(view.theme.paint('yellow', `kill -9 of the worker on ${host} (process ${pid ?? 0})`));
+    tell(
+      `  kill -9 of the worker on ${host} (process ${pid ?? 0}); the move waits for another, and goes on`,
+    );
     return true;
   }
   return false;
@@ -191,7 +210,7 @@ async function untilInterrupted(fleet: Fleet): Promise<void> {
   heading('All of it stays up until Ctrl-C');
   step(`Temporal's UI   ${fleet.uiUrl}`);
   step(`more moves      bin/vmferry --config ${fleet.configPath} vms`);
-  step('a look inside   bin/vmferry lab --dir .vmferry/demo/lab status');
+  step('a look inside   bin/vmferry lab status --dir .vmferry/demo/lab');
   await new Promise<void>((resolve) => {
     terminal.onInterrupt(() => resolve());
   });

@@ -244,6 +244,21 @@ export class VmFerry {
     });
   }
 
+  /** The server's clock minus this machine's, ms, as exact as the answer was quick; for `doctor`. */
+  async clockOffsetMs(): Promise<number> {
+    return this.#try("read the server's clock", async () => {
+      const sentMs = Date.now();
+      const handle = await this.#client.workflow.start(workflowTypes.listVms, {
+        workflowId: `read/${this.#cluster}/clock/${randomUUID()}`,
+        taskQueue: controlQueue,
+        args: [{ hosts: [] }],
+        workflowExecutionTimeout: '60s',
+      });
+      const halfwayMs = (sentMs + Date.now()) / 2;
+      return Math.round((await handle.describe()).startTime.getTime() - halfwayMs);
+    });
+  }
+
   /** Search attributes that moves need and the namespace lacks, for `doctor`. */
   async missingSearchAttributes(): Promise<string[]> {
     return this.#try('list search attributes', async () => {
@@ -291,12 +306,14 @@ export class VmFerry {
       return moveId(this.#cluster, idOrVm.toLowerCase());
     }
     const named = (await this.moves({ limit: 1000 })).filter(({ vmName }) => vmName === idOrVm);
-    const ids = [...new Set(named.map(({ id }) => id))];
+    const open = named.filter(({ endedAt }) => endedAt === undefined);
+    // An order to the wrong one of two would be grave; among moves that are over, the latest is meant.
+    const ids = [...new Set((open.length > 0 ? open : named.slice(0, 1)).map(({ id }) => id))];
     const [only] = ids;
     if (ids.length > 1) {
       throw permanent({
         code: 'move-ambiguous',
-        message: `${ids.length} VMs named ${idOrVm} have moves: ${ids.join(', ')}`,
+        message: `${ids.length} VMs named ${idOrVm} are being moved: ${ids.join(', ')}`,
         remedy: 'Name the move by its ID, or the VM by its UUID.',
       });
     }
