@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { MoveFolder } from '../../../activities/move-folder.ts';
+import { Operations } from '../../../activities/operations.ts';
+import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import { restoreSource } from '../../../activities/undo.ts';
+import { Ledger } from '../../../guard/ledger.ts';
+
+let stateDir: string;
+beforeEach(async () => {
+  stateDir = await mkdtemp(join(tmpdir(), 'vmferry-restore-'));
+});
+afterEach(() => rm(stateDir, { recursive: true }));
+
+it('ends the exports before the guest starts: they would lock its disks, or show what it writes', async () => {
+  const order: string[] = [];
+  const note = (what: string) => (): Promise<void> => {
+    order.push(what);
+    return Promise.resolve();
+  };
+  const hypervisor: Partial<Hypervisor> = {
+    setAutostart: note('autostart'),
+    start: note('start'),
+    state: () => Promise.resolve('running'),
+  };
+  const dataPlane: Partial<DataPlane> = { closeExports: note('close exports') };
+  const ledger = new Ledger({ stateDir, host: 'alpha' });
+  const parts: HostParts = {
+    name: 'alpha',
+    version: '0',
+    migrationAddress: '127.0.0.1',
+    stateDir,
+    bandwidthBytesPerSecond: 0,
+    hypervisor: hypervisor as Hypervisor,
+    dataPlane: dataPlane as DataPlane,
+    ledger,
+    operations: new Operations(),
+  };
+  const vm = { name: 'web', uuid: randomUUID() };
+  const migrationId = randomUUID();
+  const folder = new MoveFolder({ stateDir, migrationId, host: 'alpha' });
+  await folder.write('source', { wasRunning: true, autostart: true });
+  const out = { epoch: 1, migrationId, name: vm.name, note: '', disks: [] };
+  await ledger.transition(vm.uuid, { ...out, to: 'migrating-out' });
+
+  const ref = { moveId: 'migrate/default/web', migrationId, vm, epoch: 1, restart: true };
+  const restored = await restoreSource(parts, ref, new AbortController().signal);
+
+  expect(restored).toEqual({ running: true });
+  expect(order).toEqual(['close exports', 'autostart', 'start']);
+  expect(await ledger.read(vm.uuid)).toMatchObject({ state: 'owner', epoch: 1 });
+  expect(await folder.read('source')).toBeUndefined();
+});
