@@ -207,7 +207,11 @@ function poolMissing(at: {
   wanted: string;
 }): Concern {
   const { disk, vm, target, wanted } = at;
-  const pools = target.pools.map(({ name }) => name).join(', ');
+  // libvirt lists them in any order.
+  const pools = target.pools
+    .map(({ name }) => name)
+    .sort()
+    .join(', ');
   const message =
     wanted === ''
       ? `disk ${disk.name} of ${vm.name} (${disk.path}) lies in no libvirt pool on ${vm.host}, so none is meant on ${target.name}`

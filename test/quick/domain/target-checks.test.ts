@@ -205,3 +205,11 @@ it('needed files are kernels and media, not the variables of UEFI and not the di
   expect(neededFiles(facts).map(({ path }) => path)).toEqual(['/k', '/cd.iso']);
   expect(volumeNameFor(disk({ path: '/a/b/c.qcow2' }))).toBe('c.qcow2');
 });
+
+it("the target's own pools are told in one order, however libvirt lists them", () => {
+  const target = beta({ pools: [pool({ name: 'fast' }), pool()] });
+  const [found] = targetConcerns(
+    view({ target, request: { autoStart: false, targetPool: 'ssd' } }),
+  );
+  expect(found?.remedy).toContain('beta has: default, fast.');
+});
