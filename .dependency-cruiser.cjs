@@ -11,8 +11,20 @@ const rooms = {
   workflows: ['domain'],
   client: ['workflows', 'config', 'domain'],
   lab: ['config', 'domain', 'protocols'],
-  workers: ['activities', 'platforms', 'transfer', 'convert', 'guard', 'workflows', 'config', 'domain', 'protocols', 'client'],
-  cli: ['client', 'config', 'domain', 'workers', 'lab'],
+  workers: [
+    'activities',
+    'platforms',
+    'transfer',
+    'convert',
+    'guard',
+    'workflows',
+    'config',
+    'domain',
+    'protocols',
+    'client',
+  ],
+  // `vmferry guard` has to work where nothing else does any more.
+  cli: ['client', 'config', 'domain', 'workers', 'lab', 'guard'],
 };
 const forbidden = Object.entries(rooms).map(([room, may]) => ({
   name: `${room}-imports-only-its-floor-below`,
@@ -28,7 +40,12 @@ const forbidden = Object.entries(rooms).map(([room, may]) => ({
 module.exports = {
   forbidden: [
     ...forbidden,
-    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },
+    {
+      name: 'no-circles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, dependencyTypesNot: ['type-only'] },
+    },
     {
       name: 'client-sees-only-the-contract',
       severity: 'error',

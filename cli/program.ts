@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { doctorCommand } from './commands/doctor.ts';
+import { guardCommand } from './commands/guard.ts';
 import { hostsCommand } from './commands/hosts.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { cancelCommand, commitCommand, retryCommand, rollbackCommand } from './commands/orders.ts';
@@ -55,7 +56,8 @@ function build(session: Session, extra: readonly Command[]): Command {
     program.addCommand(make(session));
   }
   program.commandsGroup('The fleet:');
-  for (const make of [vmsCommand, hostsCommand, doctorCommand]) program.addCommand(make(session));
+  for (const make of [vmsCommand, hostsCommand, doctorCommand, guardCommand])
+    program.addCommand(make(session));
   program.commandsGroup('Processes:');
   for (const make of [controlCommand, hostCommand, codecServerCommand])
     program.addCommand(make(session));
