@@ -7,6 +7,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { endProcess, isAlive, startTimeOf, within } from './process.ts';
+import type { ProcessIdentity } from './process.ts';
 import { startServer, untilReady } from './qemu-nbd.ts';
 import type { ServedImage } from './qemu-nbd.ts';
 import { Records } from './records.ts';
@@ -59,40 +60,15 @@ export class LocalNbdServers {
   /** Throws `disk-in-use`, `disk-missing`, `export-failed`, `export-slow`, `program-missing`, `path-unusable`. */
   async open(request: OpenLocalRequest, signal?: AbortSignal): Promise<LocalNbd> {
     const { host } = this.#options;
-    const { path, readOnly, cacheNone, clients = 4 } = request;
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const id = randomBytes(6).toString('hex');
-    const socketPath = join(this.#folder, `${id}.sock`);
-    const pidPath = join(this.#folder, `${id}.pid`);
-    const server = await startServer({
-      // setpriv becomes qemu-nbd; the kernel then ends it should this process be killed before a client came.
-      command: ['setpriv', '--pdeathsig=TERM', 'qemu-nbd'],
-      arguments: [
-        ...(readOnly ? ['--read-only'] : ['--discard=unmap']),
-        `--cache=${cacheNone ? 'none' : 'writeback'}`,
-        `--shared=${clients}`,
-        '-k',
-        socketPath,
-      ],
-      image: request,
-      pidPath,
-      logPath: join(this.#folder, `${id}.log`),
-      detached: false,
-      host,
-    });
-    const { identity } = server;
-    const end = async (): Promise<void> => {
-      await endProcess(identity, { argument: socketPath, host });
+    const socketPath = this.#pathOf(id, 'sock');
+    // Also a server that ends at once leaves its socket behind.
+    const identity = await this.#start(id, request, signal).catch(async (error: unknown) => {
       await this.#forget(id);
-    };
-    try {
-      const owner = { pid: process.pid, startTime: (await startTimeOf(process.pid)) ?? '' };
-      await this.#records.write(id, { socketPath, path, ...identity, owner });
-      await untilReady(server, { pidPath, timeoutMs: readyTimeoutMs, host, path }, signal);
-    } catch (error) {
-      await end();
       throw error;
-    }
+    });
+    const { readOnly } = request;
     const isGone = async (): Promise<boolean> => !(await isAlive(identity, socketPath));
     return {
       socketPath,
@@ -118,10 +94,51 @@ export class LocalNbdServers {
     return ended;
   }
 
+  async #start(
+    id: string,
+    request: OpenLocalRequest,
+    signal?: AbortSignal,
+  ): Promise<ProcessIdentity> {
+    const { host } = this.#options;
+    const { path, readOnly, cacheNone, clients = 4 } = request;
+    const socketPath = this.#pathOf(id, 'sock');
+    const pidPath = this.#pathOf(id, 'pid');
+    const server = await startServer({
+      // setpriv becomes qemu-nbd; the kernel then ends it should this process be killed before a client came.
+      command: ['setpriv', '--pdeathsig=TERM', 'qemu-nbd'],
+      arguments: [
+        ...(readOnly ? ['--read-only'] : ['--discard=unmap']),
+        `--cache=${cacheNone ? 'none' : 'writeback'}`,
+        `--shared=${clients}`,
+        '-k',
+        socketPath,
+      ],
+      image: request,
+      pidPath,
+      logPath: this.#pathOf(id, 'log'),
+      detached: false,
+      host,
+    });
+    const { identity } = server;
+    try {
+      const owner = { pid: process.pid, startTime: (await startTimeOf(process.pid)) ?? '' };
+      await this.#records.write(id, { socketPath, path, ...identity, owner });
+      await untilReady(server, { pidPath, timeoutMs: readyTimeoutMs, host, path }, signal);
+    } catch (error) {
+      await endProcess(identity, { argument: socketPath, host });
+      throw error;
+    }
+    return identity;
+  }
+
+  #pathOf(id: string, kind: 'sock' | 'pid' | 'log'): string {
+    return join(this.#folder, `${id}.${kind}`);
+  }
+
   async #forget(id: string): Promise<void> {
     await this.#records.remove(id);
-    for (const kind of ['sock', 'pid', 'log']) {
-      await rm(join(this.#folder, `${id}.${kind}`), { force: true });
+    for (const kind of ['sock', 'pid', 'log'] as const) {
+      await rm(this.#pathOf(id, kind), { force: true });
     }
   }
 }

@@ -174,7 +174,9 @@ export function faultOf(complaint: string, where: { host: string; path?: string 
       host,
     });
   }
-  if (/\b(?:the|own|server|client|CA) certificate\b/i.test(complaint)) {
+  if (
+    /Unable to access credentials|\b(?:the|own|server|client|CA) certificate\b/i.test(complaint)
+  ) {
     return needsOperator({
       code: 'source-tls-refused',
       message: `${host} cannot show ${path} over TLS: ${words}`,

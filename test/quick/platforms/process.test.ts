@@ -137,7 +137,7 @@ describe('arguments for QEMU', () => {
       'disk-missing',
     );
     expect(codeOf('Unable to access credentials /c/ca-cert.pem: No such file or directory')).toBe(
-      'export-failed',
+      'source-tls-refused',
     );
   });
 });
