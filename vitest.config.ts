@@ -9,6 +9,8 @@ const lane = (name: string, options: { testTimeout: number; parallel: boolean })
     hookTimeout: 180_000,
     fileParallelism: options.parallel,
     pool: 'forks' as const,
+    // Whole moves run the prebuilt bundle: it has to be that of these sources.
+    ...(name === 'lab' ? { globalSetup: ['scripts/vitest-bundle.mjs'] } : {}),
   },
 });
 

@@ -144,6 +144,11 @@ export interface DefineTargetInput extends EpochRef {
   disks: DiskPlan[];
 }
 
+export interface DefineResult {
+  /** What the target's libvirt has against the definition (it drops what it does not know); empty if nothing. */
+  complaint: string;
+}
+
 export interface ReleaseSourceInput extends EpochRef {
   target: string;
   /** Path of each source disk -> its fingerprint when it was copied. */
@@ -202,7 +207,7 @@ export interface HostActivities {
   ensureCopied(input: CopyDiskInput): Promise<CopyDiskResult>;
   hashDisk(input: HashDiskInput): Promise<HashDiskResult>;
   /** Target: defined with the definition mended; not startable before the cutover. */
-  ensureDefined(input: DefineTargetInput): Promise<void>;
+  ensureDefined(input: DefineTargetInput): Promise<DefineResult>;
   /** Source: still stopped, then ledger `released`. After this the source cannot start. */
   releaseSource(
     input: EpochRef & { target: string; fingerprints: Record<string, string> },

@@ -1,4 +1,4 @@
-import type { DefineTargetInput } from './contract.ts';
+import type { DefineResult, DefineTargetInput } from './contract.ts';
 import { definitionFile } from './check-target.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
@@ -9,11 +9,11 @@ export async function ensureDefined(
   parts: HostParts,
   input: DefineTargetInput,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<DefineResult> {
   const { hypervisor, name } = parts;
   const folder = folderOf(parts, input);
   const options = { ref: input, states: ['incoming'] as const, operation: 'define', signal };
-  await whileOurs(parts, options, async () => {
+  return whileOurs(parts, options, async () => {
     const xml = (await folder.readFile(definitionFile)).toString('utf8');
     const mended = hypervisor.mend(xml, {
       disks: input.disks.map((disk) => ({
@@ -25,6 +25,6 @@ export async function ensureDefined(
       owner: { host: name, epoch: input.epoch + 1, moveId: input.migrationId },
     });
     await folder.write('target', { ...(await targetMemory(folder)), defined: true });
-    await hypervisor.ensureDefined(mended, input.vm.uuid);
+    return { complaint: await hypervisor.ensureDefined(mended, input.vm.uuid) };
   });
 }

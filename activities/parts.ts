@@ -35,7 +35,8 @@ export interface Hypervisor {
   deleteVolume(path: string, format: DiskFormat): Promise<boolean>;
   /** The definition with paths, formats and metadata changed for this host. */
   mend(xml: string, changes: DefinitionChanges): string;
-  ensureDefined(xml: string, uuid: string): Promise<void>;
+  /** Gives what the hypervisor's schema has against the definition; empty if nothing. */
+  ensureDefined(xml: string, uuid: string): Promise<string>;
   /** No error if it is gone. Disks stay. */
   undefine(uuid: string): Promise<void>;
   /** No error if it runs. Throws `start-refused-by-guard`. */

@@ -45,12 +45,6 @@ export interface DiskSink {
   close(): Promise<void>;
 }
 
-/** What identifies one state of a source disk; a resume under another fingerprint starts over. */
-export interface SourceFingerprint {
-  /** `file:<device>:<inode>:<size>:<mtime ns>:<ctime ns>` and the guard's run counter. */
-  value: string;
-}
-
 export interface SourcePlatform {
   list(): Promise<VmSummary[]>;
   /** By name or UUID; throws `vm-not-found`. */

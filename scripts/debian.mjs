@@ -19,7 +19,6 @@ const wanted = [
   { name: 'e2fsprogs', program: 'mkfs.ext4' },
   { name: 'util-linux', program: 'nsenter' },
   { name: 'procps', program: 'pgrep' },
-  { name: 'openssh-server', program: 'sshd' },
   { name: 'openssh-client', program: 'ssh-keygen' },
 ];
 /** apt waits this long for another apt, s. */

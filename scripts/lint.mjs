@@ -40,7 +40,7 @@ const linters = () => [
   {
     name: 'dependency-cruiser',
     args: [
-      bin('dependency-cruiser/bin/dependency-cruise.mjs'),
+      bin('dependency-cruiser/bin/dependency-cruiser.mjs'),
       '--config',
       '.dependency-cruiser.cjs',
       ...rooms(),

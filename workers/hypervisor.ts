@@ -70,8 +70,8 @@ export class LibvirtHypervisor implements Hypervisor {
     return document.toString();
   }
 
-  async ensureDefined(xml: string, uuid: string): Promise<void> {
-    await this.#target.ensureDefined(xml, { uuid });
+  async ensureDefined(xml: string, uuid: string): Promise<string> {
+    return (await this.#target.ensureDefined(xml, { uuid })).complaint;
   }
 
   async probeGuard(): Promise<{ live: boolean; detail: string }> {

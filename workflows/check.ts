@@ -2,6 +2,7 @@ import { Handling } from '../domain/errors.ts';
 import type { Concern } from '../domain/concerns.ts';
 import { Phase } from '../domain/move.ts';
 import { MoveFailed } from './faults.ts';
+import type { SourceCheck } from '../activities/contract.ts';
 import type { Checked, Move } from './move.ts';
 import { limits } from './on-host.ts';
 
@@ -22,12 +23,7 @@ export async function judge(move: Move): Promise<Checked> {
           call: (at) => at.closeExports(ref),
         }),
     });
-    const source = await hosts.do({
-      host: from,
-      what: `check ${input.vm.name}`,
-      limit: limits.check,
-      call: (at) => at.checkSource({ ...ref, request, target: to }),
-    });
+    const source = await checkSource(move);
     record.report.vmRunning = source.vm.state === 'running';
     refuseCriticals(record.report.concerns, source.concerns);
     const target = await hosts.do({
@@ -48,6 +44,23 @@ export async function judge(move: Move): Promise<Checked> {
     const epoch = Math.max(source.ledger?.epoch ?? 1, target.ledger?.epoch ?? 1);
     return { source, disks: target.disks, epoch };
   });
+}
+
+async function checkSource({ record, hosts, undo, ref, input }: Move): Promise<SourceCheck> {
+  const { request } = input;
+  const { from, to } = request;
+  try {
+    return await hosts.do({
+      host: from,
+      what: `check ${input.vm.name}`,
+      limit: limits.check,
+      call: (at) => at.checkSource({ ...ref, request, target: to }),
+    });
+  } catch (error) {
+    // If no worker ever took it up there is nothing to undo, and nobody who could.
+    if (record.report.firstError?.code === 'worker-unreachable') undo.forget();
+    throw error;
+  }
 }
 
 /** Adds to the list; the first critical concern becomes the fault, the others stand in the list. */

@@ -29,6 +29,11 @@ export class Compensations {
     this.#stack.push(compensation);
   }
 
+  /** Nothing of what was pushed has happened, for certain. */
+  forget(): void {
+    this.#stack.length = 0;
+  }
+
   async runAll(): Promise<void> {
     await CancellationScope.nonCancellable(async () => {
       for (let top = this.#stack.pop(); top !== undefined; top = this.#stack.pop()) {

@@ -123,7 +123,7 @@ async function define(
   { disks, epoch }: Checked,
 ): Promise<void> {
   const { from, to } = input.request;
-  await record.during('define', () =>
+  const { complaint } = await record.during('define', () =>
     hosts.do({
       host: to,
       what: `define ${input.vm.name}`,
@@ -131,6 +131,8 @@ async function define(
       call: (at) => at.ensureDefined({ ...ref, epoch, source: from, disks }),
     }),
   );
+  if (complaint !== '')
+    record.note(`libvirt on ${to} does not know all of the definition: ${complaint}`);
 }
 
 /** Undo everything, then end as what it was: cancelled, or failed by the first thing that no retry mends. */

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   Connection,
@@ -68,7 +69,12 @@ const openLibvirt = async (session: SshSession): Promise<Connection> =>
     uri: 'qemu:///system',
   });
 
+/** Not installed by the set-up: Debian's package would start a server on the machine. */
+const sshdIsHere = existsSync('/usr/sbin/sshd');
+if (!sshdIsHere) console.warn('! No /usr/sbin/sshd here: sessions with a real sshd are NOT tried.');
+
 beforeAll(async () => {
+  if (!sshdIsHere) return;
   dir = await mkdtemp(join(tmpdir(), 'vmfs-'));
   const socketDir = join(dir, 'sockets');
   await mkdir(socketDir);
@@ -89,12 +95,13 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  if (!sshdIsHere) return;
   await Promise.all([sshd, ...extraSshds].map((each) => each.kill()));
   await host.stop();
   await rm(dir, { recursive: true, force: true });
 });
 
-describe('logging in', () => {
+describe.skipIf(!sshdIsHere)('logging in', () => {
   it('works by password, by private key and by private key under a passphrase', async () => {
     const ways = [
       { password: PASSWORD },
@@ -156,7 +163,7 @@ describe('logging in', () => {
   });
 });
 
-describe('libvirt through a forwarded unix socket', () => {
+describe.skipIf(!sshdIsHere)('libvirt through a forwarded unix socket', () => {
   const guestXml =
     `<domain type='qemu'><name>far</name><memory unit='MiB'>32</memory>` +
     `<os><type arch='x86_64' machine='q35'>hvm</type></os>` +
@@ -214,7 +221,7 @@ describe('libvirt through a forwarded unix socket', () => {
   });
 });
 
-describe('channels', () => {
+describe.skipIf(!sshdIsHere)('channels', () => {
   it('that nobody listens for are refused, and the session goes on', async () => {
     await using session = await open();
     const refused = { kind: 'refused', reason: 'connect-failed' };

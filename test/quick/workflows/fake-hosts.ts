@@ -230,7 +230,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
     ensureDefined: (input) => {
       host.require('incoming', input);
       host.defined = true;
-      return now(undefined);
+      return now({ complaint: '' });
     },
     releaseSource: (input) => {
       if (host.running) throw new Error('released while it runs');
