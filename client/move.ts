@@ -102,7 +102,8 @@ export class Move {
   /** Undoes a move that has not cut over yet. Refused later: then it is `rollback` or `commit`. */
   async cancel(): Promise<void> {
     await this.#try('cancel', async () => {
-      const { phase } = await this.#handle.query<MoveReport>(queryNames.report);
+      const report = await this.#handle.query<MoveReport>(queryNames.report);
+      const phase = report.parkedIn ?? report.phase;
       if (isEnd(phase)) {
         throw permanent({
           code: 'order-refused',

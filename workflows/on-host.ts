@@ -84,20 +84,24 @@ export class Hosts {
         const patient = Date.now() - troubledSinceMs < limit.patienceMs;
         if (isTransient(fault) && patient) await sleep(backOffMs(attempt));
         else if (limit.whenExhausted === 'fail') throw new MoveFailed(fault);
-        else if (await this.parked(what, fault)) troubledSinceMs = undefined;
+        else {
+          const end = await this.parked(what, fault);
+          if (end === 'rollback') throw new MoveFailed(fault);
+          if (end === 'retry') troubledSinceMs = undefined;
+        }
       }
     }
   }
 
   /**
-   * Shows the move as parked until a person says `retry` (true). A transient fault also ends by itself,
-   * after a while, in another try (false): a host may come back in the night.
+   * Shows the move as parked until a person gives an order. A transient fault also ends by itself, after a while
+   * (`time`), in another try: a host may come back in the night.
    */
-  async parked(what: string, fault: Fault): Promise<boolean> {
+  async parked(what: string, fault: Fault): Promise<'retry' | 'rollback' | 'time'> {
     this.#record.park(what, fault);
-    const told = await this.#orders.retried(isTransient(fault) ? slowRetryMs : parkLimitMs);
-    if (told) this.#record.unpark(what);
-    return told;
+    const end = await this.#orders.whileParked(isTransient(fault) ? slowRetryMs : parkLimitMs);
+    if (end !== 'time') this.#record.unpark(what);
+    return end;
   }
 }
 

@@ -16,6 +16,7 @@ export type Verdict = { kind: 'commit' } | { kind: 'rollback'; discardTargetWrit
 export class Orders {
   #verdict: Verdict | undefined;
   #retries = 0;
+  #gaveUp = false;
   readonly #record: MoveRecord;
 
   constructor(record: MoveRecord) {
@@ -24,20 +25,23 @@ export class Orders {
     setHandler(commitUpdate, () => this.#decide({ kind: 'commit' }), {
       validator: (_order): void => this.#refuseUnlessAwaitingCommit('commit'),
     });
-    setHandler(
-      rollbackUpdate,
-      ({ discardTargetWrites }) => this.#decide({ kind: 'rollback', discardTargetWrites }),
-      { validator: (order: RollbackOrder): void => this.#validateRollback(order) },
-    );
+    setHandler(rollbackUpdate, ({ discardTargetWrites }) => this.#rollBack(discardTargetWrites), {
+      validator: (order: RollbackOrder): void => this.#validateRollback(order),
+    });
     setHandler(retryUpdate, () => this.#retry(), {
       validator: (): void => this.#refuseUnlessParked(),
     });
   }
 
-  /** Waits until a person says `retry` (true) or `limitMs` passed (false). */
-  async retried(limitMs: number): Promise<boolean> {
+  /** Waits until a person says `retry`, or, between cutover and start, `rollback`; or until `limitMs` passed. */
+  async whileParked(limitMs: number): Promise<'retry' | 'rollback' | 'time'> {
     const seen = this.#retries;
-    return condition(() => this.#retries > seen, limitMs);
+    await condition(() => this.#retries > seen || this.#gaveUp, limitMs);
+    if (this.#gaveUp) {
+      this.#gaveUp = false;
+      return 'rollback';
+    }
+    return this.#retries > seen ? 'retry' : 'time';
   }
 
   /** Waits for commit or rollback; undefined once `limitMs` passed. */
@@ -49,6 +53,13 @@ export class Orders {
   #decide(verdict: Verdict): Phase {
     this.#verdict = verdict;
     return this.#record.report.phase;
+  }
+
+  #rollBack(discardTargetWrites: boolean): Phase {
+    const { phase } = this.#record.report;
+    if (phase !== Phase.parked) return this.#decide({ kind: 'rollback', discardTargetWrites });
+    this.#gaveUp = true;
+    return phase;
   }
 
   #retry(): Phase {
@@ -72,8 +83,10 @@ export class Orders {
   }
 
   #validateRollback(order: RollbackOrder): void {
-    this.#refuseUnlessAwaitingCommit('roll back');
     const { report } = this.#record;
+    // A target that cannot start the VM must not keep it from its source.
+    const stuck = report.phase === Phase.parked && canGoBackFrom.includes(report.parkedIn);
+    if (!stuck) this.#refuseUnlessAwaitingCommit('roll back');
     if (report.vmRunning && !order.discardTargetWrites) {
       const minutes = Math.max(1, Math.round((Date.now() - ranSince(report)) / 60_000));
       throw new Error(
@@ -82,6 +95,8 @@ export class Orders {
     }
   }
 }
+
+const canGoBackFrom: readonly (Phase | undefined)[] = [Phase.cuttingOver, Phase.starting];
 
 const ranSince = (report: MoveReport): number => {
   const ended = report.steps.find((step) => step.name === 'start')?.endedAt;

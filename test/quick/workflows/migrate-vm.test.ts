@@ -177,6 +177,25 @@ describe.concurrent('a fault that needs a person', () => {
     expectSound(world, report);
   });
 
+  it('after the cutover can be left by going back to the source', async () => {
+    const world = new FakeWorld({ running: true });
+    world.injections.push({
+      host: 'beta',
+      verb: 'ensureStarted',
+      when: 'before',
+      handling: 'needs-operator',
+      times: 9,
+    });
+    const report = await bench.run(world, request(), async (handle) => {
+      expect(await until(handle, 'parked')).toMatchObject({ parkedIn: 'starting', vmOn: 'beta' });
+      await handle.executeUpdate(updateNames.rollback, {
+        args: [{ discardTargetWrites: false, operator: 'test' }],
+      });
+    });
+    expect(report).toMatchObject({ phase: 'failed', vmOn: 'alpha', vmRunning: true });
+    expectSound(world, report);
+  });
+
   it('in an undo step is shown, parks the move, and starts nothing before it is mended', async () => {
     const world = new FakeWorld({ running: true });
     world.injections.push({
