@@ -222,7 +222,7 @@ describe('npm test', () => {
       'eslint/bin/eslint.js',
       'typescript/bin/tsc',
       'prettier/bin/prettier.cjs',
-      'dependency-cruiser/bin/dependency-cruise.mjs',
+      'dependency-cruiser/bin/dependency-cruiser.mjs',
       'knip/bin/knip.js',
     ];
     for (const linter of linters)
