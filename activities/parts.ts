@@ -30,6 +30,8 @@ export interface Hypervisor {
     name: string;
     capacityBytes: number;
     format: DiskFormat;
+    /** Whether one that is there already is this move's own; any other is refused with `volume-exists`. */
+    ownedByMove: boolean;
   }): Promise<string>;
   /** Whether nothing is there any more; false if no pool of the hypervisor has the file, which then stays. */
   deleteVolume(path: string, format: DiskFormat): Promise<boolean>;

@@ -1,5 +1,5 @@
 import { diskIdentity } from '../guard/identity.ts';
-import { unsafe } from '../domain/errors.ts';
+import { unsafe, VmFerryError } from '../domain/errors.ts';
 import type { ReserveTargetInput } from './contract.ts';
 import type { MoveFolder, TargetMemory } from './move-folder.ts';
 import { folderOf, whileOurs } from './ours.ts';
@@ -58,6 +58,7 @@ async function makeVolumes(
   for (const disk of input.disks) {
     const memory = await targetMemory(folder);
     let own = memory.volumes.find(({ path }) => path === disk.targetPath);
+    const madeBefore = own !== undefined;
     if (own === undefined) {
       if (await parts.hypervisor.volumeExists(disk.targetPool, disk.targetVolume))
         throw volumeAppeared(parts, disk);
@@ -72,12 +73,24 @@ async function makeVolumes(
       // Before the volume: what is not written down is never deleted.
       await folder.write('target', memory);
     }
-    await parts.hypervisor.ensureVolume({
-      pool: disk.targetPool,
-      name: disk.targetVolume,
-      capacityBytes: disk.capacityBytes,
-      format: disk.targetFormat,
-    });
+    try {
+      await parts.hypervisor.ensureVolume({
+        pool: disk.targetPool,
+        name: disk.targetVolume,
+        capacityBytes: disk.capacityBytes,
+        format: disk.targetFormat,
+        ownedByMove: madeBefore,
+      });
+    } catch (error) {
+      if (error instanceof VmFerryError && error.code === 'volume-exists') {
+        // Somebody else's after all: it must not be taken for ours when the move is cleared up.
+        await folder.write('target', {
+          ...memory,
+          volumes: memory.volumes.filter((volume) => volume !== own),
+        });
+      }
+      throw error;
+    }
     own.identity = await diskIdentity(disk.targetPath);
     await folder.write('target', memory);
   }

@@ -57,8 +57,9 @@ export class LibvirtHypervisor implements Hypervisor {
     name: string;
     capacityBytes: number;
     format: DiskFormat;
+    ownedByMove: boolean;
   }): Promise<string> {
-    return (await this.#target.volumes.ensure({ ...volume, ownedByMove: true })).path;
+    return (await this.#target.volumes.ensure(volume)).path;
   }
 
   mend(xml: string, { disks, owner }: DefinitionChanges): string {

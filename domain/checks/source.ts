@@ -142,6 +142,13 @@ function diskConcerns({ vm, neighbours }: SourceView, disk: VmDisk): Concern[] {
       'Detach it from the VM, or remove <shareable/>.',
     );
   }
+  if (disk.readonly) {
+    critical(
+      'disk-readonly',
+      `disk ${disk.name} of ${name} is read-only: others may use the same image, which a move would take away`,
+      `Detach it before the move, and attach it again on the target.`,
+    );
+  }
   const other = neighbours.find(
     (vmOf) => vmOf.uuid !== vm.uuid && vmOf.diskPaths.includes(disk.path),
   );

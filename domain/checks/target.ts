@@ -161,6 +161,7 @@ function storageConcerns(view: TargetView): Concern[] {
   const { vm, target, request, existingVolumes } = view;
   const found: Concern[] = [];
   const needs = new Map<PoolFacts, { data: number; capacity: number }>();
+  const planned = new Set<string>();
   for (const disk of movedDisks(vm)) {
     const pool = poolFor(disk, view);
     if (pool === undefined) {
@@ -182,6 +183,17 @@ function storageConcerns(view: TargetView): Concern[] {
       continue;
     }
     const volume = `${pool.name}/${volumeNameFor(disk)}`;
+    if (planned.has(volume)) {
+      found.push(
+        critical(
+          target.name,
+          'volume-name-clash',
+          `two disks of ${vm.name} would go to the same volume ${volume} of ${target.name}`,
+          'Rename one of the two images, or move it to a pool of its own.',
+        ),
+      );
+    }
+    planned.add(volume);
     if (existingVolumes.includes(volume)) {
       found.push(
         critical(

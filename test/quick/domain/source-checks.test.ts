@@ -102,6 +102,12 @@ describe('each concern names the thing, the host and a remedy', () => {
       '<shareable/>',
     ],
     [
+      'disk-readonly',
+      view({ vm: vm({ disks: [disk({ readonly: true })] }) }),
+      'disk vda of web is read-only',
+      'Detach it',
+    ],
+    [
       'disk-in-use',
       view({ neighbours: [{ ...neighbour, diskPaths: ['/images/web.raw'] }] }),
       'disk vda of web (/images/web.raw) also belongs to VM thief on alpha, which runs',

@@ -128,6 +128,14 @@ describe('each concern names the thing, the host and a remedy', () => {
       'delete it there',
     ],
     [
+      'volume-name-clash',
+      view({
+        vm: vm({ disks: [disk(), disk({ name: 'vdb', path: '/elsewhere/web.raw' })] }),
+      }),
+      'two disks of web would go to the same volume default/web.raw of beta',
+      'Rename one',
+    ],
+    [
       'too-little-room',
       view({ target: beta({ pools: [pool({ availableBytes: 2 * gibibyte })] }) }),
       'pool default of beta has 2048 MiB free; the disks need 2112 MiB',
