@@ -39,11 +39,13 @@ export async function atBoundary<T>(
   try {
     return await run(attempt);
   } catch (error) {
-    if (context.cancellationSignal.aborted) {
+    const stopping = isStopping(context);
+    if (context.cancellationSignal.aborted && !stopping) {
       context.log.info('attempt ended by cancellation', { verb, error });
       throw new CancelledFailure(`${verb} was cancelled`, [], asError(error));
     }
-    const fault = faultOf(error, { host, verb });
+    // Nobody asked for the end of the move: a worker that stops in order must not look like a cancel.
+    const fault = stopping ? workerStopped({ host, verb }) : faultOf(error, { host, verb });
     context.log.warn('attempt failed', { verb, code: fault.code, error });
     throw ApplicationFailure.create({
       type: fault.code,
@@ -56,6 +58,18 @@ export async function atBoundary<T>(
     clearInterval(beat);
   }
 }
+
+function isStopping({ cancellationSignal, cancellationDetails: details }: Context): boolean {
+  return cancellationSignal.aborted && details?.workerShutdown === true && !details.cancelRequested;
+}
+
+const workerStopped = ({ host, verb }: BoundaryOptions): Fault => ({
+  code: 'worker-stopped',
+  handling: Handling.transient,
+  message: `the worker of ${host} was stopped during ${verb}`,
+  remedy: `It goes on once a worker runs there again: \`systemctl start vmferry-host\` on ${host}.`,
+  host,
+});
 
 function faultOf(error: unknown, { host, verb }: BoundaryOptions): Fault {
   if (error instanceof VmFerryError) return { host, ...error.toFault() };

@@ -25,6 +25,16 @@ export function faultOf(error: unknown, context: { host: string; what: string })
   if (cause instanceof ApplicationFailure) {
     const detail: unknown = cause.details?.[0];
     if (isFault(detail)) return detail;
+    // What Temporal's SDK makes of an operator's pause; the activity is one attempt, so the move waits instead of it.
+    if (cause.type === 'ActivityPause') {
+      return {
+        code: 'paused',
+        handling: Handling.needsOperator,
+        message: `${context.what} on ${context.host} was paused in Temporal`,
+        remedy: 'Go on with `vmferry retry`.',
+        host: context.host,
+      };
+    }
     return {
       code: 'internal-error',
       handling: Handling.needsOperator,

@@ -116,6 +116,19 @@ describe('a move goes on by itself', () => {
     await expectMoved(trial, report);
   });
 
+  it("through an orderly restart of the target's worker in mid-copy, which is no cancel", async () => {
+    const { trial, report } = await strike(plain, async (move, { to }) => {
+      await midCopy(move, 0.1);
+      await stage.fleet.worker(to).stop();
+      stage.fleet.worker(to).start();
+    });
+    // A copy that ends within the time that a stopping worker gives it has seen nothing of it.
+    if (report.firstError !== undefined) {
+      expectFault(report.firstError, { code: ['worker-stopped'], host: trial.to });
+    }
+    await expectMoved(trial, report);
+  });
+
   it('through kill -9 of Temporal in mid-copy, which is away for two seconds', async () => {
     const { trial, report } = await strike(twin, async (move) => {
       await midCopy(move, 0.3);
