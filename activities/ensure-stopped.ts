@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { needsOperator, permanent } from '../domain/errors.ts';
 import type { StopResult, StopSourceInput } from './contract.ts';
 import { folderOf, whileOurs } from './ours.ts';
@@ -5,6 +6,9 @@ import type { HostParts } from './parts.ts';
 
 /** After being powered off a guest is gone at once; this is for a busy host. */
 const forcedOffMs = 30_000;
+/** How long the traces of an ended QEMU may stay, and how often they are looked for: nothing announces their end. */
+const endingMs = 10_000;
+const lookEveryMs = 250;
 
 /** Shuts the guest down by the policy, then reads back that nothing of it runs. */
 export async function ensureStopped(
@@ -12,16 +16,12 @@ export async function ensureStopped(
   input: StopSourceInput,
   signal: AbortSignal,
 ): Promise<StopResult> {
-  const { hypervisor, name } = parts;
+  const { name } = parts;
   const { uuid } = input.vm;
   const folder = folderOf(parts, input);
-  const memory = (await folder.read('source')) ?? { wasRunning: false, autostart: false };
   const ours = { ref: input, states: ['migrating-out'] as const, signal };
-  let forced = memory.forced ?? false;
-  if (await isUp(parts, uuid)) {
-    forced = await bringDown(parts, input, signal);
-  }
-  const reasons = await hypervisor.reasonsNotStopped(uuid);
+  const forcedNow = (await isUp(parts, uuid)) && (await bringDown(parts, input, signal));
+  const reasons = await reasonsAfterAWhile(parts, uuid, signal);
   if (reasons.length > 0) {
     throw needsOperator({
       code: 'not-stopped',
@@ -30,11 +30,27 @@ export async function ensureStopped(
       host: name,
     });
   }
+  const memory = (await folder.read('source')) ?? { wasRunning: false, autostart: false };
+  const forced = forcedNow || memory.forced === true;
   const downAtMs = memory.downAtMs ?? Date.now();
   await whileOurs(parts, { ...ours, operation: 'remember the stop' }, () =>
     folder.write('source', { ...memory, downAtMs, forced }),
   );
   return { wasRunning: memory.wasRunning, downForMs: Math.max(0, Date.now() - downAtMs), forced };
+}
+
+/** A QEMU that is just ending may be seen for a moment longer. */
+async function reasonsAfterAWhile(
+  { hypervisor }: HostParts,
+  uuid: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const deadline = performance.now() + endingMs;
+  for (;;) {
+    const reasons = await hypervisor.reasonsNotStopped(uuid);
+    if (reasons.length === 0 || performance.now() > deadline) return reasons;
+    await delay(lookEveryMs, undefined, { signal });
+  }
 }
 
 const isUp = async ({ hypervisor }: HostParts, uuid: string): Promise<boolean> => {
@@ -60,9 +76,13 @@ async function bringDown(
     });
   }
   if (input.shutdown === 'graceful') {
-    await whileOurs(parts, { ...ours, operation: 'shut down' }, () =>
-      hypervisor.requestShutdown(uuid),
-    );
+    await whileOurs(parts, { ...ours, operation: 'shut down' }, async () => {
+      const folder = folderOf(parts, input);
+      // Before the request: an undo has to know that the guest may still go down.
+      const memory = (await folder.read('source')) ?? { wasRunning: true, autostart: false };
+      await folder.write('source', { ...memory, asked: true });
+      await hypervisor.requestShutdown(uuid);
+    });
     if (await hypervisor.waitUntilOff(uuid, { timeoutMs: input.shutdownTimeoutMs, signal }))
       return false;
   }

@@ -8,7 +8,7 @@ import type { HostParts } from './parts.ts';
 export async function hashDisk(
   parts: HostParts,
   input: HashDiskInput,
-  { signal }: Pick<Attempt, 'signal'>,
+  { signal, report }: Pick<Attempt, 'signal' | 'report'>,
 ): Promise<HashDiskResult> {
   const { disk, side, migrationId } = input;
   const local =
@@ -22,8 +22,17 @@ export async function hashDisk(
   return parts.operations.exclusive({ migrationId, name: operation, signal }, async (inner) => {
     const source = await parts.dataPlane.openLocal({ ...local, signal: inner });
     try {
-      const { root } = await hashTree({ source, signal: inner });
-      return { root, sizeBytes: source.sizeBytes };
+      const { name, capacityBytes } = disk;
+      const { root } = await hashTree({
+        source,
+        sizeBytes: capacityBytes,
+        signal: inner,
+        // While the target is being copied to, its copy tells how far the disk is.
+        ...(side === 'target' && {
+          onProgress: (progress) => report({ disks: [{ name, capacityBytes, ...progress }] }),
+        }),
+      });
+      return { root, sizeBytes: capacityBytes };
     } finally {
       await source.close();
     }

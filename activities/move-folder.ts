@@ -11,6 +11,8 @@ export interface SourceMemory {
   /** Wall clock of this host, ms, when the guest was seen down. */
   downAtMs?: number;
   forced?: boolean;
+  /** The guest was asked to shut down; it may do so at any time from then on. */
+  asked?: boolean;
 }
 
 /** What the target made for a move; only this may be deleted again. */

@@ -7,6 +7,8 @@ import { folderOf } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
 const lockMs = 30_000;
+/** How long a guest that was asked to shut down may still take for it before it is left running. */
+const stillGoingDownMs = 60_000;
 
 /** Removes from the target what this move made there, and nothing else; safe where it made nothing. */
 export async function clearTarget(
@@ -91,7 +93,12 @@ export async function restoreSource(
         note: 'a move away was undone',
       });
       await hypervisor.setAutostart(vm.uuid, memory.autostart);
-      if (input.restart && memory.wasRunning) await hypervisor.start(vm.uuid);
+      if (input.restart && memory.wasRunning) {
+        // A guest that was asked to shut down does so when it likes; it is started again once it has.
+        if (memory.asked === true)
+          await hypervisor.waitUntilOff(vm.uuid, { timeoutMs: stillGoingDownMs, signal });
+        await hypervisor.start(vm.uuid);
+      }
     }
     await folder.remove();
     return { running: (await hypervisor.state(vm.uuid)) === 'running' };

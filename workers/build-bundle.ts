@@ -1,21 +1,42 @@
 /** Builds `dist/workflow-bundle.js` once, so that a control worker starts in under a second. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
 import { failureConverterPath } from '../client/payload-codec.ts';
 
-export const bundlePath = fileURLToPath(new URL('../dist/workflow-bundle.js', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
+export const bundlePath = join(root, 'dist/workflow-bundle.js');
+/** The rooms whose code ends up in the bundle. */
+const rooms = ['workflows', 'domain'];
 
 /** Bundles the workflows; a stray import of something that is not allowed in them fails here. */
 export async function buildBundle(): Promise<string> {
+  const mark = await sourcesMark();
   const { code } = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+    workflowsPath: join(root, 'workflows/index.ts'),
     failureConverterPath,
   });
-  return code;
+  return `${code}\n${mark}\n`;
+}
+
+/** Whether a bundle was made of the sources as they are now: workflows of another version would break running moves. */
+export const isOfTheseSources = async (code: string): Promise<boolean> =>
+  code.trimEnd().endsWith(await sourcesMark());
+
+async function sourcesMark(): Promise<string> {
+  const hash = createHash('sha256');
+  for (const room of rooms) {
+    const names = await readdir(join(root, room), { recursive: true });
+    for (const name of names.filter((each) => each.endsWith('.ts')).sort()) {
+      hash.update(`${room}/${name}\0`).update(await readFile(join(root, room, name)));
+    }
+  }
+  return `// sources ${hash.digest('hex')}`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await mkdir(fileURLToPath(new URL('../dist', import.meta.url)), { recursive: true });
+  await mkdir(join(root, 'dist'), { recursive: true });
   await writeFile(bundlePath, await buildBundle());
 }

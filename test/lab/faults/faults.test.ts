@@ -93,6 +93,17 @@ async function strike(
 const firstErrorOf = (move: FerryMove): Promise<MoveReport> =>
   until(move, ({ report }) => report.firstError !== undefined, 'its first error');
 
+describe('a cancel while the guest shuts down', () => {
+  it('starts it again once it is down: it does not stay off unnoticed', async () => {
+    const { trial, report } = await strike(plain, async (move) => {
+      await until(move, ({ report: { phase } }) => phase === 'stopping', 'the shutdown');
+      await move.cancel();
+    });
+    expect(report.phase).toBe('cancelled');
+    await expectRestored(trial, report);
+  });
+});
+
 describe('a move goes on by itself', () => {
   it("through kill -9 of the target's worker in mid-copy", async () => {
     const { trial, report } = await strike(plain, async (move, { to }) => {
