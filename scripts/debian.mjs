@@ -15,6 +15,7 @@ const wanted = [
   { name: 'libnbd-bin', program: 'nbdinfo' },
   { name: 'gnutls-bin', program: 'certtool' },
   { name: 'socat', program: 'socat' },
+  { name: 'busybox-static', program: 'busybox' },
   { name: 'iproute2', program: 'ip' },
   { name: 'e2fsprogs', program: 'mkfs.ext4' },
   { name: 'util-linux', program: 'nsenter' },

@@ -13,10 +13,13 @@ const valueOf = (payload: Payload): unknown => defaultPayloadConverter.fromPaylo
 const seal = async (value: unknown, by = codec): Promise<Payload> =>
   (await by.encode([payloadOf(value)]))[0]!;
 
+/** What JSON can tell apart: it has no negative zero. */
+const jsonValue = fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)) as unknown);
+
 describe('the payload codec', () => {
   it('gives back what it was given, for any values and numbers of payloads', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.jsonValue(), { maxLength: 4 }), async (values) => {
+      fc.asyncProperty(fc.array(jsonValue, { maxLength: 4 }), async (values) => {
         const opened = await codec.decode(await codec.encode(values.map(payloadOf)));
         expect(opened.map(valueOf)).toEqual(values);
       }),

@@ -1,6 +1,10 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { cpioArchive, fileMode, folderMode, linkMode } from '../../../lab/guest/cpio.ts';
+
+/** The set-up for the lab installs it; the quick lane also runs where nothing may be installed. */
+const busyboxIsHere = existsSync('/usr/bin/busybox') || existsSync('/bin/busybox');
 
 const text = (value: string): Uint8Array => Buffer.from(value);
 
@@ -12,7 +16,7 @@ describe('cpio archive', () => {
     { path: 'bin/b', mode: linkMode, content: text('a') },
   ];
 
-  it('is read by busybox as it was meant', () => {
+  it.skipIf(!busyboxIsHere)('is read by busybox as it was meant', () => {
     const listed = execFileSync('busybox', ['cpio', '-tv'], {
       input: cpioArchive(entries),
     }).toString();
