@@ -122,7 +122,6 @@ export interface CopyDiskResult {
   /** Over all attempts. */
   bytesCopied: number;
   bytesRecopied: number;
-  totalDataBytes: number;
   restarted?: string;
 }
 
@@ -134,9 +133,6 @@ export interface HashDiskInput extends EpochRef {
 export interface HashDiskResult {
   /** Root of the hash tree over the guest-visible bytes, hex. */
   root: string;
-  sizeBytes: number;
-  /** Source only: the fingerprint after the last byte was read. */
-  fingerprint?: string;
 }
 
 export interface DefineTargetInput extends EpochRef {

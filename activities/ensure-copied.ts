@@ -62,7 +62,6 @@ async function copyNow(
   return {
     bytesCopied: result.totalDataBytes + twice,
     bytesRecopied: twice,
-    totalDataBytes: result.totalDataBytes,
     ...(journal.restartedBecause === undefined ? {} : { restarted: journal.restartedBecause }),
   };
 }

@@ -1,14 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { needsOperator, permanent } from '../domain/errors.ts';
 import type { StopResult, StopSourceInput } from './contract.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
+import { reasonsNotStopped } from './read-back.ts';
 
 /** After being powered off a guest is gone at once; this is for a busy host. */
 const forcedOffMs = 30_000;
-/** How long the traces of an ended QEMU may stay, and how often they are looked for: nothing announces their end. */
-const endingMs = 10_000;
-const lookEveryMs = 250;
 
 /** Shuts the guest down by the policy, then reads back that nothing of it runs. */
 export async function ensureStopped(
@@ -21,7 +18,7 @@ export async function ensureStopped(
   const folder = folderOf(parts, input);
   const ours = { ref: input, states: ['migrating-out'] as const, signal };
   const forcedNow = (await isUp(parts, uuid)) && (await bringDown(parts, input, signal));
-  const reasons = await reasonsAfterAWhile(parts, uuid, signal);
+  const reasons = await reasonsNotStopped(parts, uuid, signal);
   if (reasons.length > 0) {
     throw needsOperator({
       code: 'not-stopped',
@@ -37,20 +34,6 @@ export async function ensureStopped(
     folder.write('source', { ...memory, downAtMs, forced }),
   );
   return { wasRunning: memory.wasRunning, downForMs: Math.max(0, Date.now() - downAtMs), forced };
-}
-
-/** A QEMU that is just ending may be seen for a moment longer. */
-async function reasonsAfterAWhile(
-  { hypervisor }: HostParts,
-  uuid: string,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const deadline = performance.now() + endingMs;
-  for (;;) {
-    const reasons = await hypervisor.reasonsNotStopped(uuid);
-    if (reasons.length === 0 || performance.now() > deadline) return reasons;
-    await delay(lookEveryMs, undefined, { signal });
-  }
 }
 
 const isUp = async ({ hypervisor }: HostParts, uuid: string): Promise<boolean> => {

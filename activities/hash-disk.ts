@@ -32,7 +32,7 @@ export async function hashDisk(
           onProgress: (progress) => report({ disks: [{ name, capacityBytes, ...progress }] }),
         }),
       });
-      return { root, sizeBytes: capacityBytes };
+      return { root };
     } finally {
       await source.close();
     }

@@ -10,6 +10,20 @@ const lockMs = 30_000;
 export const folderOf = (parts: HostParts, { migrationId }: MoveRef): MoveFolder =>
   new MoveFolder({ stateDir: parts.stateDir, migrationId, host: parts.name });
 
+/** Acts on a VM while no other process of this host does, whatever the ledger says of it. */
+export const underLock = <T>(
+  parts: HostParts,
+  options: { ref: MoveRef; operation: string; signal: AbortSignal },
+  act: () => Promise<T>,
+): Promise<T> => {
+  const { ref, operation, signal } = options;
+  const { stateDir, name: host } = parts;
+  return withVmLock(
+    { stateDir, uuid: ref.vm.uuid, timeoutMs: lockMs, operation, host, signal },
+    act,
+  );
+};
+
 /**
  * Acts on a VM under its lock, after the ledger was seen to hold this move's epoch and one of `states`: a late attempt
  * of an old activity is refused here, whatever it believes. Throws `stale-epoch`.
@@ -19,17 +33,9 @@ export async function whileOurs<T>(
   options: { ref: EpochRef; states: readonly OwnerState[]; operation: string; signal: AbortSignal },
   act: (entry: LedgerEntry) => Promise<T>,
 ): Promise<T> {
-  const { ref, states, operation, signal } = options;
+  const { ref, states, operation } = options;
   const { uuid, name } = ref.vm;
-  const lock = {
-    stateDir: parts.stateDir,
-    uuid,
-    timeoutMs: lockMs,
-    operation,
-    host: parts.name,
-    signal,
-  };
-  return withVmLock(lock, async () => {
+  return underLock(parts, options, async () => {
     const entry = await parts.ledger.read(uuid);
     const ours = entry?.migrationId === ref.migrationId && entry.epoch === ref.epoch;
     if (entry !== undefined && ours && states.includes(entry.state)) return act(entry);

@@ -1,9 +1,9 @@
 import { needsOperator, unsafe } from '../domain/errors.ts';
 import { diskIdentity } from '../guard/identity.ts';
-import { withVmLock } from '../guard/lock.ts';
 import type { DiskPlan, EpochRef, ReleaseSourceInput, RevokeTargetInput } from './contract.ts';
 import { sourceFingerprint } from './ensure-export.ts';
-import { whileOurs } from './ours.ts';
+import { underLock, whileOurs } from './ours.ts';
+import { reasonsNotStopped } from './read-back.ts';
 import type { HostParts } from './parts.ts';
 
 const offMs = 30_000;
@@ -84,17 +84,9 @@ export async function revokeTarget(
   input: RevokeTargetInput,
   signal: AbortSignal,
 ): Promise<void> {
-  const { ledger, hypervisor, name, stateDir } = parts;
+  const { ledger, hypervisor, name } = parts;
   const { vm, epoch, migrationId, source } = input;
-  const lock = {
-    stateDir,
-    uuid: vm.uuid,
-    timeoutMs: offMs,
-    operation: 'revoke',
-    host: name,
-    signal,
-  };
-  await withVmLock(lock, async () => {
+  await underLock(parts, { ref: input, operation: 'revoke', signal }, async () => {
     await ledger.transition(vm.uuid, {
       to: 'released',
       epoch,
@@ -114,7 +106,7 @@ export async function revokeTarget(
     }
     await hypervisor.forceOff(vm.uuid);
     await hypervisor.waitUntilOff(vm.uuid, { timeoutMs: offMs, signal });
-    const reasons = await hypervisor.reasonsNotStopped(vm.uuid);
+    const reasons = await reasonsNotStopped(parts, vm.uuid, signal);
     if (reasons.length > 0) {
       throw needsOperator({
         code: 'not-stopped',

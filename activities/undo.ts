@@ -1,12 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { diskIdentity } from '../guard/identity.ts';
-import { withVmLock } from '../guard/lock.ts';
 import type { EpochRef, RestoreResult, RestoreSourceInput } from './contract.ts';
 import { journalPathFor } from '../transfer/journal.ts';
-import { folderOf } from './ours.ts';
+import { folderOf, underLock } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
-const lockMs = 30_000;
 /** How long a guest that was asked to shut down may still take for it before it is left running. */
 const stillGoingDownMs = 60_000;
 
@@ -16,19 +14,11 @@ export async function clearTarget(
   input: EpochRef,
   signal: AbortSignal,
 ): Promise<void> {
-  const { ledger, hypervisor, stateDir, operations, name } = parts;
+  const { ledger, hypervisor, operations } = parts;
   const { vm, migrationId } = input;
   await operations.endAll(migrationId);
   const folder = folderOf(parts, input);
-  const lock = {
-    stateDir,
-    uuid: vm.uuid,
-    timeoutMs: lockMs,
-    operation: 'clear',
-    host: name,
-    signal,
-  };
-  await withVmLock(lock, async () => {
+  await underLock(parts, { ref: input, operation: 'clear', signal }, async () => {
     const memory = await folder.read('target');
     const entry = await ledger.read(vm.uuid);
     const ours = entry?.migrationId === migrationId && entry.epoch === input.epoch;
@@ -66,22 +56,14 @@ export async function restoreSource(
   input: RestoreSourceInput,
   signal: AbortSignal,
 ): Promise<RestoreResult> {
-  const { ledger, hypervisor, dataPlane, stateDir, operations, name } = parts;
+  const { ledger, hypervisor, dataPlane, operations } = parts;
   const { vm, epoch, migrationId } = input;
   await operations.endAll(migrationId);
   // Before the guest may write: an open export of a qcow2 disk holds a lock that keeps QEMU from starting, and one of
   // a raw disk would show the guest's writes to a copy that should have ended.
   await dataPlane.closeExports(migrationId);
   const folder = folderOf(parts, input);
-  const lock = {
-    stateDir,
-    uuid: vm.uuid,
-    timeoutMs: lockMs,
-    operation: 'restore',
-    host: name,
-    signal,
-  };
-  return withVmLock(lock, async () => {
+  return underLock(parts, { ref: input, operation: 'restore', signal }, async () => {
     const memory = await folder.read('source');
     const entry = await ledger.read(vm.uuid);
     if (memory !== undefined && entry?.migrationId === migrationId) {

@@ -76,12 +76,11 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async probeGuard(): Promise<{ live: boolean; detail: string }> {
-    const [first] = (await this.#target.facts()).machines;
-    const [type] = first?.split('/') ?? [];
+    const type = (await this.#target.domainTypes()).includes('qemu') ? 'qemu' : 'kvm';
     return probeHook({
       ledger: this.#ledger,
       // KVM may be offered and not work; emulation always does, and the hook is asked before either.
-      domain: { type: type === 'kvm' ? 'kvm' : 'qemu' },
+      domain: { type },
       createDomain: (xml) => this.#target.createTransientPaused(xml),
       destroyDomain: (uuid) => this.#source.forceOff(uuid),
     });

@@ -44,11 +44,6 @@ export interface HostAnnouncement {
   startedAt: string;
 }
 
-export interface HostEntity {
-  name: string;
-  announcement?: HostAnnouncement;
-}
-
 /** One line of `vmferry hosts`. */
 export interface HostLine {
   name: string;
@@ -70,13 +65,7 @@ export interface ListVmsResult {
   unreachable: { host: string; reason: string }[];
 }
 
-export const signalNames = {
-  commit: 'commit',
-  rollback: 'rollback',
-  retry: 'retry',
-  progress: 'progress',
-  announce: 'announce',
-} as const;
+export const signalNames = { announce: 'announce' } as const;
 
 export interface RollbackOrder {
   /** The target VM has run: its writes are lost by going back. Has to be said. */
@@ -87,7 +76,7 @@ export interface CommitOrder {
   operator: string;
 }
 
-export const queryNames = { report: 'report', host: 'host' } as const;
+export const queryNames = { report: 'report' } as const;
 /** Updates: the answer tells whether the order was accepted, and if not why. */
 export const updateNames = { commit: 'commit', rollback: 'rollback', retry: 'retry' } as const;
 

@@ -1,17 +1,15 @@
 import {
   condition,
   continueAsNew,
-  defineQuery,
   defineSignal,
   setHandler,
   upsertMemo,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { HostAnnouncement, HostEntity, HostInput } from './contract.ts';
-import { queryNames, signalNames } from './contract.ts';
+import type { HostAnnouncement, HostInput } from './contract.ts';
+import { signalNames } from './contract.ts';
 
 const announceSignal = defineSignal<[HostAnnouncement]>(signalNames.announce);
-const hostQuery = defineQuery<HostEntity>(queryNames.host);
 
 /** A host as an entity: it exists since its worker first came up, and remembers what that said of itself. */
 export async function host(input: HostInput & { announcement?: HostAnnouncement }): Promise<never> {
@@ -22,10 +20,6 @@ export async function host(input: HostInput & { announcement?: HostAnnouncement 
     signals += 1;
     upsertMemo({ announcement: said });
   });
-  setHandler(hostQuery, () => ({
-    name: input.name,
-    ...(announcement === undefined ? {} : { announcement }),
-  }));
   if (announcement !== undefined) upsertMemo({ announcement });
   await condition(() => signals >= 500 || workflowInfo().continueAsNewSuggested);
   return continueAsNew<typeof host>({

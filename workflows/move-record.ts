@@ -14,6 +14,8 @@ const now = (): string => new Date().toISOString();
 export class MoveRecord {
   readonly report: MoveReport;
   readonly #parked = new Map<string, Fault>();
+  /** As the search attribute says; the client set the first one. Each change of it is an event of the history. */
+  #shownPhase: Phase = Phase.planned;
 
   constructor(input: MigrateVmInput) {
     const info = workflowInfo();
@@ -137,7 +139,8 @@ export class MoveRecord {
 
   #show(): void {
     const { phase, fault, firstError } = this.report;
-    upsertSearchAttributes([{ key: phaseKey, value: phase }]);
+    if (phase !== this.#shownPhase) upsertSearchAttributes([{ key: phaseKey, value: phase }]);
+    this.#shownPhase = phase;
     setCurrentDetails(currentDetails(this.report, fault ?? firstError));
   }
 }

@@ -54,6 +54,15 @@ export async function readHostFacts(host: LibvirtHost): Promise<PlatformFacts> {
   });
 }
 
+/** The domain types of all machines of the host. Throws the domain errors of `LibvirtHost.use`. */
+export async function readDomainTypes(host: LibvirtHost): Promise<string[]> {
+  return host.use(async (connection) => {
+    const { capabilities } = await connection.call('ConnectGetCapabilities', {});
+    const { machines } = readCapabilities(capabilities);
+    return [...new Set(machines.map((machine) => machine.slice(0, machine.indexOf('/'))))];
+  });
+}
+
 /** The host's UUID and architecture, and `domainType/arch/machine` triples with aliases and their canonical names. */
 export function readCapabilities(xml: string): Pick<HostFacts, 'hostUuid' | 'arch' | 'machines'> {
   const root = parseXml(xml, {

@@ -9,7 +9,7 @@ import type { LibvirtHost } from './connect.ts';
 import type { DefinedFacts } from './domain-facts.ts';
 import { DomainDocument } from './domain-xml.ts';
 import { isRefusal } from './faults.ts';
-import { readHostFacts } from './host-facts.ts';
+import { readDomainTypes, readHostFacts } from './host-facts.ts';
 import type { PlatformFacts } from './host-facts.ts';
 import { isOff, readState, vmStateOf, watchHealth } from './lifecycle.ts';
 import { LibvirtSource } from './source.ts';
@@ -35,6 +35,11 @@ export class LibvirtTarget implements TargetPlatform {
     this.#host = host;
     this.volumes = new Volumes(host);
     this.#vms = new LibvirtSource(host);
+  }
+
+  /** What the host's emulators offer: `qemu`, `kvm`; without the cost of all `facts`. */
+  async domainTypes(): Promise<string[]> {
+    return readDomainTypes(this.#host);
   }
 
   async facts(): Promise<PlatformFacts> {

@@ -221,11 +221,11 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
     ensureCopied: (input) => {
       host.require('incoming', input);
       host.volumes.set(disk.targetPath, world.alpha.volumes.get(disk.sourcePath) ?? 'nothing');
-      return now({ bytesCopied: 8, bytesRecopied: 0, totalDataBytes: 8 });
+      return now({ bytesCopied: 8, bytesRecopied: 0 });
     },
     hashDisk: (input) => {
       const path = input.side === 'source' ? disk.sourcePath : disk.targetPath;
-      return now({ root: `hash of ${host.volumes.get(path) ?? ''}`, sizeBytes: 1024 });
+      return now({ root: `hash of ${host.volumes.get(path) ?? ''}` });
     },
     ensureDefined: (input) => {
       host.require('incoming', input);
