@@ -5,6 +5,7 @@ const rooms = {
   config: ['domain'],
   transfer: ['protocols', 'domain'],
   guard: ['domain'],
+  pki: ['domain'],
   convert: ['domain'],
   platforms: ['protocols', 'domain'],
   activities: ['platforms', 'transfer', 'convert', 'guard', 'domain'],
@@ -24,7 +25,7 @@ const rooms = {
     'client',
   ],
   // `vmferry guard` has to work where nothing else does any more.
-  cli: ['client', 'config', 'domain', 'workers', 'lab', 'guard'],
+  cli: ['client', 'config', 'domain', 'workers', 'lab', 'guard', 'pki'],
 };
 const forbidden = Object.entries(rooms).map(([room, may]) => ({
   name: `${room}-imports-only-its-floor-below`,
