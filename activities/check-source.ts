@@ -45,6 +45,7 @@ export async function checkSource(
     hostUuid: facts.hostUuid,
     definitionHash: '',
     definition: nowhere,
+    nonces: [],
     ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
   };
   if (blocks(concerns)) return check;

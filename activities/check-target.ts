@@ -88,6 +88,10 @@ function planDisks({ source, request }: CheckTargetInput, target: HostFacts): Di
         targetVolume: volume,
         targetPath: `${pool.path}/${volume}`,
         targetFormat: format,
+        sourceKind: 'file',
+        targetKind: 'file',
+        how: 'copy',
+        allocation: 'thin',
       },
     ];
   });

@@ -4,9 +4,9 @@
  */
 import type { Concern } from '../domain/concerns.ts';
 import type { HostFacts } from '../domain/host.ts';
-import type { MoveRequest } from '../domain/move.ts';
+import type { MoveRequest, SharedProof } from '../domain/move.ts';
 import type { OwnerState } from '../domain/ownership.ts';
-import type { DiskFormat, VmFacts, VmSummary } from '../domain/vm.ts';
+import type { DiskFormat, NetworkPlace, PlaceKind, VmFacts, VmSummary } from '../domain/vm.ts';
 
 /** Names a move on a host: everything that is made for it carries `migrationId`. */
 export interface MoveRef {
@@ -34,8 +34,36 @@ export interface DiskPlan {
   capacityBytes: number;
   targetPool: string;
   targetVolume: string;
+  /** Empty until `reserveTarget` made the volume, where the pool chooses the path. */
   targetPath: string;
   targetFormat: DiskFormat;
+  sourceKind: PlaceKind;
+  targetKind: PlaceKind;
+  /** Present for network disks. */
+  sourceNetwork?: NetworkPlace;
+  targetNetwork?: NetworkPlace;
+  /** `shared`: both hosts see it, nothing is copied and nothing deleted. */
+  how: 'copy' | 'shared';
+  /** Present if shared. */
+  proof?: SharedProof;
+  allocation: 'thin' | 'full';
+}
+
+/** A random word that the source wrote beside a disk: a target that reads it there sees the same storage. */
+export interface StorageNonce {
+  disk: string;
+  /** Where: a file's path, or of network storage as `VmDisk.path`. */
+  path: string;
+  network?: NetworkPlace;
+  value: string;
+}
+
+/** Something small that crosses on the data plane, not through history: it may hold secrets. */
+export interface Parcel {
+  endpoint: ExportEndpoint;
+  /** SHA-256, hex, of its bytes. */
+  hash: string;
+  sizeBytes: number;
 }
 
 /** What a host's ledger says of a VM: its state and epoch. */
@@ -54,6 +82,8 @@ export interface SourceCheck {
   definitionHash: string;
   /** The definition crosses on the data plane, not through history: it may hold secrets. */
   definition: ExportEndpoint;
+  /** Removed by `guardSource` or `closeExports`. */
+  nonces: StorageNonce[];
 }
 
 export interface CheckSourceInput extends MoveRef {
@@ -116,6 +146,8 @@ export interface CopyDiskInput extends EpochRef {
   disk: DiskPlan;
   source: OpenExport;
   bandwidthBytesPerSecond: number;
+  /** Whether both sides are compared at the end: only then may old progress of a device be trusted, which has no times of its content. */
+  verified: boolean;
 }
 
 export interface CopyDiskResult {
@@ -133,6 +165,15 @@ export interface HashDiskInput extends EpochRef {
 export interface HashDiskResult {
   /** Root of the hash tree over the guest-visible bytes, hex. */
   root: string;
+}
+
+export interface OfferStateInput extends EpochRef {
+  target: string;
+  disks: DiskPlan[];
+}
+
+export interface EnsureStateInput extends EpochRef {
+  parcel: Parcel;
 }
 
 export interface DefineTargetInput extends EpochRef {
@@ -193,12 +234,17 @@ export interface HostActivities {
   checkTarget(input: CheckTargetInput): Promise<TargetCheck>;
 
   /** Target: ledger `incoming`, volumes made and recorded. */
-  reserveTarget(input: ReserveTargetInput): Promise<void>;
+  /** Gives the disks with the places that their volumes got. */
+  reserveTarget(input: ReserveTargetInput): Promise<DiskPlan[]>;
   /** Source: ledger `migrating-out`, autostart remembered and off. */
   guardSource(input: GuardSourceInput): Promise<void>;
   /** Source: down by the policy, and read back as down. */
   ensureStopped(input: StopSourceInput): Promise<StopResult>;
   ensureExport(input: OpenExportInput): Promise<OpenExport>;
+  /** Source, once stopped: what libvirt keeps beside definition and disks, offered like a disk. */
+  offerState(input: OfferStateInput): Promise<Parcel>;
+  /** Target, once defined: the parcel taken over and put where libvirt looks for it. */
+  ensureState(input: EnsureStateInput): Promise<void>;
   closeExports(input: MoveRef): Promise<void>;
   ensureCopied(input: CopyDiskInput): Promise<CopyDiskResult>;
   hashDisk(input: HashDiskInput): Promise<HashDiskResult>;

@@ -18,6 +18,7 @@ export async function ensureDefined(
     const mended = hypervisor.mend(xml, {
       disks: input.disks.map((disk) => ({
         name: disk.name,
+        kind: disk.targetKind,
         path: disk.targetPath,
         format: disk.targetFormat,
       })),

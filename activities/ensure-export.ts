@@ -3,6 +3,7 @@ import { offeredDefinition } from './check-source.ts';
 import type { MoveRef, OpenExport, OpenExportInput } from './contract.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
+import { offeredState } from './state-parcel.ts';
 
 /** A read-only export of a guarded, stopped disk, for the target's certificate alone. */
 export async function ensureExport(
@@ -46,4 +47,5 @@ export async function closeExports(parts: HostParts, ref: MoveRef): Promise<void
   await parts.operations.endAll(ref.migrationId);
   await parts.dataPlane.closeExports(ref.migrationId);
   await folderOf(parts, ref).removeFile(offeredDefinition);
+  await folderOf(parts, ref).removeFile(offeredState);
 }

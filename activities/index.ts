@@ -17,6 +17,7 @@ import { releaseSource, revokeTarget, takeOwnership } from './ownership.ts';
 import type { HostParts } from './parts.ts';
 import { hostFacts, listVms } from './read.ts';
 import { reserveTarget } from './reserve-target.ts';
+import { ensureState, offerState } from './state-parcel.ts';
 import { clearTarget, restoreSource } from './undo.ts';
 
 /** The verbs of the host queue. All copies of a host share its bandwidth; each move has its own cap below that. */
@@ -41,6 +42,8 @@ export function createHostActivities(parts: HostParts): HostActivities {
       ensureStopped(parts, input, signal),
     ),
     ensureExport: verb('ensureExport', (input, { signal }) => ensureExport(parts, input, signal)),
+    offerState: verb('offerState', (input, { signal }) => offerState(parts, input, signal)),
+    ensureState: verb('ensureState', (input, { signal }) => ensureState(parts, input, signal)),
     closeExports: verb('closeExports', (input) => closeExports(parts, input)),
     ensureCopied: verb('ensureCopied', (input, attempt) => {
       const throttle = throttles.of(input.migrationId, input.bandwidthBytesPerSecond);

@@ -1,8 +1,17 @@
 import type { HostFacts } from '../domain/host.ts';
 import type { DiskSink, DiskSource } from '../domain/platform.ts';
-import type { DiskFormat, VmFacts, VmState, VmSummary } from '../domain/vm.ts';
+import type {
+  DiskFormat,
+  NetworkPlace,
+  PlaceKind,
+  SecretRef,
+  VmDisk,
+  VmFacts,
+  VmState,
+  VmSummary,
+} from '../domain/vm.ts';
 import type { Ledger } from '../guard/ledger.ts';
-import type { ExportEndpoint } from './contract.ts';
+import type { ExportEndpoint, StorageNonce } from './contract.ts';
 import type { Operations } from './operations.ts';
 
 /** What the verbs ask of a host's hypervisor; `platforms/libvirt` gives it, tests may fake it. */
@@ -30,17 +39,41 @@ export interface Hypervisor {
     name: string;
     capacityBytes: number;
     format: DiskFormat;
+    /** `full`: all its room is taken at once. */
+    allocation: 'thin' | 'full';
     /** Whether one that is there already is this move's own; any other is refused with `volume-exists`. */
     ownedByMove: boolean;
-  }): Promise<string>;
+  }): Promise<VolumePlace>;
   /** Whether nothing is there any more; false if no pool of the hypervisor has the file, which then stays. */
   deleteVolume(path: string, format: DiskFormat): Promise<boolean>;
+  /**
+   * Writes a random word of the move beside each disk whose storage takes one (a folder, an RBD pool, an NFS export);
+   * disks of one folder share one. Finds its own again. Storage that takes none gives none.
+   */
+  writeNonces(migrationId: string, disks: readonly VmDisk[]): Promise<StorageNonce[]>;
+  /**
+   * Where this host sees a nonce of another: the disk's place here, or undefined if it does not see it. Looks at the
+   * same path and into the folder of `pool`.
+   */
+  findNonce(nonce: StorageNonce, disk: VmDisk, pool: string): Promise<VolumePlace | undefined>;
+  /** Removes the nonces that this host wrote for the move; safe to run twice. */
+  removeNonces(migrationId: string, disks: readonly VmDisk[]): Promise<void>;
+  /** Of these secrets the ones that this host's libvirt does not have. */
+  missingSecrets(secrets: readonly SecretRef[]): Promise<SecretRef[]>;
+  /**
+   * What libvirt keeps of a stopped VM beside definition and disks, as one parcel: UEFI variables, TPM state, values of
+   * readable secrets; with `snapshots` also their metadata (only where the disks themselves stay). Throws
+   * `state-too-large`.
+   */
+  packState(uuid: string, options: { snapshots: boolean }): Promise<Buffer>;
+  /** Puts a parcel where libvirt looks for it; the VM is defined. Safe to run twice. */
+  unpackState(uuid: string, parcel: Buffer): Promise<void>;
   /** The definition with paths, formats and metadata changed for this host. */
   mend(xml: string, changes: DefinitionChanges): string;
   /** Gives what the hypervisor's schema has against the definition; empty if nothing. */
   ensureDefined(xml: string, uuid: string): Promise<string>;
-  /** No error if it is gone. Disks stay. */
-  undefine(uuid: string): Promise<void>;
+  /** No error if it is gone. Disks stay; with `state: 'remove'` UEFI variables and TPM state go with it. */
+  undefine(uuid: string, options?: { state: 'keep' | 'remove' }): Promise<void>;
   /** No error if it runs. Throws `start-refused-by-guard`. */
   start(uuid: string): Promise<void>;
   /** Throws if the VM stops running within `forMs`. */
@@ -50,8 +83,32 @@ export interface Hypervisor {
 }
 
 export interface DefinitionChanges {
-  disks: { name: string; path: string; format: DiskFormat }[];
+  /** Those that get a new place; shared ones are not listed unless their path differs. */
+  disks: {
+    name: string;
+    kind: PlaceKind;
+    path: string;
+    network?: NetworkPlace;
+    format: DiskFormat;
+    /** A shared disk keeps what the definition says of its backing chain. */
+    keepBacking?: true;
+  }[];
   owner: { host: string; epoch: number; moveId: string };
+}
+
+/** Where a volume came to lie. */
+export interface VolumePlace {
+  kind: PlaceKind;
+  /** As `VmDisk.path`. */
+  path: string;
+  network?: NetworkPlace;
+}
+
+/** A disk at rest on this host, as QEMU opens it. */
+export interface LocalDisk {
+  path: string;
+  format: DiskFormat;
+  network?: NetworkPlace;
 }
 
 /** Reading and writing disks on this host, and showing them to one other host. */
@@ -62,6 +119,7 @@ export interface DataPlane {
     name: string;
     path: string;
     format: DiskFormat;
+    network?: NetworkPlace;
     target: string;
   }): Promise<ExportEndpoint>;
   closeExports(migrationId: string): Promise<void>;
@@ -71,17 +129,8 @@ export interface DataPlane {
     options: { signal: AbortSignal; host: string },
   ): Promise<DiskSource>;
   /** Reads a disk at rest of this host past the page cache. */
-  openLocal(options: {
-    path: string;
-    format: DiskFormat;
-    signal: AbortSignal;
-  }): Promise<DiskSource>;
-  openSink(options: {
-    path: string;
-    format: DiskFormat;
-    sizeBytes: number;
-    signal: AbortSignal;
-  }): Promise<DiskSink>;
+  openLocal(options: LocalDisk & { signal: AbortSignal }): Promise<DiskSource>;
+  openSink(options: LocalDisk & { sizeBytes: number; signal: AbortSignal }): Promise<DiskSink>;
 }
 
 /** Everything that the verbs of one host share. */

@@ -1,6 +1,6 @@
 import { diskIdentity } from '../guard/identity.ts';
 import { unsafe, VmFerryError } from '../domain/errors.ts';
-import type { ReserveTargetInput } from './contract.ts';
+import type { DiskPlan, ReserveTargetInput } from './contract.ts';
 import type { MoveFolder, TargetMemory } from './move-folder.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
@@ -10,7 +10,7 @@ export async function reserveTarget(
   parts: HostParts,
   input: ReserveTargetInput,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<DiskPlan[]> {
   const { ledger, name } = parts;
   const { vm, epoch, migrationId, source } = input;
   const folder = folderOf(parts, input);
@@ -48,6 +48,7 @@ export async function reserveTarget(
       });
     },
   );
+  return input.disks;
 }
 
 async function makeVolumes(
@@ -79,6 +80,7 @@ async function makeVolumes(
         name: disk.targetVolume,
         capacityBytes: disk.capacityBytes,
         format: disk.targetFormat,
+        allocation: disk.allocation,
         ownedByMove: madeBefore,
       });
     } catch (error) {

@@ -25,7 +25,7 @@ const bandwidth = 40 * mebibyte;
 const bootMs = 120_000;
 
 interface DemoMove {
-  mode: 'cold';
+  mode: 'cold' | 'shared';
   vm: string;
   source: string;
   target: string;

@@ -1,5 +1,6 @@
 import type { Concern } from './concerns.ts';
 import type { Fault } from './errors.ts';
+import type { DiskFormat } from './vm.ts';
 
 /** The life of a move. The last five are ends; `parked` waits for a person. */
 export const Phase = {
@@ -47,7 +48,23 @@ export interface MoveRequest {
   targetPool: string;
   /** Who asked, for the report. */
   operator: string;
+  /** `auto` (default): disks on proved shared storage stay where they are, all others are copied. */
+  storage?: StoragePolicy;
+  /** Disks that a person says are the same on both hosts, where no nonce can prove it (block devices, iSCSI): proved by content. */
+  sharedDisks?: string[];
+  /** Format of all copied disks on the target; empty or absent: as at the source. */
+  targetFormat?: DiskFormat | '';
+  /** Exceptions by disk name. */
+  disks?: Record<string, { pool?: string; format?: DiskFormat }>;
+  /** Whether copied disks get all their room at once. `thin` (default) or `full`. */
+  allocation?: 'thin' | 'full';
 }
+
+/**
+ * `auto`: by proof, disk by disk. `copy`: every disk is copied, though it be shared (then it needs another pool).
+ * `shared`: refused if any disk would have to be copied.
+ */
+export type StoragePolicy = 'auto' | 'copy' | 'shared';
 
 /** The steps of a cold move, in order; the whole pipeline is shown before it starts. */
 export const stepNames = [
@@ -74,6 +91,8 @@ export interface Step {
   /** How often an activity of this step failed and was tried again, as far as was seen. */
   attempts: number;
   firstError?: Fault;
+  /** Bytes that it moved or read, where it has any. */
+  bytes?: number;
 }
 
 export interface DiskProgress {
@@ -97,8 +116,22 @@ export interface DiskResult {
   sourceHash?: string;
   targetHash?: string;
   verified: boolean;
+  /** Not copied: both hosts see it. How that was proved. */
+  shared?: SharedProof;
   /** Set where old progress could not be used again: why the copy began anew. */
   restarted?: string;
+}
+
+/** `nonce`: a random word written beside it by the source was read by the target. `content`: both read the same bytes. */
+export type SharedProof = 'nonce' | 'content';
+
+/** What a person told a move that was under way. */
+export interface GivenOrder {
+  order: 'commit' | 'rollback' | 'retry' | 'cancel';
+  /** Who, as the client said; empty if it did not say. */
+  operator: string;
+  /** ISO 8601, UTC. */
+  at: string;
 }
 
 /** How firmly "one copy runs" was held. `enforced`: a live guard on both hosts. */
@@ -109,7 +142,8 @@ export interface MoveReport {
   /** The workflow's ID: `migrate/<cluster>/<vm uuid>`. */
   id: string;
   runId: string;
-  mode: 'cold';
+  /** `shared`: no disk was copied, only the definition moved. */
+  mode: 'cold' | 'shared';
   vm: { name: string; uuid: string };
   source: string;
   target: string;
@@ -133,10 +167,39 @@ export interface MoveReport {
   failedCompensations: Fault[];
   /** Things that a person should know, e.g. that a VM was left off. */
   notes: string[];
+  /** Orders that were accepted, oldest first; the latest 100. Absent where none was given. */
+  orders?: GivenOrder[];
   startedAt: string;
   endedAt?: string;
   /** From the guest being down on the source to it being up on the target, ms; absent if it never ran. */
   downtimeMs?: number;
+}
+
+/** What a move would do, found out without touching anything: the answer of a dry run. */
+export interface MovePlan {
+  vm: { name: string; uuid: string };
+  source: string;
+  target: string;
+  mode: MoveReport['mode'];
+  /** Whether the VM runs now: it would be shut down. */
+  running: boolean;
+  concerns: Concern[];
+  disks: PlannedDisk[];
+  steps: StepName[];
+  oneRunning: OneRunning;
+}
+
+export interface PlannedDisk {
+  name: string;
+  how: 'copy' | 'shared';
+  /** How the storage is known to be shared; `content` is proved only while the move runs. */
+  proof?: SharedProof;
+  capacityBytes: number;
+  /** Bytes taken on the source's storage; what crosses is at most this, about. */
+  allocationBytes: number;
+  from: { path: string; format: DiskFormat };
+  /** Path empty where the target's pool gives it when the volume is made. */
+  to: { path: string; format: DiskFormat; pool: string };
 }
 
 /** Memory of a move about itself for one line in a list. */

@@ -12,13 +12,39 @@ export type VmState = (typeof VmState)[keyof typeof VmState];
 
 export type DiskFormat = 'raw' | 'qcow2';
 
+/** What a host opens to get at a disk's bytes: a file, a device node, or something that only QEMU reaches. */
+export type PlaceKind = 'file' | 'block' | 'network';
+
+/** A disk that QEMU reaches over the network; never holds a secret, only names one. */
+export interface NetworkPlace {
+  protocol: 'rbd' | 'iscsi' | 'nfs' | 'nbd' | 'other';
+  /** As libvirt's `<source name=...>`: `pool/image`, `iqn.2026-11.example:disk/1`, `/export/vda.raw`. */
+  name: string;
+  hosts: { name: string; port?: number }[];
+  /** libvirt secret that the host's QEMU logs in with. */
+  auth?: { username: string; secret: SecretRef };
+}
+
+/** A secret of libvirt, by UUID or by what it is used for. */
+export interface SecretRef {
+  uuid?: string;
+  /** `ceph`, `iscsi`, `volume`, `vtpm`. */
+  usageType?: string;
+  usage?: string;
+}
+
 export interface VmDisk {
   /** The name in the guest's definition: `vda`, `sdb`. Unique in a VM. */
   name: string;
   device: 'disk' | 'cdrom' | 'floppy' | 'lun';
-  kind: 'file' | 'block' | 'network' | 'none';
-  /** Absolute path on the host; empty where the kind has none. */
+  kind: PlaceKind | 'none';
+  /**
+   * Absolute path of the file or device node. Of a network disk what names it for people and for the guard's ledger:
+   * `rbd:pool/image`, `iscsi:<iqn>/<lun>`, `nfs:<export path>/<file>`. Empty where the kind has none.
+   */
   path: string;
+  /** Present for network disks. */
+  network?: NetworkPlace;
   /** Driver type as the definition states it; `raw` and `qcow2` can be moved. */
   format: string;
   readonly: boolean;
@@ -32,6 +58,10 @@ export interface VmDisk {
   volume?: string;
   /** Paths of the backing files below the top image, nearest first. */
   backing: string[];
+  /** Secrets that opening it needs: a login, or the key of its encryption. */
+  secrets?: SecretRef[];
+  /** Encrypted below the guest, by QEMU or libvirt. */
+  encrypted?: boolean;
 }
 
 export interface VmNic {
@@ -44,6 +74,12 @@ export interface VmNic {
 /** A file of the host that the definition names and that is not a disk. */
 export interface VmHostFile {
   role: 'kernel' | 'initrd' | 'dtb' | 'loader' | 'nvram' | 'rom' | 'other';
+  path: string;
+}
+
+export interface KeptState {
+  role: 'nvram' | 'tpm';
+  /** File or folder on the host. */
   path: string;
 }
 
@@ -67,8 +103,15 @@ export interface VmFacts {
   disks: VmDisk[];
   nics: VmNic[];
   hostFiles: VmHostFile[];
-  /** Devices that cannot follow the VM: `hostdev pci 0000:03:00.0`, `filesystem /srv`, `tpm`. */
+  /** Devices that cannot follow the VM: `hostdev pci 0000:03:00.0`, `filesystem /srv`, a TPM of the host. */
   fixedDevices: string[];
+  /**
+   * What libvirt keeps of the VM beside definition and disks and what crosses with a move in one parcel:
+   * UEFI variables, the state of an emulated TPM. Absent or empty: nothing.
+   */
+  keptState?: KeptState[];
+  /** Secrets of libvirt that the definition names, and whether the host gives their value out. */
+  secrets?: (SecretRef & { readable: boolean })[];
 }
 
 /** One line of `vmferry vms`. */

@@ -1,4 +1,4 @@
-import type { DefinitionChanges, Hypervisor } from '../activities/parts.ts';
+import type { DefinitionChanges, Hypervisor, VolumePlace } from '../activities/parts.ts';
 import type { HostConfig } from '../config/schema.ts';
 import type { Ledger } from '../guard/ledger.ts';
 import { probeHook } from '../guard/probe.ts';
@@ -36,7 +36,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#source.waitUntilOff(uuid, options);
   setAutostart = (uuid: string, autostart: boolean): Promise<void> =>
     this.#source.setAutostart(uuid, autostart);
-  undefine = (uuid: string): Promise<void> => this.#source.undefine(uuid);
+  undefine: Hypervisor['undefine'] = (uuid) => this.#source.undefine(uuid);
   facts: Hypervisor['facts'] = () => this.#target.facts();
   start = (uuid: string): Promise<void> => this.#target.start(uuid);
   watchHealth: Hypervisor['watchHealth'] = (uuid, options) => this.#target.health(uuid, options);
@@ -57,15 +57,23 @@ export class LibvirtHypervisor implements Hypervisor {
     name: string;
     capacityBytes: number;
     format: DiskFormat;
+    allocation: 'thin' | 'full';
     ownedByMove: boolean;
-  }): Promise<string> {
-    return (await this.#target.volumes.ensure(volume)).path;
+  }): Promise<VolumePlace> {
+    return { kind: 'file', path: (await this.#target.volumes.ensure(volume)).path };
   }
+
+  writeNonces: Hypervisor['writeNonces'] = () => Promise.resolve([]);
+  findNonce: Hypervisor['findNonce'] = () => Promise.resolve(undefined);
+  removeNonces: Hypervisor['removeNonces'] = () => Promise.resolve();
+  missingSecrets: Hypervisor['missingSecrets'] = () => Promise.resolve([]);
+  packState: Hypervisor['packState'] = () => Promise.reject(new Error('not made yet'));
+  unpackState: Hypervisor['unpackState'] = () => Promise.reject(new Error('not made yet'));
 
   mend(xml: string, { disks, owner }: DefinitionChanges): string {
     const document = DomainDocument.parse(xml);
     document.mendForTarget({
-      disks: disks.map((disk) => ({ ...disk, kind: 'file' as const })),
+      disks: disks.map(({ name, path, format }) => ({ name, path, format, kind: 'file' as const })),
       note: { owner: owner.host, epoch: owner.epoch, move: owner.moveId },
     });
     return document.toString();

@@ -15,10 +15,14 @@ export const workflowTypes = {
   inspectHost: 'inspectHost',
   listVms: 'listVms',
   host: 'host',
+  dryRun: 'dryRun',
 } as const;
 
 /** One workflow a VM: a second move of the same VM cannot start. */
 export const moveId = (cluster: string, uuid: string): string => `migrate/${cluster}/${uuid}`;
+/** A dry run has an ID of its own: it may run beside a move, and beside another. */
+export const dryRunId = (cluster: string, uuid: string, nonce: string): string =>
+  `dry-run/${cluster}/${uuid}/${nonce}`;
 export const hostId = (cluster: string, host: string): string => `host/${cluster}/${host}`;
 
 export interface MigrateVmInput {
@@ -65,7 +69,11 @@ export interface ListVmsResult {
   unreachable: { host: string; reason: string }[];
 }
 
-export const signalNames = { announce: 'announce' } as const;
+export const signalNames = {
+  announce: 'announce',
+  /** Sent right before a move is cancelled, since a cancel itself carries no name: `CancelOrder`. */
+  cancelling: 'cancelling',
+} as const;
 
 export interface RollbackOrder {
   /** The target VM has run: its writes are lost by going back. Has to be said. */
@@ -73,6 +81,13 @@ export interface RollbackOrder {
   operator: string;
 }
 export interface CommitOrder {
+  operator: string;
+}
+/** Absent in the orders of older clients. */
+export interface RetryOrder {
+  operator: string;
+}
+export interface CancelOrder {
   operator: string;
 }
 

@@ -50,7 +50,8 @@ async function copyOne(move: Move, { disk, ref, open }: CopyOne): Promise<void> 
       // Asked anew for each attempt: an export that died with its host stands on another port.
       const source = await open(disk);
       const bandwidthBytesPerSecond = input.request.bandwidthBytesPerSecond;
-      return at.ensureCopied({ ...ref, disk, source, bandwidthBytesPerSecond });
+      const verified = input.request.verify === 'full';
+      return at.ensureCopied({ ...ref, disk, source, bandwidthBytesPerSecond, verified });
     },
   });
   const shown = resultOf(move, disk);

@@ -37,6 +37,10 @@ export const disk: DiskPlan = {
   targetVolume: 'web.raw',
   targetPath: '/pool/web.raw',
   targetFormat: 'raw',
+  sourceKind: 'file',
+  targetKind: 'file',
+  how: 'copy',
+  allocation: 'thin',
 };
 
 class FakeHost {
@@ -185,6 +189,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
         hostUuid: 'a',
         definitionHash: '',
         definition: endpoint,
+        nonces: [],
         ...view(host),
       };
       return now(check);
@@ -196,7 +201,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
         host.volumes.set(disk.targetPath, '');
         host.made.push(disk.targetPath);
       }
-      return now(undefined);
+      return now(input.disks);
     },
     guardSource: (input) => {
       host.memory ??= { wasRunning: host.running, autostart: host.autostart };
@@ -213,6 +218,15 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
       host.require('migrating-out', input);
       host.exports.add(`${input.migrationId}:${input.disk.name}`);
       return now({ endpoint, fingerprint: 'f1' });
+    },
+    offerState: (input) => {
+      host.require('migrating-out', input);
+      host.exports.add(`${input.migrationId}:state`);
+      return now({ endpoint, hash: 'h', sizeBytes: 8 });
+    },
+    ensureState: (input) => {
+      host.require('incoming', input);
+      return now(undefined);
     },
     closeExports: ({ migrationId }: MoveRef) => {
       for (const name of host.exports) if (name.startsWith(migrationId)) host.exports.delete(name);
