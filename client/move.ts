@@ -2,11 +2,13 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import { cancelled, permanent } from '../domain/errors.ts';
 import { isEnd, Phase } from '../domain/move.ts';
 import type { DiskProgress, MoveReport } from '../domain/move.ts';
-import { queryNames, updateNames } from '../workflows/contract.ts';
+import { queryNames, signalNames, updateNames } from '../workflows/contract.ts';
 import type {
+  CancelOrder,
   CommitOrder,
   CopyHeartbeat,
   MoveStatus,
+  RetryOrder,
   RollbackOrder,
 } from '../workflows/contract.ts';
 import { toVmFerryError } from './errors.ts';
@@ -96,7 +98,10 @@ export class Move {
 
   /** Goes on from where the move parked. */
   async retry(): Promise<void> {
-    await this.#try('retry', () => this.#handle.executeUpdate(updateNames.retry));
+    const order: RetryOrder = { operator: this.#operator };
+    await this.#try('retry', () =>
+      this.#handle.executeUpdate(updateNames.retry, { args: [order] }),
+    );
   }
 
   /** Undoes a move that has not cut over yet. Refused later: then it is `rollback` or `commit`. */
@@ -118,6 +123,9 @@ export class Move {
           remedy: 'Use `vmferry rollback` to go back to the source, or `vmferry commit`.',
         });
       }
+      // Temporal's cancel says nothing of the person behind it. Neither waits for a worker.
+      const order: CancelOrder = { operator: this.#operator };
+      await this.#handle.signal(signalNames.cancelling, order);
       await this.#handle.cancel();
     });
   }

@@ -1,14 +1,24 @@
-import { condition, defineQuery, defineUpdate, setHandler } from '@temporalio/workflow';
+import {
+  condition,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+  setHandler,
+} from '@temporalio/workflow';
 import { Phase } from '../domain/move.ts';
-import type { MoveReport } from '../domain/move.ts';
-import type { CommitOrder, RollbackOrder } from './contract.ts';
-import { queryNames, updateNames } from './contract.ts';
+import type { GivenOrder, MoveReport } from '../domain/move.ts';
+import type { CancelOrder, CommitOrder, RetryOrder, RollbackOrder } from './contract.ts';
+import { queryNames, signalNames, updateNames } from './contract.ts';
 import type { MoveRecord } from './move-record.ts';
 
 const reportQuery = defineQuery<MoveReport>(queryNames.report);
 const commitUpdate = defineUpdate<Phase, [CommitOrder]>(updateNames.commit);
 const rollbackUpdate = defineUpdate<Phase, [RollbackOrder]>(updateNames.rollback);
-const retryUpdate = defineUpdate<Phase>(updateNames.retry);
+const retryUpdate = defineUpdate<Phase, [RetryOrder]>(updateNames.retry);
+const cancellingSignal = defineSignal<[CancelOrder]>(signalNames.cancelling);
+
+/** A move that is retried for a year must not fill its report. */
+const mostOrdersKept = 100;
 
 export type Verdict = { kind: 'commit' } | { kind: 'rollback'; discardTargetWrites: boolean };
 
@@ -22,15 +32,16 @@ export class Orders {
   constructor(record: MoveRecord) {
     this.#record = record;
     setHandler(reportQuery, () => record.report);
-    setHandler(commitUpdate, () => this.#decide({ kind: 'commit' }), {
+    setHandler(commitUpdate, (order) => this.#decide({ kind: 'commit' }, order), {
       validator: (_order): void => this.#refuseUnlessAwaitingCommit('commit'),
     });
-    setHandler(rollbackUpdate, ({ discardTargetWrites }) => this.#rollBack(discardTargetWrites), {
+    setHandler(rollbackUpdate, (order) => this.#rollBack(order), {
       validator: (order: RollbackOrder): void => this.#validateRollback(order),
     });
-    setHandler(retryUpdate, () => this.#retry(), {
-      validator: (): void => this.#refuseUnlessParked(),
+    setHandler(retryUpdate, (order) => this.#retry(order), {
+      validator: (_order): void => this.#refuseUnlessParked(),
     });
+    setHandler(cancellingSignal, (order) => this.#note('cancel', order));
   }
 
   /** Waits until a person says `retry`, or, between cutover and start, `rollback`; or until `limitMs` passed. */
@@ -50,21 +61,33 @@ export class Orders {
     return this.#verdict;
   }
 
-  #decide(verdict: Verdict): Phase {
+  #decide(verdict: Verdict, order: CommitOrder): Phase {
+    this.#note(verdict.kind, order);
     this.#verdict = verdict;
     return this.#record.report.phase;
   }
 
-  #rollBack(discardTargetWrites: boolean): Phase {
+  #rollBack(order: RollbackOrder): Phase {
+    const { discardTargetWrites } = order;
     const { phase } = this.#record.report;
-    if (phase !== Phase.parked) return this.#decide({ kind: 'rollback', discardTargetWrites });
+    if (phase !== Phase.parked)
+      return this.#decide({ kind: 'rollback', discardTargetWrites }, order);
+    this.#note('rollback', order);
     this.#gaveUp = true;
     return phase;
   }
 
-  #retry(): Phase {
+  #retry(order?: RetryOrder): Phase {
+    this.#note('retry', order);
     this.#retries += 1;
     return this.#record.report.phase;
+  }
+
+  /** Who said what, for the report. */
+  #note(order: GivenOrder['order'], by?: { operator?: string }): void {
+    const { report } = this.#record;
+    const given = { order, operator: by?.operator ?? '', at: new Date().toISOString() };
+    report.orders = [...(report.orders ?? []), given].slice(-mostOrdersKept);
   }
 
   #refuseUnlessParked(): void {
