@@ -5,6 +5,7 @@ import { guardCommand } from './commands/guard.ts';
 import { hostsCommand } from './commands/hosts.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { cancelCommand, commitCommand, retryCommand, rollbackCommand } from './commands/orders.ts';
+import { pkiCommand } from './commands/pki.ts';
 import { statusCommand } from './commands/status.ts';
 import { vmsCommand } from './commands/vms.ts';
 import { codecServerCommand, controlCommand, hostCommand } from './commands/workers.ts';
@@ -56,7 +57,7 @@ function build(session: Session, extra: readonly Command[]): Command {
     program.addCommand(make(session));
   }
   program.commandsGroup('The fleet:');
-  for (const make of [vmsCommand, hostsCommand, doctorCommand, guardCommand])
+  for (const make of [vmsCommand, hostsCommand, doctorCommand, guardCommand, pkiCommand])
     program.addCommand(make(session));
   program.commandsGroup('Processes:');
   for (const make of [controlCommand, hostCommand, codecServerCommand])
