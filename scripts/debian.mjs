@@ -21,6 +21,10 @@ const wanted = [
   { name: 'util-linux', program: 'nsenter' },
   { name: 'procps', program: 'pgrep' },
   { name: 'openssh-client', program: 'ssh-keygen' },
+  { name: 'ovmf', program: 'qemu-system-x86_64' },
+  { name: 'swtpm', program: 'swtpm' },
+  { name: 'swtpm-tools', program: 'swtpm_setup' },
+  { name: 'libxml2-utils', program: 'xmllint' },
 ];
 /** apt waits this long for another apt, s. */
 const lockWaitSeconds = 120;

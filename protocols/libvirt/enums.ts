@@ -354,6 +354,16 @@ export const SnapshotCreateFlag = {
   validate: 0x200,
 } as const;
 
+/** virDomainSnapshotListFlags, the one that orders: parents before children. */
+export const SnapshotListFlag = {
+  topological: 0x400,
+} as const;
+
+/** virDomainSnapshotXMLFlags. */
+export const SnapshotXmlFlag = {
+  secure: 0x1,
+} as const;
+
 /** virDomainSnapshotDeleteFlags. */
 export const SnapshotDeleteFlag = {
   children: 0x1,

@@ -9,6 +9,8 @@ const none = {};
 /** Block jobs, snapshots, checkpoints and backups of a running domain. */
 export const blockCalls = {
   DomainSnapshotCreateXML: call(185, { dom: domain, xml, flags }, { snapshot }),
+  DomainSnapshotGetXMLDesc: call(186, { snapshot, flags }, { xml }),
+  DomainSnapshotCurrent: call(191, { dom: domain, flags }, { snapshot }),
   DomainSnapshotDelete: call(193, { snapshot, flags }, none),
   DomainBlockJobAbort: call(237, { dom: domain, path: string, flags }, none),
   /** `current` and `end` have a unit only the job knows; their ratio is the progress. */

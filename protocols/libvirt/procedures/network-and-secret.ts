@@ -21,7 +21,10 @@ export const networkAndSecretCalls = {
   SecretDefineXML: call(142, { xml, flags }, { secret }),
   SecretGetXMLDesc: call(143, { secret, flags }, { xml }),
   SecretSetValue: call(144, { secret, value: bytes(65_536), flags }, none),
+  /** Refused with INVALID_SECRET for a private one. */
+  SecretGetValue: call(145, { secret, flags }, { value: bytes(65_536) }),
   SecretUndefine: call(146, { secret }, none),
+  SecretLookupByUsage: call(147, { usageType: i32, usageId: string }, { secret }),
   ConnectListAllSecrets: call(
     287,
     { needResults: i32, flags },

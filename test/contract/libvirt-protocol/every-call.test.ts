@@ -26,6 +26,8 @@ import {
   ShutoffReason,
   SnapshotCreateFlag,
   SnapshotDeleteFlag,
+  SnapshotListFlag,
+  SnapshotXmlFlag,
   StoppedDetail,
   UndefineFlag,
   VolumeType,
@@ -423,7 +425,14 @@ describe('a domain with a disk', () => {
       xml: `<domainsnapshot><name>s1</name><disks><disk name='vda' snapshot='external'><source file='${dir}/pool/s1.qcow2'/></disk></disks></domainsnapshot>`,
       flags: SnapshotCreateFlag.diskOnly,
     });
-    expect((await call('DomainListAllSnapshots', { dom, needResults: 1 })).count).toBe(1);
+    const flags = SnapshotListFlag.topological;
+    expect((await call('DomainListAllSnapshots', { dom, needResults: 1, flags })).count).toBe(1);
+    expect((await call('DomainSnapshotCurrent', { dom })).snapshot.name).toBe('s1');
+    const described = await call('DomainSnapshotGetXMLDesc', {
+      snapshot,
+      flags: SnapshotXmlFlag.secure,
+    });
+    expect(described.xml).toContain('<name>s1</name>');
     await call('DomainSnapshotDelete', { snapshot, flags: SnapshotDeleteFlag.metadataOnly });
     expect((await call('DomainListAllSnapshots', { dom, needResults: 0 })).count).toBe(0);
     await call('DomainBlockPull', { dom, path: 'vda', bandwidth: 0n });
@@ -454,6 +463,17 @@ describe('networks and secrets', () => {
     await call('SecretSetValue', { secret, value: Buffer.from('key') });
     expect(await call('SecretLookupByUUID', { uuid: SECRET })).toEqual({ secret: ref });
     expect((await call('SecretGetXMLDesc', { secret })).xml).toContain('client.x');
+    const { usageType, usageId } = ref;
+    expect(await call('SecretLookupByUsage', { usageType, usageId })).toEqual({ secret: ref });
+    // A private secret's value stays with the daemon.
+    expect(await refusal('SecretGetValue', { secret })).toBe('INVALID_SECRET');
+    const open = await call('SecretDefineXML', {
+      xml: `<secret private='no'><uuid>${SECRET.replace(/01$/, '02')}</uuid></secret>`,
+    });
+    expect(await refusal('SecretGetValue', open)).toBe('NO_SECRET');
+    await call('SecretSetValue', { ...open, value: Buffer.from([0, 255]) });
+    expect((await call('SecretGetValue', open)).value).toEqual(Uint8Array.of(0, 255));
+    await call('SecretUndefine', open);
     const listed = await call('ConnectListAllSecrets', { needResults: 1 });
     expect(listed).toEqual({ secrets: [ref], count: 1 });
     await call('SecretUndefine', { secret });
