@@ -1,6 +1,7 @@
 /** Things that go wrong, on purpose. Each says what it does to whom, and how it is undone. */
 import { randomUUID } from 'node:crypto';
 import { rm, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { permanent } from '../domain/errors.ts';
 import type { LabHost } from './host.ts';
 import type { Lab } from './lab.ts';
@@ -13,18 +14,19 @@ import { waitUntil } from './wait.ts';
  * the right one; throws `lab-process-gone` rather than hit another.
  */
 export async function killProcess9(target: ProcessId): Promise<void> {
-  if (!signalProcess(target, 'SIGKILL')) {
-    throw permanent({
-      code: 'lab-process-gone',
-      message: `process ${target.pid} is gone, or another has its number now`,
-      remedy: 'Find the process again.',
-    });
-  }
+  if (!signalProcess(target, 'SIGKILL')) throw gone(target);
   await waitUntil(() => !isAlive(target), {
     what: `process ${target.pid} to end`,
     timeoutMs: 5_000,
   });
 }
+
+const gone = (target: ProcessId): Error =>
+  permanent({
+    code: 'lab-process-gone',
+    message: `process ${target.pid} is gone, or another has its number now`,
+    remedy: 'Find the process again.',
+  });
 
 /** Cuts a host off the lab's network, silently, both ways; the result mends it. */
 export async function cutLink(lab: Lab, host: string): Promise<() => Promise<void>> {
@@ -45,20 +47,34 @@ export async function findQemu(host: LabHost, vm: string): Promise<ProcessId | u
   return read.exitCode === 0 ? identify(Number(read.stdout)) : undefined;
 }
 
-const freeBytes = async (host: LabHost): Promise<number> => {
-  const pool = await statfs(host.rootOf(host.poolPath));
-  return pool.bavail * pool.bsize;
-};
-
 /**
- * Fills the file system under both pools of a host until about `leaveBytes` are free; the result gives the room back.
- * The filler lies beside the pools, so libvirt does not list it.
+ * Fills the file system under a folder of a host until about `leaveBytes` are free; the result gives the room back.
+ * `filler` is the file that takes it.
  */
-export async function fillPool(host: LabHost, leaveBytes: number): Promise<() => Promise<void>> {
-  const filler = `/var/lib/libvirt/storage/filler-${randomUUID()}`;
-  const takeBytes = (await freeBytes(host)) - leaveBytes;
+async function fill(
+  host: LabHost,
+  { filler, leaveBytes }: { filler: string; leaveBytes: number },
+): Promise<() => Promise<void>> {
+  const { bavail, bsize } = await statfs(host.rootOf(dirname(filler)));
+  const takeBytes = bavail * bsize - leaveBytes;
   if (takeBytes > 0) {
     await host.exec(['fallocate', '-l', String(takeBytes), filler], { timeoutMs: 30_000 });
   }
   return () => rm(host.rootOf(filler), { force: true });
+}
+
+/** Fills the file system under both pools of a host. The filler lies beside the pools, so libvirt does not list it. */
+export const fillPool = (host: LabHost, leaveBytes: number): Promise<() => Promise<void>> =>
+  fill(host, { filler: `/var/lib/libvirt/storage/filler-${randomUUID()}`, leaveBytes });
+
+/** Fills the file system of a host's state folder. Only for a lab made with `stateBytes`. */
+export const fillState = (host: LabHost, leaveBytes: number): Promise<() => Promise<void>> =>
+  fill(host, { filler: `${host.stateDir}/filler-${randomUUID()}`, leaveBytes });
+
+/** Stops one process in mid-step, as a worker in a debugger or on a stalled disk stands; the result lets it go on. */
+export function stopProcess(target: ProcessId): () => void {
+  if (!signalProcess(target, 'SIGSTOP')) throw gone(target);
+  return () => {
+    signalProcess(target, 'SIGCONT');
+  };
 }

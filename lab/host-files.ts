@@ -10,10 +10,16 @@ export const insidePaths = {
   stateDir: '/var/lib/vmferry',
   poolPath: '/var/lib/libvirt/images',
   fastPoolPath: '/var/lib/libvirt/fast',
+  /** Pool `shared`: one folder for all hosts, where the lab has one. */
+  sharedPoolPath: '/var/lib/libvirt/shared',
+  /** Shared block devices, each by its name. */
+  blockDir: '/dev/vmferry',
   hooksDir: '/etc/libvirt/hooks',
   configDir: '/etc/vmferry',
   consoleDir: '/var/log/libvirt/qemu',
   guestDir: '/usr/share/vmferry-guest',
+  /** An emulator that tells the lab's witness when it starts and that it is alone. */
+  witnessedEmulator: '/usr/share/vmferry-lab/qemu-system-x86_64',
   libvirtSocket: '/run/libvirt/libvirt-sock',
   libvirtdPidFile: '/run/libvirtd.pid',
   libvirtdLog: '/var/log/libvirt/libvirtd.log',
@@ -35,6 +41,10 @@ export interface HostFilesOptions {
   uuid: string;
   pkiDir: string;
   poolBytes: number;
+  /** Size of the state folder's own file system; 0: it lies on the machine's. */
+  stateBytes: number;
+  /** Whether the host has the pool that all hosts see. */
+  shared: boolean;
   /** All hosts, for /etc/hosts. */
   neighbours: readonly { name: string; address: string }[];
 }
@@ -91,10 +101,18 @@ const networkXml = (host: string): string => `<network>
 `;
 
 /** Definitions are laid out as libvirt keeps them, with its autostart links, which saves a round of virsh calls. */
-async function writeLibvirtObjects(etcLibvirt: string, host: string): Promise<void> {
+async function writeLibvirtObjects(
+  etcLibvirt: string,
+  host: string,
+  shared: boolean,
+): Promise<void> {
+  const pools = [
+    { name: 'default', path: insidePaths.poolPath },
+    { name: 'fast', path: insidePaths.fastPoolPath },
+    ...(shared ? [{ name: 'shared', path: insidePaths.sharedPoolPath }] : []),
+  ];
   const objects = [
-    { folder: 'storage', name: 'default', xml: poolXml(host, 'default', insidePaths.poolPath) },
-    { folder: 'storage', name: 'fast', xml: poolXml(host, 'fast', insidePaths.fastPoolPath) },
+    ...pools.map(({ name, path }) => ({ folder: 'storage', name, xml: poolXml(host, name, path) })),
     { folder: 'qemu/networks', name: 'default', xml: networkXml(host) },
   ];
   for (const { folder, name, xml } of objects) {
@@ -106,7 +124,7 @@ async function writeLibvirtObjects(etcLibvirt: string, host: string): Promise<vo
 }
 
 /** A sparse file with an ext4 file system: small enough to be filled, real enough to say so. */
-async function makePool(file: string, sizeBytes: number): Promise<void> {
+async function makeImage(file: string, sizeBytes: number): Promise<void> {
   const image = await open(file, 'w');
   try {
     await image.truncate(sizeBytes);
@@ -117,13 +135,19 @@ async function makePool(file: string, sizeBytes: number): Promise<void> {
   await execa('mkfs.ext4', [...features, file], { timeout: 30_000 });
 }
 
-/** Detaches loop devices on a host's storage; only a host that died while it was mounting leaves one. */
-export async function detachPool(folder: string): Promise<void> {
-  const list = ['--associated', join(folder, 'pool.img'), '--noheadings', '--output', 'NAME'];
+/** Detaches loop devices on a file of the lab. */
+export async function detachImage(file: string): Promise<void> {
+  const list = ['--associated', file, '--noheadings', '--output', 'NAME'];
   const found = await execa('losetup', list, { timeout: 10_000, reject: false });
   for (const device of found.stdout.split('\n').filter((line) => line.startsWith('/dev/loop'))) {
     await execa('losetup', ['--detach', device.trim()], { timeout: 10_000 });
   }
+}
+
+/** Detaches loop devices on a host's storage; only a host that died while it was mounting leaves one. */
+export async function detachStorage(folder: string): Promise<void> {
+  await detachImage(join(folder, 'pool.img'));
+  await detachImage(join(folder, 'state.img'));
 }
 
 /** Writes a fresh host's folder; whatever lay there before goes. */
@@ -131,8 +155,9 @@ export async function writeHostFiles(options: HostFilesOptions): Promise<void> {
   const { folder } = options;
   await rm(folder, { recursive: true, force: true });
   const folders = [
-    ...['skeleton/etc/libvirt', 'skeleton/etc/pki', 'skeleton/etc/vmferry'],
-    ...['skeleton/var-lib/libvirt', 'skeleton/var-lib/vmferry', 'skeleton/usr-share/vmferry-guest'],
+    ...['skeleton/etc/libvirt', 'skeleton/etc/pki', 'skeleton/etc/vmferry', 'skeleton/dev/vmferry'],
+    ...['skeleton/var-lib/libvirt', 'skeleton/var-lib/vmferry'],
+    ...['skeleton/usr-share/vmferry-guest', 'skeleton/usr-share/vmferry-lab'],
     ...['etc/libvirt/hooks', 'etc/libvirt/qemu', 'etc/pki', 'etc/vmferry'],
     ...['var/lib/libvirt', 'var/lib/vmferry', 'var/cache/libvirt', 'var/log/libvirt/qemu'],
   ];
@@ -140,9 +165,10 @@ export async function writeHostFiles(options: HostFilesOptions): Promise<void> {
   const etc = join(folder, 'etc');
   const hosts = options.neighbours.map(({ name, address }) => `${address} ${name}\n`).join('');
   await Promise.all([
-    makePool(join(folder, 'pool.img'), options.poolBytes),
+    makeImage(join(folder, 'pool.img'), options.poolBytes),
+    ...(options.stateBytes > 0 ? [makeImage(join(folder, 'state.img'), options.stateBytes)] : []),
     layOutPki(options.pkiDir, etc, options.name),
-    writeLibvirtObjects(join(etc, 'libvirt'), options.name),
+    writeLibvirtObjects(join(etc, 'libvirt'), options.name, options.shared),
     writeFile(join(etc, 'libvirt/libvirtd.conf'), libvirtdConf(options)),
     writeFile(join(etc, 'libvirt/qemu.conf'), qemuConf(options)),
     writeFile(

@@ -33,6 +33,7 @@ export class LabHost {
   readonly stateDir = insidePaths.stateDir;
   readonly poolPath = insidePaths.poolPath;
   readonly fastPoolPath = insidePaths.fastPoolPath;
+  readonly sharedPoolPath = insidePaths.sharedPoolPath;
   readonly hooksDir = insidePaths.hooksDir;
   readonly pki = insidePaths.pki;
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { needsOperator, permanent } from '../domain/errors.ts';
 import { makeCgroup, removeCgroup } from './cgroup.ts';
@@ -9,7 +9,7 @@ import { closeDoor, openDoor } from './forward.ts';
 import type { Door } from './forward.ts';
 import { ensureGuest } from './guest.ts';
 import { LabHost } from './host.ts';
-import { detachPool, stableUuid, writeHostFiles } from './host-files.ts';
+import { detachStorage, stableUuid, writeHostFiles } from './host-files.ts';
 import {
   controlAddress,
   hostAddress,
@@ -29,6 +29,8 @@ import {
   signalProcess,
   identify,
 } from './processes.ts';
+import { addSharedBlock, detachSharedBlocks, removeSharedBlock } from './shared-block.ts';
+import type { SharedBlock, SharedBlockOptions } from './shared-block.ts';
 import { readState, removeState, writeState } from './state.ts';
 import type { ForwardState, LabState } from './state.ts';
 import { createVm } from './vm.ts';
@@ -43,6 +45,10 @@ export interface LabOptions {
   hosts?: readonly string[];
   /** Size of each host's storage; sparse. Default 4 GiB. */
   poolBytes?: number;
+  /** Gives each host's state folder a file system of its own, of this size, so that it can be full. */
+  stateBytes?: number;
+  /** Gives all hosts a pool `shared`: one folder, at the same path. */
+  shared?: boolean;
   /** Folder with the guest's kernel and initrd; by default the project's own is made and used. */
   guestDir?: string;
   /** Told what is being done, a line a step. */
@@ -102,6 +108,8 @@ export class Lab {
       bootId: bootId(),
       guestDir,
       poolBytes: options.poolBytes ?? 4 * 1024 ** 3,
+      stateBytes: options.stateBytes ?? 0,
+      shared: options.shared ?? false,
       switchNetns: `${name}-switch`,
       switchInode: 0,
       hosts: hosts.map((host, index) => ({
@@ -234,11 +242,21 @@ export class Lab {
     await setCable({ switchNetns: this.switchNetns, hostNetns: netns, index }, link);
   }
 
+  /** Gives every host that is up a block device `/dev/vmferry/<name>`; all of them are one disk. */
+  addSharedBlock(options: SharedBlockOptions): Promise<SharedBlock> {
+    return addSharedBlock(this, options);
+  }
+  /** Takes such a device away, with its content. Nothing may use it any more. */
+  removeSharedBlock(name: string): Promise<void> {
+    return removeSharedBlock(this, name);
+  }
+
   /** Removes the lab: its processes, namespaces, mounts, loop devices, cgroups. Folders stay, for a look at the logs. */
   async down(): Promise<void> {
     if (this.#state.bootId === bootId()) {
       for (const forward of this.#state.forwards) await closeDoor(this.dir, forward);
       await Promise.all(this.hosts.map((host) => this.#removeHost(host)));
+      await detachSharedBlocks(this.dir);
       await this.#removeSwitch();
     }
     await removeState(this.dir);
@@ -253,6 +271,7 @@ export class Lab {
 
   async #build(say: (line: string) => void): Promise<void> {
     const pkiDir = join(this.dir, 'pki');
+    await prepareCommon(this.dir, this.#state);
     say('certificates');
     await ensurePki(pkiDir, this.#state.hosts);
     say(`switch ${this.switchNetns} (${controlAddress})`);
@@ -271,7 +290,7 @@ export class Lab {
     const boots = await Promise.allSettled(
       this.hosts.map(async (host) => {
         const { folder, name, address, uuid } = host;
-        const { poolBytes } = this.#state;
+        const { poolBytes, stateBytes, shared } = this.#state;
         await writeHostFiles({
           folder,
           name,
@@ -279,6 +298,8 @@ export class Lab {
           uuid,
           pkiDir,
           poolBytes,
+          stateBytes,
+          shared,
           neighbours: this.hosts,
         });
         await host.boot();
@@ -313,7 +334,7 @@ export class Lab {
       await host.clear();
       await removeNetworkNamespace(state.netns);
     }
-    await detachPool(host.folder);
+    await detachStorage(host.folder);
     await waitUntil(() => removeCgroup(state.cgroup), {
       what: `cgroup ${state.cgroup} to be empty`,
       timeoutMs: 5_000,
@@ -330,6 +351,15 @@ export class Lab {
     }
     await removeNetworkNamespace(switchNetns);
   }
+}
+
+/** What all hosts see: the witness's folder, and the shared one if there is to be one. Fresh. */
+async function prepareCommon(dir: string, { shared }: LabState): Promise<void> {
+  for (const folder of ['witness', 'shared']) {
+    await rm(join(dir, folder), { recursive: true, force: true });
+  }
+  await mkdir(join(dir, 'witness'));
+  if (shared) await mkdir(join(dir, 'shared', 'files'), { recursive: true });
 }
 
 /**

@@ -31,6 +31,10 @@ const labState = z.object({
   bootId: z.string(),
   guestDir: z.string(),
   poolBytes: z.number().int(),
+  /** 0: the state folders of the hosts have no file system of their own. */
+  stateBytes: z.number().int().default(0),
+  /** Whether all hosts see one pool. */
+  shared: z.boolean().default(false),
   switchNetns: z.string(),
   switchInode: z.number().int(),
   hosts: z.array(hostState),

@@ -16,7 +16,9 @@ export interface LabVmOptions {
     /** Default raw. */
     format?: 'raw' | 'qcow2';
     /** Default `default`. */
-    pool?: 'default' | 'fast';
+    pool?: 'default' | 'fast' | 'shared';
+    /** Put the disk on this block device of the host instead, raw; `lab.addSharedBlock` gives one. */
+    blockPath?: string;
     /** Data to scatter over the disk; default 0. */
     fillMiB?: number;
     /** What the data is made of; default 1. */
@@ -25,6 +27,8 @@ export interface LabVmOptions {
   autostart?: boolean;
   /** A network card on br0; default true. */
   nic?: boolean;
+  /** Lets the lab's witness know of every start and end (runs.ts); default false. */
+  witnessed?: boolean;
 }
 
 export interface LabVm {
@@ -59,12 +63,13 @@ function domainXml(vm: LabVm, options: LabVmOptions): string {
   const mac = Array.from({ length: 3 }, () => randomInt(256).toString(16).padStart(2, '0')).join(
     ':',
   );
+  const isBlock = options.dataDisk?.blockPath !== undefined;
   const disk =
     vm.disk === undefined
       ? ''
-      : `<disk type='file' device='disk'>
+      : `<disk type='${isBlock ? 'block' : 'file'}' device='disk'>
       <driver name='qemu' type='${vm.disk.format}' cache='none' discard='unmap'/>
-      <source file='${vm.diskPath}'/>
+      <source ${isBlock ? 'dev' : 'file'}='${vm.diskPath}'/>
       <target dev='vda' bus='virtio'/>
     </disk>`;
   const nic = `<interface type='bridge'>
@@ -90,7 +95,7 @@ function domainXml(vm: LabVm, options: LabVmOptions): string {
   <on_reboot>restart</on_reboot>
   <on_crash>destroy</on_crash>
   <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <emulator>${options.witnessed === true ? insidePaths.witnessedEmulator : '/usr/bin/qemu-system-x86_64'}</emulator>
     ${disk}
     ${(options.nic ?? true) ? nic : ''}
     <controller type='usb' model='none'/>
@@ -112,16 +117,23 @@ export async function createVm(host: LabHost, options: LabVmOptions): Promise<La
     });
   }
   const { name, dataDisk } = options;
-  const poolPath = dataDisk?.pool === 'fast' ? host.fastPoolPath : host.poolPath;
+  const poolPath = {
+    default: host.poolPath,
+    fast: host.fastPoolPath,
+    shared: host.sharedPoolPath,
+  }[dataDisk?.pool ?? 'default'];
+  const blockPath = dataDisk?.blockPath;
   const disk = dataDisk && {
-    format: dataDisk.format ?? 'raw',
+    format: blockPath === undefined ? (dataDisk.format ?? 'raw') : 'raw',
     sizeBytes: dataDisk.sizeMiB * mebibyte,
     fillBytes: (dataDisk.fillMiB ?? 0) * mebibyte,
     seed: dataDisk.seed ?? 1,
   };
-  const diskPath = disk === undefined ? '' : `${poolPath}/${name}.${disk.format}`;
+  const diskPath = disk === undefined ? '' : (blockPath ?? `${poolPath}/${name}.${disk.format}`);
   const vm: LabVm = { name, uuid: randomUUID(), diskPath, consolePath: consolePath(name), disk };
-  if (disk !== undefined) {
+  if (disk !== undefined && blockPath !== undefined) {
+    await writeDataDisk(host.rootOf(blockPath), { ...disk, onto: 'device' });
+  } else if (disk !== undefined) {
     await makeDisk(host, diskPath, disk);
     await host.exec(['virsh', '-q', 'pool-refresh', dataDisk?.pool ?? 'default'], {
       timeoutMs: 20_000,

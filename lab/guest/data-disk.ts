@@ -79,16 +79,20 @@ export interface DataDiskOptions {
   seed: number;
 }
 
-/** Writes a fresh raw image: header, list of probes, data. Sparse. */
-export async function writeDataDisk(path: string, options: DataDiskOptions): Promise<void> {
+/** Writes a fresh raw image, sparse, or onto a device that holds only zeroes: header, list of probes, data. */
+export async function writeDataDisk(
+  path: string,
+  options: DataDiskOptions & { onto?: 'file' | 'device' },
+): Promise<void> {
   const extents = scatter(
     Math.floor(options.sizeBytes / unitBytes),
     Math.round(options.fillBytes / unitBytes),
     options.seed,
   );
-  const image = await open(path, 'wx');
+  const isDevice = options.onto === 'device';
+  const image = await open(path, isDevice ? 'r+' : 'wx');
   try {
-    await image.truncate(options.sizeBytes);
+    if (!isDevice) await image.truncate(options.sizeBytes);
     const list: string[] = [];
     const random = numbers(options.seed + 1);
     for (const extent of extents) {
@@ -105,6 +109,7 @@ export async function writeDataDisk(path: string, options: DataDiskOptions): Pro
       null,
       0,
     );
+    if (isDevice) await image.sync();
   } finally {
     await image.close();
   }

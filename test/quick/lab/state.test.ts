@@ -14,6 +14,8 @@ const stateOf = (bootId: string): LabState => ({
   bootId,
   guestDir: '/nowhere',
   poolBytes: 1,
+  stateBytes: 0,
+  shared: false,
   switchNetns: 'trial-switch',
   switchInode: 4_026_531_840,
   hosts: [],
