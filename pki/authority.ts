@@ -9,7 +9,7 @@ import type { AuthorityFiles } from './authority-files.ts';
 import { factsOf } from './facts.ts';
 import type { CertificateFacts } from './facts.ts';
 import { privateMode, publicMode, readIfThere, writeWhole } from './files.ts';
-import { newKey, signingKey, verifyingKey } from './keys.ts';
+import { keyBits, newKey, signingKey, verifyingKey } from './keys.ts';
 import { revocationList, readRevocations } from './revocations.ts';
 import type { Revocation } from './revocations.ts';
 import { checkSubject, distinguishedName } from './roles.ts';
@@ -26,6 +26,8 @@ export interface AuthorityOptions {
   passphrase?: string;
   /** For tests. */
   now?: () => Date;
+  /** For tests: small keys are made sooner. */
+  keyBits?: number;
 }
 
 /** One line of `vmferry pki list`. */
@@ -39,8 +41,10 @@ export class Authority {
   readonly files: AuthorityFiles;
   readonly #passphrase: string | undefined;
   readonly #now: () => Date;
+  readonly #keyBits: number;
 
-  constructor({ dir, passphrase, now }: AuthorityOptions) {
+  constructor({ dir, passphrase, now, keyBits: bits = keyBits }: AuthorityOptions) {
+    this.#keyBits = bits;
     this.files = authorityFiles(dir);
     this.#passphrase = passphrase;
     this.#now = now ?? (() => new Date());
@@ -52,7 +56,7 @@ export class Authority {
    */
   async init(options: { name?: string; days?: number; force?: boolean } = {}): Promise<void> {
     const { name = 'vmferry CA', days = defaultAuthorityDays, force = false } = options;
-    const pem = await newKey(this.#passphrase);
+    const pem = await newKey(this.#keyBits, this.#passphrase);
     // The key comes first and refuses to be overwritten: from there on this is the only one who makes the folder.
     await writeWhole(this.files.caKey, pem, { mode: privateMode, replace: force });
     const passphrase = this.#passphrase === undefined ? {} : { passphrase: this.#passphrase };
@@ -76,7 +80,7 @@ export class Authority {
   ): Promise<SignedPair> {
     checkSubject(subject);
     if (!force) await this.#refuseTaken(subject);
-    const key = await newKey();
+    const key = await newKey(this.#keyBits);
     const cert = await this.#sign(subject, publicPem(key), days);
     return { cert, key, facts: factsOf(cert, subject.name) };
   }

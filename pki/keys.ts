@@ -7,14 +7,14 @@ import { needsOperator } from '../domain/errors.ts';
  * RSA, not elliptic curves: libvirt 9.0 insists on the usage "key encipherment", which honest tools never write for a
  * curve's key. 3072 bits are what is advised for use beyond 2030.
  */
-const bits = 3072;
+export const keyBits = 3072;
 /** Node's encryption of keys stretches a passphrase little, so its own length has to carry the weight. */
 const leastPassphraseLength = 16;
 export const signing = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
 const generate = promisify(generateKeyPair);
 
 /** A new private key as PKCS #8 PEM, encrypted (AES-256) with a passphrase. Throws `pki-passphrase-short`. */
-export async function newKey(passphrase?: string): Promise<string> {
+export async function newKey(bits: number, passphrase?: string): Promise<string> {
   if (passphrase !== undefined && passphrase.length < leastPassphraseLength) {
     throw needsOperator({
       code: 'pki-passphrase-short',

@@ -1,8 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import type { DataPlane } from '../activities/parts.ts';
 import type { ExportEndpoint } from '../activities/contract.ts';
 import type { HostConfig } from '../config/schema.ts';
-import { needsOperator } from '../domain/errors.ts';
 import type { DiskSink, DiskSource } from '../domain/platform.ts';
 import { Exports } from '../platforms/libvirt/export.ts';
 import { LocalNbdServers } from '../platforms/libvirt/local-nbd.ts';
@@ -10,6 +8,8 @@ import type { LocalNbd } from '../platforms/libvirt/local-nbd.ts';
 import { openFileSink } from '../transfer/file-sink.ts';
 import { openNbdSink } from '../transfer/nbd-sink.ts';
 import { openNbdSource } from '../transfer/nbd-source.ts';
+import { ExportTrust } from './export-trust.ts';
+import { readClientTrust } from './own-certificate.ts';
 
 /** Enough to keep both cores of a small host busy with TLS; more gain little. */
 const remoteConnections = 4;
@@ -20,11 +20,13 @@ export class NbdDataPlane implements DataPlane {
   readonly #config: HostConfig;
   readonly #exports: Exports;
   readonly #local: LocalNbdServers;
+  readonly #trust: ExportTrust;
 
   constructor(config: HostConfig) {
     const { name: host, stateDir } = config;
     this.#config = config;
     this.#local = new LocalNbdServers({ host, stateDir });
+    this.#trust = new ExportTrust({ stateDir, tlsDir: config.tls.dir });
     this.#exports = new Exports({
       host,
       stateDir,
@@ -42,19 +44,25 @@ export class NbdDataPlane implements DataPlane {
   async ensureExport(options: Parameters<DataPlane['ensureExport']>[0]): Promise<ExportEndpoint> {
     const { migrationId, name, path, format, target } = options;
     const request = { moveId: migrationId, diskName: name, path, format, allow: { host: target } };
+    const trust = await this.#trust.now();
+    // Each attempt of a copy asks anew, when nobody reads: the moment to let go of old certificates.
+    if (await this.#trust.isStale(migrationId, name, trust))
+      await this.#exports.remove(migrationId, name);
+    await this.#trust.remember(migrationId, name, trust);
     const { address, port, exportName } = await this.#exports.ensure(request);
     return { address, port, exportName, serverName: this.#config.name };
   }
 
   async closeExports(migrationId: string): Promise<void> {
     await this.#exports.removeAll(migrationId);
+    await this.#trust.forgetAll(migrationId);
   }
 
   async openRemote(
     { address, port, exportName, serverName }: ExportEndpoint,
     { signal }: { signal: AbortSignal },
   ): Promise<DiskSource> {
-    const { ca, cert, key } = await this.#certificates();
+    const { ca, cert, key } = await readClientTrust(this.#config);
     return openNbdSource({
       address: { host: address, port },
       exportName,
@@ -128,26 +136,6 @@ export class NbdDataPlane implements DataPlane {
       await server.close();
       throw error;
     }
-  }
-
-  /** Read anew for each connection: certificates are renewed under a running worker. */
-  async #certificates(): Promise<{ ca: string; cert: string; key: string }> {
-    const { tls, name } = this.#config;
-    const read = async (path: string): Promise<string> => {
-      try {
-        return await readFile(path, 'utf8');
-      } catch (cause) {
-        throw needsOperator({
-          code: 'certificate-unreadable',
-          message: `${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
-          remedy: `Put the fleet's certificates into ${tls.dir}, as docs/configuration.md tells.`,
-          host: name,
-          cause,
-        });
-      }
-    };
-    const [ca, cert, key] = await Promise.all([read(tls.ca), read(tls.cert), read(tls.key)]);
-    return { ca, cert, key };
   }
 }
 
