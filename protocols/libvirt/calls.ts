@@ -22,6 +22,11 @@ export interface OutgoingCall {
   readonly body: Uint8Array;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Told at once of a success, before any later message is looked at: a stream begins here.
+   * `abandoned` says that the caller does not wait any more.
+   */
+  readonly onSuccess?: ((serial: number, abandoned: boolean) => void) | undefined;
   /** Goes out at once, past the queue and the limit of calls in flight: the goodbye. */
   readonly urgent?: boolean;
 }
@@ -105,6 +110,7 @@ export class Calls {
       throw new ProtocolError(`a reply to call ${frame.serial}, which was not made`);
     }
     this.#inFlight.delete(frame.serial);
+    if (frame.status === MessageStatus.ok) entry.call.onSuccess?.(frame.serial, entry.abandoned);
     if (!entry.abandoned) entry.settle(outcomeOf(entry.call, frame));
     this.#sendNext();
   }

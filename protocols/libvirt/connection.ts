@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { CallTimeout, CloseKind, ConnectFailed, ConnectionLost, ProtocolError } from './errors.ts';
 import type { CloseReason } from './errors.ts';
 import { Calls } from './calls.ts';
+import type { OutgoingCall } from './calls.ts';
 import { events } from './events.ts';
 import type { EventName } from './events.ts';
 import { HEADER_BYTES, MessageType, Program } from './framing.ts';
@@ -13,7 +14,9 @@ import { KeepAlive } from './keep-alive.ts';
 import type { KeepAliveOptions } from './keep-alive.ts';
 import { Link } from './link.ts';
 import { wireCallOf } from './procedures.ts';
-import type { ArgsOf, ProcedureName, ResultOf } from './procedures.ts';
+import type { ArgsOf, ProcedureName, ResultOf, StreamName } from './procedures.ts';
+import type { RpcStream } from './stream.ts';
+import { Streams } from './streams.ts';
 import { Subscriptions } from './subscriptions.ts';
 import type { EventHandler } from './subscriptions.ts';
 import { endpointName, openTransport } from './transport.ts';
@@ -70,6 +73,7 @@ export class Connection {
   readonly #calls: Calls;
   readonly #keepAlive: KeepAlive;
   readonly #subscriptions: Subscriptions;
+  readonly #streams: Streams;
   readonly #timeoutMs: number;
   readonly #closed = Promise.withResolvers<CloseReason>();
   #versions: Versions = { libvirt: 0, hypervisor: undefined };
@@ -90,6 +94,13 @@ export class Connection {
     this.#keepAlive = new KeepAlive({
       send: (frame) => this.#link.send(frame),
       onDead: (message) => this.#link.end({ kind: CloseKind.keepAlive, message }),
+    });
+    this.#streams = new Streams({
+      send: (frame) => this.#link.send(frame),
+      onReading: (reading) => {
+        this.#keepAlive.setListening(reading);
+        this.#link.setReading(reading);
+      },
     });
   }
 
@@ -139,21 +150,35 @@ export class Connection {
     args: ArgsOf<N>,
     options: CallOptions = {},
   ): Promise<ResultOf<N>> {
-    const { number: procedure, args: argsCodec, result } = wireCallOf(name);
-    const { timeoutMs = this.#timeoutMs, signal } = options;
-    const to = new XdrEncoder(MAX_MESSAGE_BYTES - HEADER_BYTES);
-    argsCodec.encode(to, args);
-    const { body } = await this.#calls.make({
-      name,
-      procedure,
-      body: to.finish(),
-      timeoutMs,
-      signal,
-    });
+    const { body } = await this.#calls.make(this.#outgoing(name, args, options));
     const from = new XdrDecoder(body);
-    const value = result.decode(from);
+    const value = wireCallOf(name).result.decode(from);
     from.end();
     return value;
+  }
+
+  /**
+   * Makes a call that opens a stream; rejects like `call`, and with `TooManyCalls` while 16 streams
+   * are open. Whoever gets the stream must bring it to its end or abort it. `downloadVolume` and
+   * `uploadVolume` do.
+   */
+  async openStream(
+    name: StreamName,
+    args: ArgsOf<StreamName>,
+    options: CallOptions = {},
+  ): Promise<RpcStream> {
+    let stream: RpcStream | undefined;
+    const outgoing = this.#outgoing(name, args, options);
+    const { procedure } = outgoing;
+    const direction = name === 'StorageVolUpload' ? 'upload' : 'download';
+    const onSuccess = (serial: number, abandoned: boolean): void => {
+      stream = this.#streams.begin({ name, procedure, serial, direction });
+      // Nobody waits for it any more, but at the daemon it is open.
+      if (abandoned) void stream.abort();
+    };
+    await this.#streams.whileOpening(name, () => this.#calls.make({ ...outgoing, onSuccess }));
+    if (stream === undefined) throw new ProtocolError(`${name}: no stream was opened`);
+    return stream;
   }
 
   /**
@@ -199,6 +224,14 @@ export class Connection {
     await this.close();
   }
 
+  #outgoing<N extends ProcedureName>(name: N, args: ArgsOf<N>, options: CallOptions): OutgoingCall {
+    const { number: procedure, args: argsCodec } = wireCallOf(name);
+    const { timeoutMs = this.#timeoutMs, signal } = options;
+    const to = new XdrEncoder(MAX_MESSAGE_BYTES - HEADER_BYTES);
+    argsCodec.encode(to, args);
+    return { name, procedure, body: to.finish(), timeoutMs, signal };
+  }
+
   async #shakeHands(options: OpenOptions, signal: AbortSignal): Promise<void> {
     // The signal carries the limit of the whole opening, so a call needs none of its own.
     const callNow = <N extends ProcedureName>(name: N, args: ArgsOf<N>): Promise<ResultOf<N>> =>
@@ -236,12 +269,15 @@ export class Connection {
       throw new ProtocolError(`program ${program} is none of libvirt's`);
     } else if (type === MessageType.reply) this.#calls.onReply(frame);
     else if (type === MessageType.event) this.#subscriptions.onEvent(frame);
-    else throw new ProtocolError(`a message of type ${type} was not expected`);
+    else if (type === MessageType.stream || type === MessageType.streamHole) {
+      this.#streams.onFrame(frame);
+    } else throw new ProtocolError(`a message of type ${type} was not expected`);
   }
 
   #onClose(reason: CloseReason): void {
     this.#keepAlive.stop();
     this.#calls.fail(reason);
+    this.#streams.fail(reason);
     this.#closed.resolve(reason);
   }
 }

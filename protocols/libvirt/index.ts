@@ -25,8 +25,11 @@ export { procedures } from './procedures.ts';
 export type { ArgsOf, ProcedureName, ResultOf } from './procedures.ts';
 export type { EventHandler } from './subscriptions.ts';
 export type { Endpoint, TlsEndpoint } from './transport.ts';
+export type { StreamChunk } from './stream.ts';
 export { numberParam, param, stringParam } from './typed-params.ts';
 export type { TypedParam } from './typed-params.ts';
+export { downloadVolume, uploadVolume } from './volume-streams.ts';
+export type { StreamTotals, VolumeStreamOptions } from './volume-streams.ts';
 export type {
   CheckpointRef,
   DomainRef,

@@ -32,6 +32,7 @@ export class KeepAlive {
   #heard = false;
   #missed = 0;
   #answering = false;
+  #listening = true;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(owner: KeepAliveOwner) {
@@ -46,6 +47,15 @@ export class KeepAlive {
 
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  /**
+   * While this side does not read, no silence can be noticed. Pings still go out, because any message
+   * is a sign of life to the daemon, which would otherwise take this client for dead.
+   */
+  setListening(listening: boolean): void {
+    this.#listening = listening;
+    this.#heard = true;
   }
 
   /** Any message from the daemon is a sign of life. */
@@ -65,6 +75,10 @@ export class KeepAlive {
   }
 
   #tick({ intervalMs, count }: KeepAliveOptions): void {
+    if (!this.#listening) {
+      void this.#send(Procedure.ping);
+      return;
+    }
     if (this.#heard) {
       this.#heard = false;
       this.#missed = 0;

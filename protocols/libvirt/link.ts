@@ -57,6 +57,13 @@ export class Link {
     });
   }
 
+  /** Stops to read, or goes on: what then waits in the socket holds the daemon up. */
+  setReading(reading: boolean): void {
+    if (this.#closed !== undefined) return;
+    if (reading) this.#stream.resume();
+    else this.#stream.pause();
+  }
+
   /** Ends the link for a reason of the owner's. */
   end(reason: CloseReason): void {
     this.#end(reason);

@@ -28,6 +28,9 @@ export const procedures = {
 
 export type ProcedureName = keyof typeof procedures;
 
+/** The calls that open a stream. */
+export type StreamName = 'StorageVolUpload' | 'StorageVolDownload';
+
 /** The arguments of a call. */
 export type ArgsOf<N extends ProcedureName> =
   (typeof procedures)[N] extends Procedure<infer A, Fields> ? StructOf<A> : never;

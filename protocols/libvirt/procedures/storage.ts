@@ -31,6 +31,10 @@ export const storageCalls = {
   StorageVolGetInfo: call(98, { vol: volume }, { type: i32, capacity: size, allocation: size }),
   StorageVolGetXMLDesc: call(99, { vol: volume, flags }, { xml }),
   StorageVolGetPath: call(100, { vol: volume }, { path: string }),
+  /** Opens a stream: `uploadVolume`. `length` 0 is as much as the stream brings. */
+  StorageVolUpload: call(208, { vol: volume, offset: size, length: size, flags }, none),
+  /** Opens a stream: `downloadVolume`. `length` 0 is up to the end. */
+  StorageVolDownload: call(209, { vol: volume, offset: size, length: size, flags }, none),
   StorageVolResize: call(260, { vol: volume, capacity: size, flags }, none),
   ConnectListAllStoragePools: call(
     281,

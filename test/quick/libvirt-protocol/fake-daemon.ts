@@ -76,6 +76,11 @@ export class FakeDaemon {
     this.#stream.write(bytes);
   }
 
+  /** What the client has not yet taken. */
+  get unreadBytes(): number {
+    return this.#stream.writableLength;
+  }
+
   hangUp(): void {
     this.#stream.end();
   }

@@ -1,0 +1,77 @@
+/** The open streams of one connection, by the serial of the call that opened each. */
+import { CloseKind, TooManyCalls } from './errors.ts';
+import type { CloseReason } from './errors.ts';
+import type { Frame } from './framing.ts';
+import { RpcStream } from './stream.ts';
+import type { StreamIdentity } from './stream.ts';
+
+/** What streams need of their connection. */
+export interface StreamsOptions {
+  readonly send: (frame: Frame) => Promise<void>;
+  /** Whether to go on reading: with one stream full, all of them wait. */
+  readonly onReading: (reading: boolean) => void;
+}
+
+/** Each may keep 1 MiB and a message; more at once is a caller's mistake. */
+const MAX_STREAMS = 16;
+
+/** Brings each message of a stream to its stream. */
+export class Streams {
+  readonly #options: StreamsOptions;
+  readonly #streams = new Map<number, RpcStream>();
+  readonly #full = new Set<number>();
+  #opening = 0;
+
+  constructor(options: StreamsOptions) {
+    this.#options = options;
+  }
+
+  /** Runs what opens a stream; rejects with `TooManyCalls` if too many are open or being opened. */
+  async whileOpening<T>(name: string, open: () => Promise<T>): Promise<T> {
+    if (this.#streams.size + this.#opening >= MAX_STREAMS)
+      throw new TooManyCalls(name, MAX_STREAMS);
+    this.#opening += 1;
+    try {
+      return await open();
+    } finally {
+      this.#opening -= 1;
+    }
+  }
+
+  /** Begins a stream, at once when the daemon agreed to its call: its data may follow directly. */
+  begin(identity: StreamIdentity): RpcStream {
+    const { serial } = identity;
+    const stream = new RpcStream(identity, {
+      send: (frame) =>
+        this.#options.send(frame).catch((cause: unknown) => {
+          // Where the link ended the stream knows already; a message too long for it is left.
+          const message = cause instanceof Error ? cause.message : String(cause);
+          stream.onLost({ kind: CloseKind.peer, message, cause });
+        }),
+      onFull: (full) => this.#onFull(serial, full),
+      onEnded: () => this.#streams.delete(serial),
+    });
+    this.#streams.set(serial, stream);
+    return stream;
+  }
+
+  /**
+   * Takes a message of a stream. One of an unknown serial is dropped: what was under way when a stream
+   * ended still arrives, and libvirt's own client does the same.
+   */
+  onFrame(frame: Frame): void {
+    this.#streams.get(frame.serial)?.onFrame(frame);
+  }
+
+  /** The connection ended. */
+  fail(reason: CloseReason): void {
+    for (const stream of [...this.#streams.values()]) stream.onLost(reason);
+  }
+
+  #onFull(serial: number, full: boolean): void {
+    const before = this.#full.size;
+    if (full) this.#full.add(serial);
+    else this.#full.delete(serial);
+    if ((before === 0) !== (this.#full.size === 0)) this.#options.onReading(!full);
+  }
+}
