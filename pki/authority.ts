@@ -126,8 +126,8 @@ export class Authority {
     const revoked = new Set(
       (await readRevocations(this.files.revoked)).map(({ serial }) => serial),
     );
-    const names = await readdir(this.files.issued).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return [];
+    const names = await readdir(this.files.issued).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
     });
     const found = await Promise.all(

@@ -1,14 +1,22 @@
 import { Command } from 'commander';
 import { ExitCode } from '../exit-code.ts';
+import { certificateFindings } from '../certificate-findings.ts';
 import { examine } from '../checks.ts';
 import type { Finding } from '../checks.ts';
 import { outputOption } from '../options.ts';
 import { findingLines } from '../render/findings.ts';
 import type { Session } from '../session.ts';
 
+/** The fleet first, then this machine's certificates, if the configuration can be read at all. */
+async function* everything({ backend, globals }: Session): AsyncGenerator<Finding> {
+  yield* examine(backend, globals);
+  const config = await backend.loadConfig(globals).catch(() => undefined);
+  if (config !== undefined) yield* await certificateFindings(config);
+}
+
 async function run(session: Session): Promise<void> {
   const findings: Finding[] = [];
-  for await (const finding of examine(session.backend, session.globals)) {
+  for await (const finding of everything(session)) {
     findings.push(finding);
     // As it comes: a check that waits for a host must not hide the ones before it.
     if (session.output === 'table') session.print(findingLines(finding, session.view));

@@ -112,11 +112,13 @@ async function revoke(
 ): Promise<void> {
   const authority = await authorityOf(flags);
   const facts = await authority.revoke(name, flags.reason);
-  if (session.output === 'json') return session.printJson(shown(facts));
-  return session.print([
-    `Revoked ${facts.serial} of ${facts.name}. It counts once each host has ${authority.files.crl}`,
-    'as /etc/pki/qemu/ca-crl.pem and /etc/pki/CA/cacrl.pem. Temporal reads no such list: docs/operating/certificates.md.',
-  ]);
+  if (session.output === 'json') session.printJson(shown(facts));
+  else {
+    session.print([
+      `Revoked ${facts.serial} of ${facts.name}. It counts once each host has ${authority.files.crl}`,
+      'as /etc/pki/qemu/ca-crl.pem and /etc/pki/CA/cacrl.pem. Temporal reads no such list: docs/operating/certificates.md.',
+    ]);
+  }
 }
 
 async function list(session: Session, flags: AuthorityFlags): Promise<void> {
