@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { sourceConcerns } from '../domain/checks/source.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { CheckSourceInput, ExportEndpoint, SourceCheck } from './contract.ts';
+import { writeNonces } from './nonces.ts';
 import { folderOf } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { hostFacts } from './read.ts';
@@ -60,5 +61,11 @@ export async function checkSource(
     format: 'raw',
     target: input.target,
   });
-  return { ...check, definition, definitionHash: createHash('sha256').update(xml).digest('hex') };
+  const nonces = await writeNonces(parts, input, vm);
+  return {
+    ...check,
+    definition,
+    definitionHash: createHash('sha256').update(xml).digest('hex'),
+    nonces,
+  };
 }

@@ -1,12 +1,20 @@
 import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
-import { movedDisks } from '../domain/checks/source.ts';
-import { neededFiles, poolFor, targetConcerns, volumeNameFor } from '../domain/checks/target.ts';
+import { neededFiles, targetConcerns } from '../domain/checks/target.ts';
+import {
+  layersOf,
+  movedDisks,
+  planDisks,
+  poolFor,
+  targetFormatFor,
+  volumeNameFor,
+  wantedPool,
+} from '../domain/disk-plan.ts';
+import type { DiskQuestion, SeenDisk } from '../domain/disk-plan.ts';
 import { blocks } from '../domain/concerns.ts';
 import { unsafe } from '../domain/errors.ts';
-import type { DiskFormat } from '../domain/vm.ts';
 import type { HostFacts } from '../domain/host.ts';
-import type { CheckTargetInput, DiskPlan, TargetCheck } from './contract.ts';
+import type { CheckTargetInput, TargetCheck } from './contract.ts';
 import { folderOf } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { hostFacts } from './read.ts';
@@ -21,25 +29,27 @@ export async function checkTarget(
   input: CheckTargetInput,
   signal: AbortSignal,
 ): Promise<TargetCheck> {
-  const { ledger } = parts;
+  const { ledger, hypervisor } = parts;
   const { source, request, vm } = input;
   const [target, entry] = await Promise.all([hostFacts(parts), ledger.read(vm.uuid)]);
   const before = entry?.migrationId === input.migrationId ? undefined : entry;
+  const seen = await seenDisks(parts, input);
+  const question = { vm: source.vm, request, target, seen };
+  const needed = neededFiles(source.vm, request.sharedDisks).map(({ path }) => path);
   const concerns = targetConcerns({
-    vm: source.vm,
-    request,
-    target,
+    ...question,
     sourceHostUuid: source.hostUuid,
-    missingFiles: await missingOf(neededFiles(source.vm).map(({ path }) => path)),
-    existingVolumes: await existingVolumes(parts, input, target),
+    missingFiles: await missingOf(needed),
+    missingSecrets: await hypervisor.missingSecrets(source.vm.secrets ?? []),
+    existingVolumes: await existingVolumes(parts, question),
     ...(before === undefined ? {} : { ledger: before }),
   });
   // A refused move leaves nothing here, least of all a definition with its secrets.
-  if (!blocks(concerns)) await takeDefinition(parts, input, signal);
+  if (!blocks(concerns) && !blocks(source.concerns)) await takeDefinition(parts, input, signal);
   return {
     concerns,
     guardLive: target.guard.hookLive,
-    disks: planDisks(input, target),
+    disks: planDisks(question),
     ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
   };
 }
@@ -56,45 +66,41 @@ async function missingOf(paths: string[]): Promise<string[]> {
   return paths.filter((_, index) => present[index] !== true);
 }
 
-async function existingVolumes(
+/** A disk is seen here if every image of its chain is, and those below the top under the names that the images hold. */
+async function seenDisks(
   { hypervisor }: HostParts,
   { source, request }: CheckTargetInput,
-  target: HostFacts,
+): Promise<Record<string, SeenDisk>> {
+  const seen: Record<string, SeenDisk> = {};
+  for (const disk of movedDisks(source.vm)) {
+    const places = await Promise.all(
+      layersOf([disk]).map(async (layer) => {
+        const nonce = source.nonces.find((one) => one.disk === layer.name);
+        if (nonce === undefined) return undefined;
+        const pool = layer.name === disk.name ? wantedPool(disk, request) : '';
+        const place = await hypervisor.findNonce(nonce, layer, pool);
+        return layer.name === disk.name || place?.path === layer.path ? place : undefined;
+      }),
+    );
+    const [top] = places;
+    if (top !== undefined && !places.includes(undefined)) seen[disk.name] = top;
+  }
+  return seen;
+}
+
+async function existingVolumes(
+  { hypervisor }: HostParts,
+  question: DiskQuestion & { target: HostFacts },
 ): Promise<string[]> {
   const found: string[] = [];
-  for (const disk of movedDisks(source.vm)) {
-    const pool = poolFor(disk, { request, target });
+  for (const disk of movedDisks(question.vm)) {
+    const pool = poolFor(disk, question);
     if (pool === undefined || !pool.active) continue;
-    const volume = volumeNameFor(disk);
+    const format = targetFormatFor(disk, question);
+    const volume = volumeNameFor(disk, { vm: question.vm, format });
     if (await hypervisor.volumeExists(pool.name, volume)) found.push(`${pool.name}/${volume}`);
   }
   return found;
-}
-
-function planDisks({ source, request }: CheckTargetInput, target: HostFacts): DiskPlan[] {
-  return movedDisks(source.vm).flatMap((disk): DiskPlan[] => {
-    const pool = poolFor(disk, { request, target });
-    // A disk without a pool or of another format is a critical concern already: the plan is not used then.
-    if (pool === undefined) return [];
-    const format: DiskFormat = disk.format === 'qcow2' ? 'qcow2' : 'raw';
-    const volume = volumeNameFor(disk);
-    return [
-      {
-        name: disk.name,
-        sourcePath: disk.path,
-        sourceFormat: format,
-        capacityBytes: disk.capacityBytes,
-        targetPool: pool.name,
-        targetVolume: volume,
-        targetPath: `${pool.path}/${volume}`,
-        targetFormat: format,
-        sourceKind: 'file',
-        targetKind: 'file',
-        how: 'copy',
-        allocation: 'thin',
-      },
-    ];
-  });
 }
 
 async function takeDefinition(

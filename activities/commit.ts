@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { diskIdentity } from '../guard/identity.ts';
 import { unsafe } from '../domain/errors.ts';
 import type { EpochRef, RemoveSourceInput, RemoveSourceResult } from './contract.ts';
-import { journalPathFor } from '../transfer/journal.ts';
+import { journalPathOf } from './journal-path.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { targetMemory } from './reserve-target.ts';
@@ -17,8 +17,8 @@ export async function settleTarget(
   const options = { ref: input, states: ['owner'] as const, operation: 'settle', signal };
   await whileOurs(parts, options, async () => {
     await parts.hypervisor.setAutostart(input.vm.uuid, input.autostart);
-    for (const { path } of (await targetMemory(folder)).volumes)
-      await rm(journalPathFor(path), { force: true });
+    for (const volume of (await targetMemory(folder)).volumes)
+      await rm(journalPathOf(parts, volume), { force: true });
     await folder.remove();
   });
 }
@@ -43,22 +43,29 @@ export async function removeSource(
   };
   return whileOurs(parts, options, async (entry) => {
     const left: string[] = [];
-    await hypervisor.undefine(vm.uuid);
-    for (const { sourcePath, sourceFormat } of input.disks) {
+    await hypervisor.undefine(vm.uuid, { state: 'remove' });
+    for (const disk of input.disks) {
+      if (disk.how === 'shared') continue;
+      const { sourcePath, sourceFormat, sourceKind, sourceNetwork } = disk;
       const known = entry.disks.find(({ path }) => path === sourcePath);
-      const identity = await diskIdentity(sourcePath);
-      if (identity === '' || known === undefined) continue;
-      if (known.identity !== identity) throw otherFile(name, sourcePath);
-      if (!(await hypervisor.deleteVolume(sourcePath, sourceFormat))) left.push(sourcePath);
+      const identity = sourceKind === 'network' ? '' : await diskIdentity(sourcePath);
+      if (sourceKind !== 'network' && identity === '') continue;
+      if (known !== undefined && known.identity !== identity) throw otherFile(name, sourcePath);
+      // A device was somebody's before it was the VM's, and what others may use too is not ours to delete.
+      const isOurs = known !== undefined && sourceKind !== 'block';
+      const network = sourceNetwork === undefined ? {} : { network: sourceNetwork };
+      const volume = { path: sourcePath, kind: sourceKind, format: sourceFormat, ...network };
+      if (!isOurs || !(await hypervisor.deleteVolume(volume))) left.push(sourcePath);
     }
-    // A deleted file's inode may serve another VM's disk: the entry must not refuse that one.
+    const shared = input.disks.filter(({ how }) => how === 'shared').map((disk) => disk.sourcePath);
+    // A deleted file's inode may serve another VM's disk, which the entry must not refuse. A shared disk stays the VM's.
     await ledger.transition(vm.uuid, {
       to: 'released',
       epoch,
       migrationId,
       name: vm.name,
       note: `moved to ${target}`,
-      disks: [],
+      disks: entry.disks.filter(({ path }) => shared.includes(path)),
     });
     await folder.remove();
     return { left };

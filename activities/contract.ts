@@ -3,10 +3,13 @@
  * Every verb looks at the world first, does what is missing, and may run twice or be resumed by another worker.
  */
 import type { Concern } from '../domain/concerns.ts';
+import type { DiskPlan } from '../domain/disk-plan.ts';
 import type { HostFacts } from '../domain/host.ts';
-import type { MoveRequest, SharedProof } from '../domain/move.ts';
+import type { MoveRequest } from '../domain/move.ts';
 import type { OwnerState } from '../domain/ownership.ts';
-import type { DiskFormat, NetworkPlace, PlaceKind, VmFacts, VmSummary } from '../domain/vm.ts';
+import type { NetworkPlace, VmFacts, VmSummary } from '../domain/vm.ts';
+
+export type { DiskPlan };
 
 /** Names a move on a host: everything that is made for it carries `migrationId`. */
 export interface MoveRef {
@@ -24,29 +27,6 @@ export interface ExportEndpoint {
   exportName: string;
   /** Name in the source's certificate. */
   serverName: string;
-}
-
-/** One disk's way from here to there. */
-export interface DiskPlan {
-  name: string;
-  sourcePath: string;
-  sourceFormat: DiskFormat;
-  capacityBytes: number;
-  targetPool: string;
-  targetVolume: string;
-  /** Empty until `reserveTarget` made the volume, where the pool chooses the path. */
-  targetPath: string;
-  targetFormat: DiskFormat;
-  sourceKind: PlaceKind;
-  targetKind: PlaceKind;
-  /** Present for network disks. */
-  sourceNetwork?: NetworkPlace;
-  targetNetwork?: NetworkPlace;
-  /** `shared`: both hosts see it, nothing is copied and nothing deleted. */
-  how: 'copy' | 'shared';
-  /** Present if shared. */
-  proof?: SharedProof;
-  allocation: 'thin' | 'full';
 }
 
 /** A random word that the source wrote beside a disk: a target that reads it there sees the same storage. */
@@ -188,7 +168,8 @@ export interface DefineResult {
 
 export interface ReleaseSourceInput extends EpochRef {
   target: string;
-  /** Path of each source disk -> its fingerprint when it was copied. */
+  disks: DiskPlan[];
+  /** Name of each copied disk -> its fingerprint when it was exported. */
   fingerprints: Record<string, string>;
 }
 
@@ -251,9 +232,7 @@ export interface HostActivities {
   /** Target: defined with the definition mended; not startable before the cutover. */
   ensureDefined(input: DefineTargetInput): Promise<DefineResult>;
   /** Source: still stopped, then ledger `released`. After this the source cannot start. */
-  releaseSource(
-    input: EpochRef & { target: string; fingerprints: Record<string, string> },
-  ): Promise<void>;
+  releaseSource(input: ReleaseSourceInput): Promise<void>;
   /** Target: ledger `owner` under the new epoch. */
   takeOwnership(input: EpochRef & { source: string; disks: DiskPlan[] }): Promise<void>;
   ensureStarted(input: EpochRef): Promise<StartResult>;

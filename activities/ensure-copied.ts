@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { DiskProgress } from '../domain/move.ts';
 import { copyDisk } from '../transfer/copy.ts';
-import { Journal, journalPathFor } from '../transfer/journal.ts';
+import { Journal } from '../transfer/journal.ts';
 import type { Throttle } from '../transfer/throttle.ts';
 import type { Attempt } from './boundary.ts';
-import type { CopyDiskInput, CopyDiskResult } from './contract.ts';
+import type { CopyDiskInput, CopyDiskResult, DiskPlan } from './contract.ts';
+import { journalPathOf } from './journal-path.ts';
 import { whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
@@ -40,11 +44,12 @@ async function copyNow(
   await using closing = new AsyncDisposableStack();
   closing.defer(() => source.close());
   const { targetPath: path, targetFormat: format, capacityBytes: sizeBytes } = disk;
-  const sink = await dataPlane.openSink({ path, format, sizeBytes, signal });
+  const network = disk.targetNetwork === undefined ? {} : { network: disk.targetNetwork };
+  const sink = await dataPlane.openSink({ path, format, ...network, sizeBytes, signal });
   closing.defer(() => sink.close());
-  const { fingerprint } = input.source;
+  const fingerprint = journalFingerprint(input);
   const journal = await Journal.open({
-    path: journalPathFor(path),
+    path: await journalPathFor(parts, disk),
     header: { moveId: migrationId, diskName: disk.name, sizeBytes, fingerprint, chunkBytes },
     targetStartsZeroed: sink.startsZeroed,
   });
@@ -64,6 +69,21 @@ async function copyNow(
     bytesRecopied: twice,
     ...(journal.restartedBecause === undefined ? {} : { restarted: journal.restartedBecause }),
   };
+}
+
+/**
+ * A device or a network image has no times of its content. If both sides are not compared at the end, nothing would
+ * tell whether it was written between two attempts: then each attempt copies all of it.
+ */
+const journalFingerprint = ({ source, disk, verified }: CopyDiskInput): string =>
+  disk.sourceKind === 'file' || verified
+    ? source.fingerprint
+    : `${source.fingerprint}:${randomUUID()}`;
+
+async function journalPathFor(parts: HostParts, disk: DiskPlan): Promise<string> {
+  const path = journalPathOf(parts, { kind: disk.targetKind, path: disk.targetPath });
+  if (disk.targetKind !== 'file') await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  return path;
 }
 
 const shown = (

@@ -1,4 +1,4 @@
-import type { DefineResult, DefineTargetInput } from './contract.ts';
+import type { DefineResult, DefineTargetInput, DiskPlan } from './contract.ts';
 import { definitionFile } from './check-target.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
@@ -16,11 +16,13 @@ export async function ensureDefined(
   return whileOurs(parts, options, async () => {
     const xml = (await folder.readFile(definitionFile)).toString('utf8');
     const mended = hypervisor.mend(xml, {
-      disks: input.disks.map((disk) => ({
+      disks: input.disks.filter(changesPlace).map((disk) => ({
         name: disk.name,
         kind: disk.targetKind,
         path: disk.targetPath,
+        ...(disk.targetNetwork === undefined ? {} : { network: disk.targetNetwork }),
         format: disk.targetFormat,
+        ...(disk.how === 'shared' ? { keepBacking: true as const } : {}),
       })),
       // The epoch that the cutover will give; the metadata is a copy for people, the ledger decides.
       owner: { host: name, epoch: input.epoch + 1, moveId: input.migrationId },
@@ -29,3 +31,7 @@ export async function ensureDefined(
     return { complaint: await hypervisor.ensureDefined(mended, input.vm.uuid) };
   });
 }
+
+/** A shared disk that both hosts see under one name keeps all that the definition says of it. */
+const changesPlace = ({ how, sourcePath, targetPath, sourceKind, targetKind }: DiskPlan): boolean =>
+  how === 'copy' || sourcePath !== targetPath || sourceKind !== targetKind;

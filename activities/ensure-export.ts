@@ -1,6 +1,7 @@
 import { fingerprint } from '../guard/identity.ts';
 import { offeredDefinition } from './check-source.ts';
-import type { MoveRef, OpenExport, OpenExportInput } from './contract.ts';
+import type { DiskPlan, MoveRef, OpenExport, OpenExportInput } from './contract.ts';
+import { removeNonces } from './nonces.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { offeredState } from './state-parcel.ts';
@@ -24,22 +25,29 @@ export async function ensureExport(
       name: disk.name,
       path: disk.sourcePath,
       format: disk.sourceFormat,
+      ...(disk.sourceNetwork === undefined ? {} : { network: disk.sourceNetwork }),
       target,
     });
     return {
       endpoint,
-      fingerprint: await sourceFingerprint(parts, input.vm.uuid, disk.sourcePath),
+      fingerprint: await sourceFingerprint(parts, input.vm.uuid, disk),
     };
   });
 }
 
-/** One state of a source disk: changes with every write and with every start of the VM. */
+/**
+ * One state of a source disk: changes with every start of the VM, and of a file with every write. What QEMU alone
+ * reaches over the network has no identity of the host's: there the guard's run counter stands alone.
+ */
 export async function sourceFingerprint(
   parts: HostParts,
   uuid: string,
-  path: string,
+  { sourcePath, sourceKind }: Pick<DiskPlan, 'sourcePath' | 'sourceKind'>,
 ): Promise<string> {
-  return fingerprint(path, await parts.ledger.runCount(uuid));
+  const runs = await parts.ledger.runCount(uuid);
+  return sourceKind === 'network'
+    ? `network:${sourcePath}:run${runs}`
+    : fingerprint(sourcePath, runs);
 }
 
 /** Ends everything that the source shows of itself for this move, the copy of the definition included. */
@@ -48,4 +56,5 @@ export async function closeExports(parts: HostParts, ref: MoveRef): Promise<void
   await parts.dataPlane.closeExports(ref.migrationId);
   await folderOf(parts, ref).removeFile(offeredDefinition);
   await folderOf(parts, ref).removeFile(offeredState);
+  await removeNonces(parts, ref);
 }

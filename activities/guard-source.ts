@@ -1,5 +1,6 @@
-import { diskIdentity } from '../guard/identity.ts';
 import type { GuardSourceInput } from './contract.ts';
+import { identitiesOf } from './identities.ts';
+import { removeNonces } from './nonces.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
@@ -19,12 +20,7 @@ export async function guardSource(
       autostart: facts.autostart,
     });
   }
-  const disks = await Promise.all(
-    input.disks.map(async ({ sourcePath }) => ({
-      path: sourcePath,
-      identity: await diskIdentity(sourcePath),
-    })),
-  );
+  const disks = await identitiesOf(input.disks, 'source');
   await ledger.transition(vm.uuid, {
     to: 'migrating-out',
     epoch,
@@ -39,4 +35,5 @@ export async function guardSource(
     { ref: input, states: ['migrating-out'], operation: 'turn autostart off', signal },
     () => hypervisor.setAutostart(vm.uuid, false),
   );
+  await removeNonces(parts, input);
 }

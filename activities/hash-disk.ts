@@ -1,8 +1,9 @@
+import type { DiskFormat, NetworkPlace } from '../domain/vm.ts';
 import { hashDisk as hashTree } from '../transfer/hash-tree.ts';
 import type { Attempt } from './boundary.ts';
 import type { HashDiskInput, HashDiskResult } from './contract.ts';
 import { whileOurs } from './ours.ts';
-import type { HostParts } from './parts.ts';
+import type { HostParts, LocalDisk } from './parts.ts';
 
 /** Reads a disk of this host past the page cache and gives the root of its hash tree. */
 export async function hashDisk(
@@ -11,16 +12,16 @@ export async function hashDisk(
   { signal, report }: Pick<Attempt, 'signal' | 'report'>,
 ): Promise<HashDiskResult> {
   const { disk, side, migrationId } = input;
-  const local =
+  const place =
     side === 'source'
-      ? { path: disk.sourcePath, format: disk.sourceFormat }
-      : { path: disk.targetPath, format: disk.targetFormat };
+      ? local(disk.sourcePath, disk.sourceFormat, disk.sourceNetwork)
+      : local(disk.targetPath, disk.targetFormat, disk.targetNetwork);
   const states = side === 'source' ? (['migrating-out'] as const) : (['incoming'] as const);
   const operation = `hash ${side} ${disk.name}`;
   // Asked once: hashing takes long, and only reads.
   await whileOurs(parts, { ref: input, states, operation, signal }, () => Promise.resolve());
   return parts.operations.exclusive({ migrationId, name: operation, signal }, async (inner) => {
-    const source = await parts.dataPlane.openLocal({ ...local, signal: inner });
+    const source = await parts.dataPlane.openLocal({ ...place, signal: inner });
     try {
       const { name, capacityBytes } = disk;
       const { root } = await hashTree({
@@ -38,3 +39,9 @@ export async function hashDisk(
     }
   });
 }
+
+const local = (path: string, format: DiskFormat, network: NetworkPlace | undefined): LocalDisk => ({
+  path,
+  format,
+  ...(network === undefined ? {} : { network }),
+});

@@ -15,18 +15,26 @@ import { guardSource } from './guard-source.ts';
 import { hashDisk } from './hash-disk.ts';
 import { releaseSource, revokeTarget, takeOwnership } from './ownership.ts';
 import type { HostParts } from './parts.ts';
+import type { Gate } from './policy-gate.ts';
 import { hostFacts, listVms } from './read.ts';
 import { reserveTarget } from './reserve-target.ts';
 import { ensureState, offerState } from './state-parcel.ts';
 import { clearTarget, restoreSource } from './undo.ts';
 
-/** The verbs of the host queue. All copies of a host share its bandwidth; each move has its own cap below that. */
-export function createHostActivities(parts: HostParts): HostActivities {
+/**
+ * The verbs of the host queue. All copies of a host share its bandwidth; each move has its own cap below that. With a
+ * gate, each verb has to pass the host's policy.
+ */
+export function createHostActivities(parts: HostParts, gate?: Gate): HostActivities {
   const throttles = new Throttles(parts.bandwidthBytesPerSecond);
   const verb =
     <I, O>(name: string, run: (input: I, attempt: Attempt) => Promise<O>) =>
     (input: I): Promise<O> =>
-      atBoundary({ host: parts.name, verb: name }, (attempt) => run(input, attempt));
+      atBoundary({ host: parts.name, verb: name }, (attempt) =>
+        gate === undefined
+          ? run(input, attempt)
+          : gate.through(name, input, () => run(input, attempt)),
+      );
 
   return {
     listVms: () => verb('listVms', () => listVms(parts))(undefined),
@@ -39,13 +47,14 @@ export function createHostActivities(parts: HostParts): HostActivities {
     ),
     guardSource: verb('guardSource', (input, { signal }) => guardSource(parts, input, signal)),
     ensureStopped: verb('ensureStopped', (input, { signal }) =>
-      ensureStopped(parts, input, signal),
+      ensureStopped(gate?.partsToStop() ?? parts, input, signal),
     ),
     ensureExport: verb('ensureExport', (input, { signal }) => ensureExport(parts, input, signal)),
     offerState: verb('offerState', (input, { signal }) => offerState(parts, input, signal)),
     ensureState: verb('ensureState', (input, { signal }) => ensureState(parts, input, signal)),
     closeExports: verb('closeExports', (input) => closeExports(parts, input)),
-    ensureCopied: verb('ensureCopied', (input, attempt) => {
+    ensureCopied: verb('ensureCopied', async (input, attempt) => {
+      await throttles.setHostRate((host) => gate?.bandwidth(host) ?? host);
       const throttle = throttles.of(input.migrationId, input.bandwidthBytesPerSecond);
       return ensureCopied(parts, input, { ...attempt, throttle });
     }),
@@ -84,10 +93,17 @@ export function createHostActivities(parts: HostParts): HostActivities {
 /** The host's token bucket, which all copies share, and one a move in front of it. */
 class Throttles {
   readonly #host: Throttle;
+  readonly #hostBytesPerSecond: number;
   readonly #byMove = new Map<string, Throttle>();
 
   constructor(hostBytesPerSecond: number) {
     this.#host = new Throttle({ bytesPerSecond: hostBytesPerSecond });
+    this.#hostBytesPerSecond = hostBytesPerSecond;
+  }
+
+  /** Asked with each copy: the policy's ceiling may have changed. */
+  async setHostRate(rateOf: (configured: number) => Promise<number> | number): Promise<void> {
+    this.#host.setRate(await rateOf(this.#hostBytesPerSecond));
   }
 
   /** 0 is no cap. The disks of one move share its bucket. */

@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { realIo, replaceDurably } from '../guard/durable.ts';
 import { needsOperator } from '../domain/errors.ts';
-import type { DiskFormat } from '../domain/vm.ts';
+import type { DiskFormat, NetworkPlace, PlaceKind, VmDisk } from '../domain/vm.ts';
 
 /** What the source remembers before it changes anything. */
 export interface SourceMemory {
@@ -15,17 +15,37 @@ export interface SourceMemory {
   asked?: boolean;
 }
 
+export interface OwnVolume {
+  /** Of the guest's definition. */
+  disk: string;
+  pool: string;
+  volume: string;
+  /** Empty until it was made, where the pool chooses the path. */
+  path: string;
+  kind: PlaceKind;
+  network?: NetworkPlace;
+  format: DiskFormat;
+  /** As `guard/identity.ts` gives it; empty until it was made, and for network disks. */
+  identity: string;
+}
+
 /** What the target made for a move; only this may be deleted again. */
 export interface TargetMemory {
   /** Whether the ledger knew the VM before. */
   knownBefore: boolean;
-  volumes: { pool: string; volume: string; path: string; format: DiskFormat; identity: string }[];
+  volumes: OwnVolume[];
   defined: boolean;
   /** Wall clock of this host, ms, when the guest was seen up. */
   upAtMs?: number;
 }
 
+/** Where the source wrote its nonces: what to look at to remove them. */
+export interface NonceMemory {
+  disks: VmDisk[];
+}
+
 interface Files {
+  nonces: NonceMemory;
   source: SourceMemory;
   target: TargetMemory;
 }

@@ -1,5 +1,5 @@
 import { needsOperator, unsafe } from '../domain/errors.ts';
-import { diskIdentity } from '../guard/identity.ts';
+import { identitiesOf } from './identities.ts';
 import type { DiskPlan, EpochRef, ReleaseSourceInput, RevokeTargetInput } from './contract.ts';
 import { sourceFingerprint } from './ensure-export.ts';
 import { underLock, whileOurs } from './ours.ts';
@@ -26,12 +26,14 @@ export async function releaseSource(
     const reasons = await hypervisor.reasonsNotStopped(vm.uuid);
     if (reasons.length > 0)
       throw sourceChanged(name, `${vm.name} is not stopped any more: ${reasons.join('; ')}`);
-    for (const [path, expected] of Object.entries(input.fingerprints)) {
-      const now = await sourceFingerprint(parts, vm.uuid, path);
+    for (const disk of input.disks) {
+      const expected = input.fingerprints[disk.name];
+      if (expected === undefined) continue;
+      const now = await sourceFingerprint(parts, vm.uuid, disk);
       if (now !== expected)
         throw sourceChanged(
           name,
-          `${path} has changed since it was copied (${expected} -> ${now})`,
+          `${disk.sourcePath} has changed since it was copied (${expected} -> ${now})`,
         );
     }
     await ledger.transition(vm.uuid, {
@@ -61,12 +63,7 @@ export async function takeOwnership(
 ): Promise<void> {
   const { ledger } = parts;
   const { vm, epoch, migrationId, source } = input;
-  const disks = await Promise.all(
-    input.disks.map(async ({ targetPath }) => ({
-      path: targetPath,
-      identity: await diskIdentity(targetPath),
-    })),
-  );
+  const disks = await identitiesOf(input.disks, 'target');
   await ledger.transition(vm.uuid, {
     to: 'owner',
     epoch,

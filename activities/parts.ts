@@ -45,7 +45,7 @@ export interface Hypervisor {
     ownedByMove: boolean;
   }): Promise<VolumePlace>;
   /** Whether nothing is there any more; false if no pool of the hypervisor has the file, which then stays. */
-  deleteVolume(path: string, format: DiskFormat): Promise<boolean>;
+  deleteVolume(volume: NamedVolume): Promise<boolean>;
   /**
    * Writes a random word of the move beside each disk whose storage takes one (a folder, an RBD pool, an NFS export);
    * disks of one folder share one. Finds its own again. Storage that takes none gives none.
@@ -94,6 +94,13 @@ export interface DefinitionChanges {
     keepBacking?: true;
   }[];
   owner: { host: string; epoch: number; moveId: string };
+}
+
+/** A volume to be deleted: by its path, or where that is empty by its name in a pool. */
+export interface NamedVolume extends VolumePlace {
+  format: DiskFormat;
+  pool?: string;
+  volume?: string;
 }
 
 /** Where a volume came to lie. */

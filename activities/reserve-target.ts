@@ -1,11 +1,15 @@
+import { identitiesOf } from './identities.ts';
 import { diskIdentity } from '../guard/identity.ts';
 import { unsafe, VmFerryError } from '../domain/errors.ts';
 import type { DiskPlan, ReserveTargetInput } from './contract.ts';
-import type { MoveFolder, TargetMemory } from './move-folder.ts';
+import type { MoveFolder, OwnVolume, TargetMemory } from './move-folder.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
-/** Ledger `incoming`, so that nothing starts the VM here yet; then its volumes, each written down before it is made. */
+/**
+ * Ledger `incoming`, so that nothing starts the VM here yet; then its volumes, each written down before it is made.
+ * Gives the disks with the places that their volumes got.
+ */
 export async function reserveTarget(
   parts: HostParts,
   input: ReserveTargetInput,
@@ -18,84 +22,79 @@ export async function reserveTarget(
     const knownBefore = (await ledger.read(vm.uuid)) !== undefined;
     await folder.write('target', { knownBefore, volumes: [], defined: false });
   }
-  await ledger.transition(vm.uuid, {
-    to: 'incoming',
+  const incoming = {
+    to: 'incoming' as const,
     epoch,
     migrationId,
     name: vm.name,
     note: `on its way from ${source} to ${name}`,
-    disks: [],
-    signal,
-  });
-  await whileOurs(
+  };
+  await ledger.transition(vm.uuid, { ...incoming, disks: [], signal });
+  return whileOurs(
     parts,
     { ref: input, states: ['incoming'], operation: 'make volumes', signal },
     async () => {
-      await makeVolumes(parts, input, folder);
-      const disks = await Promise.all(
-        input.disks.map(async ({ targetPath }) => ({
-          path: targetPath,
-          identity: await diskIdentity(targetPath),
-        })),
-      );
+      const placed: DiskPlan[] = [];
+      for (const disk of input.disks) {
+        placed.push(disk.how === 'shared' ? disk : await makeVolume(parts, disk, folder));
+      }
       await ledger.transition(vm.uuid, {
-        to: 'incoming',
-        epoch,
-        migrationId,
-        name: vm.name,
-        note: `on its way from ${source} to ${name}`,
-        disks,
+        ...incoming,
+        disks: await identitiesOf(placed, 'target'),
       });
+      return placed;
     },
   );
-  return input.disks;
 }
 
-async function makeVolumes(
-  parts: HostParts,
-  input: ReserveTargetInput,
-  folder: MoveFolder,
-): Promise<void> {
-  for (const disk of input.disks) {
-    const memory = await targetMemory(folder);
-    let own = memory.volumes.find(({ path }) => path === disk.targetPath);
-    const madeBefore = own !== undefined;
-    if (own === undefined) {
-      if (await parts.hypervisor.volumeExists(disk.targetPool, disk.targetVolume))
-        throw volumeAppeared(parts, disk);
-      own = {
-        pool: disk.targetPool,
-        volume: disk.targetVolume,
-        path: disk.targetPath,
-        format: disk.targetFormat,
-        identity: '',
-      };
-      memory.volumes.push(own);
-      // Before the volume: what is not written down is never deleted.
-      await folder.write('target', memory);
-    }
-    try {
-      await parts.hypervisor.ensureVolume({
-        pool: disk.targetPool,
-        name: disk.targetVolume,
-        capacityBytes: disk.capacityBytes,
-        format: disk.targetFormat,
-        allocation: disk.allocation,
-        ownedByMove: madeBefore,
-      });
-    } catch (error) {
-      if (error instanceof VmFerryError && error.code === 'volume-exists') {
-        // Somebody else's after all: it must not be taken for ours when the move is cleared up.
-        await folder.write('target', {
-          ...memory,
-          volumes: memory.volumes.filter((volume) => volume !== own),
-        });
-      }
-      throw error;
-    }
-    own.identity = await diskIdentity(disk.targetPath);
+async function makeVolume(parts: HostParts, disk: DiskPlan, folder: MoveFolder): Promise<DiskPlan> {
+  const memory = await targetMemory(folder);
+  const found = memory.volumes.find((one) => one.disk === disk.name);
+  if (
+    found === undefined &&
+    (await parts.hypervisor.volumeExists(disk.targetPool, disk.targetVolume))
+  )
+    throw volumeAppeared(parts, disk);
+  const own: OwnVolume = found ?? {
+    disk: disk.name,
+    pool: disk.targetPool,
+    volume: disk.targetVolume,
+    path: disk.targetPath,
+    kind: disk.targetKind,
+    format: disk.targetFormat,
+    identity: '',
+  };
+  if (found === undefined) {
+    memory.volumes.push(own);
+    // Before the volume: what is not written down is never deleted.
     await folder.write('target', memory);
   }
+  try {
+    const place = await parts.hypervisor.ensureVolume({
+      pool: disk.targetPool,
+      name: disk.targetVolume,
+      capacityBytes: disk.capacityBytes,
+      format: disk.targetFormat,
+      allocation: disk.allocation,
+      ownedByMove: found !== undefined,
+    });
+    Object.assign(own, place);
+  } catch (error) {
+    if (error instanceof VmFerryError && error.code === 'volume-exists') {
+      // Somebody else's after all: it must not be taken for ours when the move is cleared up.
+      const volumes = memory.volumes.filter((volume) => volume !== own);
+      await folder.write('target', { ...memory, volumes });
+    }
+    throw error;
+  }
+  own.identity = own.kind === 'network' ? '' : await diskIdentity(own.path);
+  await folder.write('target', memory);
+  return {
+    ...disk,
+    targetPath: own.path,
+    targetKind: own.kind,
+    ...(own.network === undefined ? {} : { targetNetwork: own.network }),
+  };
 }
 
 export async function targetMemory(folder: MoveFolder): Promise<TargetMemory> {

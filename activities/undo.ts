@@ -1,7 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { diskIdentity } from '../guard/identity.ts';
 import type { EpochRef, RestoreResult, RestoreSourceInput } from './contract.ts';
-import { journalPathFor } from '../transfer/journal.ts';
+import { journalPathOf } from './journal-path.ts';
+import type { OwnVolume } from './move-folder.ts';
+import { removeNonces } from './nonces.ts';
 import { folderOf, underLock } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
@@ -23,13 +25,10 @@ export async function clearTarget(
     const entry = await ledger.read(vm.uuid);
     const ours = entry?.migrationId === migrationId && entry.epoch === input.epoch;
     if (memory !== undefined) {
-      if (memory.defined) await hypervisor.undefine(vm.uuid);
-      for (const { path, format, identity } of memory.volumes) {
-        await rm(journalPathFor(path), { force: true });
-        const now = await diskIdentity(path);
-        // An empty identity was written before the volume was made: then it is ours if it stands there now.
-        if (now !== '' && (identity === '' || identity === now))
-          await hypervisor.deleteVolume(path, format);
+      if (memory.defined) await hypervisor.undefine(vm.uuid, { state: 'remove' });
+      for (const volume of memory.volumes) {
+        await rm(journalPathOf(parts, volume), { force: true });
+        if (await isStillOurs(volume)) await hypervisor.deleteVolume(volume);
       }
     }
     if (ours && entry.state === 'incoming' && memory?.knownBefore !== true) {
@@ -48,6 +47,13 @@ export async function clearTarget(
     }
     await folder.remove();
   });
+}
+
+/** An empty identity was written before the volume was made: then it is ours if it stands there now. */
+async function isStillOurs({ kind, path, identity }: OwnVolume): Promise<boolean> {
+  if (kind === 'network' || path === '') return true;
+  const now = await diskIdentity(path);
+  return now !== '' && (identity === '' || identity === now);
 }
 
 /** The source owns its VM again, as it was: autostart, and running if it ran. */
@@ -82,6 +88,7 @@ export async function restoreSource(
         await hypervisor.start(vm.uuid);
       }
     }
+    await removeNonces(parts, input);
     await folder.remove();
     return { running: (await hypervisor.state(vm.uuid)) === 'running' };
   });

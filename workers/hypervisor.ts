@@ -1,4 +1,4 @@
-import type { DefinitionChanges, Hypervisor, VolumePlace } from '../activities/parts.ts';
+import type { DefinitionChanges, Hypervisor, NamedVolume, VolumePlace } from '../activities/parts.ts';
 import type { HostConfig } from '../config/schema.ts';
 import type { Ledger } from '../guard/ledger.ts';
 import { probeHook } from '../guard/probe.ts';
@@ -48,7 +48,7 @@ export class LibvirtHypervisor implements Hypervisor {
   volumeExists = (pool: string, volume: string): Promise<boolean> =>
     this.#target.volumes.exists(pool, volume);
 
-  async deleteVolume(path: string, format: DiskFormat): Promise<boolean> {
+  async deleteVolume({ path, format }: NamedVolume): Promise<boolean> {
     return (await this.#target.volumes.delete(path, format)) !== 'unmanaged';
   }
 

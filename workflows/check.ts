@@ -1,61 +1,53 @@
 import { Handling } from '../domain/errors.ts';
+import { blocks } from '../domain/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
+import type { DiskPlan } from '../domain/disk-plan.ts';
 import { Phase } from '../domain/move.ts';
 import { MoveFailed } from './faults.ts';
-import type { SourceCheck } from '../activities/contract.ts';
+import type { SourceCheck, TargetCheck } from '../activities/contract.ts';
 import type { Checked, Move } from './move.ts';
 import { limits } from './on-host.ts';
 
 /** Both hosts judge the move before anything is touched; a critical concern ends it here. */
 export async function judge(move: Move): Promise<Checked> {
-  const { record, hosts, ref, input, undo } = move;
-  const { request } = input;
-  const { from, to } = request;
+  const { record } = move;
   record.enter(Phase.checking);
   return record.during('check', async () => {
-    undo.push({
-      name: `close the exports of ${from}`,
-      run: () =>
-        hosts.do({
-          host: from,
-          what: 'close exports',
-          limit: limits.act,
-          call: (at) => at.closeExports(ref),
-        }),
-    });
     const source = await checkSource(move);
-    record.report.vmRunning = source.vm.state === 'running';
-    refuseCriticals(record.report.concerns, source.concerns);
-    const target = await hosts.do({
-      host: to,
-      what: `check room and fit for ${input.vm.name}`,
-      limit: limits.check,
-      call: (at) => at.checkTarget({ ...ref, request, source }),
-    });
-    refuseCriticals(record.report.concerns, target.concerns);
-    record.report.oneRunning = source.guardLive && target.guardLive ? 'enforced' : 'none';
-    record.report.disks = target.disks.map(({ name, capacityBytes }) => ({
-      name,
-      capacityBytes,
-      bytesCopied: 0,
-      bytesRecopied: 0,
-      verified: false,
-    }));
+    refuseCriticals(source.concerns);
+    const target = await checkTarget(move, source);
+    refuseCriticals(target.concerns);
+    showDisks(move, target.disks);
     const epoch = Math.max(source.ledger?.epoch ?? 1, target.ledger?.epoch ?? 1);
     return { source, disks: target.disks, epoch };
   });
 }
 
-async function checkSource({ record, hosts, undo, ref, input }: Move): Promise<SourceCheck> {
+/** What the source says; its concerns stand in the report. */
+export async function checkSource(move: Move): Promise<SourceCheck> {
+  const { record, hosts, undo, ref, input } = move;
   const { request } = input;
   const { from, to } = request;
+  undo.push({
+    name: `close the exports of ${from}`,
+    run: () =>
+      hosts.do({
+        host: from,
+        what: 'close exports',
+        limit: limits.act,
+        call: (at) => at.closeExports(ref),
+      }),
+  });
   try {
-    return await hosts.do({
+    const source = await hosts.do({
       host: from,
       what: `check ${input.vm.name}`,
       limit: limits.check,
       call: (at) => at.checkSource({ ...ref, request, target: to }),
     });
+    record.report.vmRunning = source.vm.state === 'running';
+    record.report.concerns.push(...source.concerns);
+    return source;
   } catch (error) {
     // If no worker ever took it up there is nothing to undo, and nobody who could.
     if (record.report.firstError?.code === 'worker-unreachable') undo.forget();
@@ -63,9 +55,48 @@ async function checkSource({ record, hosts, undo, ref, input }: Move): Promise<S
   }
 }
 
-/** Adds to the list; the first critical concern becomes the fault, the others stand in the list. */
-function refuseCriticals(all: Concern[], found: readonly Concern[]): void {
-  all.push(...found);
+/** What the target says, and where each disk would go. */
+export async function checkTarget(move: Move, source: SourceCheck): Promise<TargetCheck> {
+  const { record, hosts, ref, input } = move;
+  const { request } = input;
+  const target = await hosts.do({
+    host: request.to,
+    what: `check room and fit for ${input.vm.name}`,
+    limit: limits.check,
+    call: (at) => at.checkTarget({ ...ref, request, source }),
+  });
+  record.report.concerns.push(...target.concerns);
+  record.report.oneRunning = source.guardLive && target.guardLive ? 'enforced' : 'none';
+  return target;
+}
+
+function showDisks({ record, input }: Move, disks: readonly DiskPlan[]): void {
+  const { report } = record;
+  const copied = disks.filter(({ how }) => how === 'copy');
+  if (copied.length === 0 && disks.length > 0) report.mode = 'shared';
+  report.disks = disks.map(({ name, capacityBytes, proof }) => ({
+    name,
+    capacityBytes,
+    bytesCopied: 0,
+    bytesRecopied: 0,
+    verified: false,
+    ...(proof === undefined ? {} : { shared: proof }),
+  }));
+  if (copied.length === 0) {
+    record.skip('export');
+    record.skip('copy');
+  }
+  if (comparedDisks(disks, input.request.verify).length > 0) return;
+  record.skip('verify');
+}
+
+/** Disks whose bytes are compared at the end: copies if asked for, and always what is shared by word alone. */
+export const comparedDisks = (disks: readonly DiskPlan[], verify: 'full' | 'off'): DiskPlan[] =>
+  disks.filter(({ how, proof }) => (how === 'copy' ? verify === 'full' : proof === 'content'));
+
+/** The first critical concern becomes the fault; all of them stand in the list. */
+function refuseCriticals(found: readonly Concern[]): void {
+  if (!blocks(found)) return;
   const critical = found.find((concern) => concern.level === 'critical');
   if (critical === undefined) return;
   const { code, message, remedy, host } = critical;

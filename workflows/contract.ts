@@ -4,6 +4,7 @@
  */
 import type { HostFacts } from '../domain/host.ts';
 import type { DiskProgress, MoveReport, MoveRequest } from '../domain/move.ts';
+import type { OrphanLine } from '../domain/orphans.ts';
 import type { VmSummary } from '../domain/vm.ts';
 
 export const controlQueue = 'vmferry.control';
@@ -15,6 +16,8 @@ export const workflowTypes = {
   inspectHost: 'inspectHost',
   listVms: 'listVms',
   host: 'host',
+  listOrphans: 'listOrphans',
+  settleOrphan: 'settleOrphan',
   dryRun: 'dryRun',
 } as const;
 
@@ -65,6 +68,12 @@ export interface ListVmsInput {
 }
 export interface ListVmsResult {
   vms: VmSummary[];
+  /** Hosts that did not answer in time, with the reason. */
+  unreachable: { host: string; reason: string }[];
+}
+
+export interface ListOrphansResult {
+  orphans: OrphanLine[];
   /** Hosts that did not answer in time, with the reason. */
   unreachable: { host: string; reason: string }[];
 }

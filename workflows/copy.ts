@@ -3,6 +3,7 @@ import type { DiskPlan, EpochRef, OpenExport } from '../activities/contract.ts';
 import { Handling } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
 import type { DiskResult } from '../domain/move.ts';
+import { comparedDisks } from './check.ts';
 import { MoveFailed } from './faults.ts';
 import type { Checked, Move } from './move.ts';
 import { limits } from './on-host.ts';
@@ -23,14 +24,17 @@ export async function copyAll(move: Move, { disks, epoch }: Checked): Promise<Ex
       limit: limits.act,
       call: (at) => at.ensureExport({ ...ref, target: to, disk }),
     });
+  const copied = disks.filter(({ how }) => how === 'copy');
   const exports: Exports = {};
+  if (copied.length === 0) return exports;
   await record.during('export', async () => {
-    for (const disk of disks) exports[disk.name] = await open(disk);
+    for (const disk of copied) exports[disk.name] = await open(disk);
   });
-  const copies = disks.map((disk) => () => copyOne(move, { disk, ref, open }));
-  const hashes = disks.map((disk) => () => hashSide(move, { disk, ref, side: 'source' }));
+  const copies = copied.map((disk) => () => copyOne(move, { disk, ref, open }));
+  const hashes = copied.map((disk) => () => hashSide(move, { disk, ref, side: 'source' }));
   const work = input.request.verify === 'full' ? [...copies, ...hashes] : copies;
   await record.during('copy', () => allOrNone(work));
+  record.moved('copy', sum(record.report.disks.map(({ bytesCopied }) => bytesCopied)));
   return exports;
 }
 
@@ -63,17 +67,27 @@ async function copyOne(move: Move, { disk, ref, open }: CopyOne): Promise<void> 
 /** The target reads itself back past the page cache; both trees must have one root. */
 export async function verifyAll(move: Move, { disks, epoch }: Checked): Promise<void> {
   const { record, input } = move;
-  if (input.request.verify === 'off') {
-    record.note('verification was off: nothing was compared');
-    return;
-  }
+  const { verify } = input.request;
+  const copied = disks.some(({ how }) => how === 'copy');
+  if (verify === 'off' && copied) record.note('verification was off: no copy was compared');
+  const compared = comparedDisks(disks, verify);
+  if (compared.length === 0) return;
   const ref: EpochRef = { ...move.ref, epoch };
   record.enter(Phase.verifying);
   await record.during('verify', async () => {
-    await allOrNone(disks.map((disk) => () => hashSide(move, { disk, ref, side: 'target' })));
-    for (const disk of disks) compare(move, disk);
+    await allOrNone(
+      compared.flatMap((disk) => [
+        () => hashSide(move, { disk, ref, side: 'target' }),
+        // A copy's source was hashed while it was copied.
+        ...(disk.how === 'shared' ? [() => hashSide(move, { disk, ref, side: 'source' })] : []),
+      ]),
+    );
+    for (const disk of compared) compare(move, disk);
   });
+  record.moved('verify', sum(compared.map(({ capacityBytes }) => capacityBytes)));
 }
+
+const sum = (values: readonly number[]): number => values.reduce((all, one) => all + one, 0);
 
 interface HashSide {
   disk: DiskPlan;
@@ -97,6 +111,15 @@ function compare(move: Move, disk: DiskPlan): void {
   result.verified = result.sourceHash !== undefined && result.sourceHash === result.targetHash;
   if (result.verified) return;
   const { from, to } = move.input.request;
+  if (disk.how === 'shared') {
+    throw new MoveFailed({
+      code: 'storage-not-the-same',
+      handling: Handling.unsafe,
+      message: `disk ${disk.name} was said to be shared, but ${disk.targetPath} on ${to} holds other bytes than ${disk.sourcePath} on ${from}`,
+      remedy: `The source is untouched and gets its VM back. Look at what ${disk.targetPath} is on ${to}, or let the disk be copied.`,
+      host: to,
+    });
+  }
   throw new MoveFailed({
     code: 'verification-failed',
     handling: Handling.unsafe,

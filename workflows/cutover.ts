@@ -53,12 +53,10 @@ export async function cutOver(
       limit: limits.act,
       call: (at) => {
         const fingerprints = Object.fromEntries(
-          checked.disks.map(({ name, sourcePath }) => [
-            sourcePath,
-            exports[name]?.fingerprint ?? '',
-          ]),
+          Object.entries(exports).map(([name, { fingerprint }]) => [name, fingerprint]),
         );
-        return at.releaseSource({ ...move.ref, epoch, target: to, fingerprints });
+        const { disks } = checked;
+        return at.releaseSource({ ...move.ref, epoch, target: to, disks, fingerprints });
       },
     });
     record.report.vmOn = to;

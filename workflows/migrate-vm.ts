@@ -35,7 +35,8 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
     cutoverBegan: false,
   };
   try {
-    const checked = await judge(move);
+    const judged = await judge(move);
+    const checked = await reserve(move, judged);
     const stopped = await takeDown(move, checked);
     const exports = await copyAll(move, checked);
     await verifyAll(move, checked);
@@ -49,12 +50,12 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   return record.report;
 }
 
-/** Volumes on the target, the guard on the source, and the guest down. */
-async function takeDown(move: Move, { disks, epoch }: Checked): Promise<Stopped> {
+/** Volumes on the target; where a pool chooses their places, these are known only now. */
+async function reserve(move: Move, checked: Checked): Promise<Checked> {
   const { record, hosts, undo, input } = move;
   const { from, to } = input.request;
+  const { epoch } = checked;
   const ref: EpochRef = { ...move.ref, epoch };
-
   record.enter(Phase.preparing);
   undo.push({
     name: `clear ${to} of what the move made there`,
@@ -66,14 +67,22 @@ async function takeDown(move: Move, { disks, epoch }: Checked): Promise<Stopped>
         call: (at) => at.clearTarget({ ...ref, epoch: undoEpoch(move, epoch) }),
       }),
   });
-  await record.during('reserve-target', () =>
+  const disks = await record.during('reserve-target', () =>
     hosts.do({
       host: to,
       what: 'reserve the target',
       limit: limits.act,
-      call: (at) => at.reserveTarget({ ...ref, source: from, disks }),
+      call: (at) => at.reserveTarget({ ...ref, source: from, disks: checked.disks }),
     }),
   );
+  return { ...checked, disks };
+}
+
+/** The guard on the source, and the guest down. */
+async function takeDown(move: Move, { disks, epoch }: Checked): Promise<Stopped> {
+  const { record, hosts, undo, input } = move;
+  const { from, to } = input.request;
+  const ref: EpochRef = { ...move.ref, epoch };
   undo.push({ name: `give ${from} back its VM`, run: () => restoreSource(move, epoch) });
   await record.during('guard-source', () =>
     hosts.do({
@@ -117,22 +126,54 @@ function throwIfCancelled(): void {
     throw new CancelledFailure('cancelled before the cutover');
 }
 
-/** Defined on the target, where the guard refuses a start until the cutover. */
-async function define(
-  { record, hosts, ref, input }: Move,
-  { disks, epoch }: Checked,
-): Promise<void> {
+/** Defined on the target, where the guard refuses a start until the cutover, with what libvirt keeps beside it. */
+async function define(move: Move, checked: Checked): Promise<void> {
+  const { record, hosts, ref, input } = move;
+  const { disks, epoch } = checked;
   const { from, to } = input.request;
-  const { complaint } = await record.during('define', () =>
-    hosts.do({
+  const { complaint } = await record.during('define', async () => {
+    const defined = await hosts.do({
       host: to,
       what: `define ${input.vm.name}`,
       limit: limits.act,
       call: (at) => at.ensureDefined({ ...ref, epoch, source: from, disks }),
-    }),
-  );
+    });
+    if (keepsState(move, checked)) await moveState(move, checked);
+    return defined;
+  });
   if (complaint !== '')
     record.note(`libvirt on ${to} does not know all of the definition: ${complaint}`);
+}
+
+/** Whether anything but definition and disks belongs to the VM. */
+function keepsState({ record }: Move, { source, disks }: Checked): boolean {
+  const { keptState = [], snapshots } = source.vm;
+  const stays = disks.every(({ how }) => how === 'shared');
+  return (
+    keptState.length > 0 ||
+    (stays && snapshots.length > 0) ||
+    record.report.concerns.some(({ code }) => code === 'secret-moves')
+  );
+}
+
+/** UEFI variables, TPM state, snapshots' metadata and secrets, over the data plane. */
+async function moveState({ hosts, ref, input }: Move, { disks, epoch }: Checked): Promise<void> {
+  const { from, to } = input.request;
+  await hosts.do({
+    host: to,
+    what: `take over the state of ${input.vm.name}`,
+    limit: limits.act,
+    call: async (at) => {
+      // Offered anew for each attempt, as an export may have died with its host.
+      const parcel = await hosts.do({
+        host: from,
+        what: `offer the state of ${input.vm.name}`,
+        limit: limits.act,
+        call: (source) => source.offerState({ ...ref, epoch, target: to, disks }),
+      });
+      return at.ensureState({ ...ref, epoch, parcel });
+    },
+  });
 }
 
 /** Undo everything, then end as what it was: cancelled, or failed by the first thing that no retry mends. */

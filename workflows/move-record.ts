@@ -39,7 +39,6 @@ export class MoveRecord {
       notes: [],
       startedAt: now(),
     };
-    if (request.verify === 'off') this.#step('verify').state = 'skipped';
   }
 
   /** Moves on to `phase`. */
@@ -91,6 +90,11 @@ export class MoveRecord {
       step.endedAt = now();
       this.#show();
     }
+  }
+
+  /** What a step moved or read. */
+  moved(name: StepName, bytes: number): void {
+    this.#step(name).bytes = bytes;
   }
 
   /** A step that this move does not need. */

@@ -53,7 +53,9 @@ async function commit(move: Move, { source, disks, epoch }: Checked): Promise<vo
       call: (at) => at.removeSource({ ...ref, epoch, target: to, disks }),
     });
     for (const path of left)
-      record.note(`${path} on ${from} lies in no libvirt pool and was left there`);
+      record.note(
+        `${path} was left on ${from}: it is a device, others may use it, or it lies in no pool of libvirt`,
+      );
   });
   record.end(Phase.committed);
 }

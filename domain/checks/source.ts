@@ -1,4 +1,5 @@
 import type { Concern } from '../concerns.ts';
+import { movedDisks } from '../disk-plan.ts';
 import type { NeighbourVm } from '../host.ts';
 import type { MoveRequest } from '../move.ts';
 import type { OwnerState } from '../ownership.ts';
@@ -13,10 +14,6 @@ export interface SourceView {
   /** What the host's ledger says of the VM, if anything. */
   ledger?: { state: OwnerState; note: string };
 }
-
-/** The disks that a cold move copies: everything that holds the guest's data, in the definition's order. */
-export const movedDisks = (vm: VmFacts): VmDisk[] =>
-  vm.disks.filter((disk) => disk.device === 'disk' && disk.kind !== 'none');
 
 /** Everything on the source that speaks against a cold move, criticals first found first. */
 export function sourceConcerns(view: SourceView): Concern[] {
@@ -95,15 +92,6 @@ function keptConcerns(vm: VmFacts): Concern[] {
       host,
     });
   }
-  if (vm.snapshots.length > 0) {
-    found.push({
-      code: 'snapshots',
-      level: 'critical',
-      message: `${name} on ${host} has snapshots that would be lost: ${listed(vm.snapshots)}`,
-      remedy: `Delete them first: virsh snapshot-delete ${name} NAME`,
-      host,
-    });
-  }
   if (vm.checkpoints.length > 0) {
     found.push({
       code: 'checkpoints',
@@ -122,11 +110,11 @@ function diskConcerns({ vm, neighbours }: SourceView, disk: VmDisk): Concern[] {
   const critical = (code: string, message: string, remedy: string): void => {
     found.push({ code, level: 'critical', message, remedy, host });
   };
-  if (disk.kind !== 'file') {
+  if (disk.device === 'lun' || disk.network?.protocol === 'other') {
     critical(
       'disk-kind-unsupported',
-      `disk ${disk.name} of ${name} is a ${disk.kind} disk; only files can be moved so far`,
-      'Detach it, or copy it to a file volume first.',
+      `disk ${disk.name} of ${name} is a ${disk.device === 'lun' ? 'SCSI device passed through' : `network disk (${disk.path})`}; files, block devices, RBD, iSCSI and NFS can be moved`,
+      'Detach it, or copy it to a volume first.',
     );
   } else if (disk.format !== 'raw' && disk.format !== 'qcow2') {
     critical(
@@ -135,20 +123,7 @@ function diskConcerns({ vm, neighbours }: SourceView, disk: VmDisk): Concern[] {
       `Convert it: qemu-img convert -O qcow2 ${disk.path} NEW`,
     );
   }
-  if (disk.shareable) {
-    critical(
-      'disk-shared',
-      `disk ${disk.name} of ${name} is marked shareable: other guests may write it during the copy`,
-      'Detach it from the VM, or remove <shareable/>.',
-    );
-  }
-  if (disk.readonly) {
-    critical(
-      'disk-readonly',
-      `disk ${disk.name} of ${name} is read-only: others may use the same image, which a move would take away`,
-      `Detach it before the move, and attach it again on the target.`,
-    );
-  }
+  if (disk.readonly || disk.shareable) return found;
   const other = neighbours.find(
     (vmOf) => vmOf.uuid !== vm.uuid && vmOf.diskPaths.includes(disk.path),
   );
@@ -170,13 +145,13 @@ function deviceConcerns(vm: VmFacts): Concern[] {
     remedy: 'Detach it from the VM before the move.',
     host: vm.host,
   }));
-  for (const { role, path } of vm.hostFiles) {
-    if (role !== 'nvram') continue;
+  for (const { device, name, path } of vm.disks) {
+    if (device !== 'cdrom' && device !== 'floppy') continue;
     found.push({
-      code: 'nvram-not-moved',
-      level: 'critical',
-      message: `${vm.name} keeps UEFI variables in ${path}, which are not moved yet`,
-      remedy: 'UEFI guests cannot be moved with this version.',
+      code: 'removable-medium',
+      level: 'information',
+      message: `${vm.name} has a ${device === 'cdrom' ? 'CD-ROM' : 'floppy'} drive ${name}${path === '' ? ' without a medium' : ` with ${path}`}; the drive moves, a medium does not`,
+      remedy: path === '' ? 'Nothing to do.' : `See that the medium is on the target, or eject it.`,
       host: vm.host,
     });
   }

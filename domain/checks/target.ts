@@ -1,40 +1,19 @@
 import type { Concern } from '../concerns.ts';
-import type { HostFacts, PoolFacts } from '../host.ts';
-import type { MoveRequest } from '../move.ts';
+import { movedDisks } from '../disk-plan.ts';
 import type { OwnerState } from '../ownership.ts';
-import type { VmDisk, VmFacts, VmHostFile } from '../vm.ts';
-import { hookNotLive, movedDisks } from './source.ts';
+import type { SecretRef, VmFacts, VmHostFile } from '../vm.ts';
+import { hookNotLive } from './source.ts';
+import { mib, storageConcerns } from './storage.ts';
+import type { StorageView } from './storage.ts';
 
-export interface TargetView {
-  vm: VmFacts;
-  request: Pick<MoveRequest, 'autoStart' | 'targetPool'>;
-  target: HostFacts;
+export interface TargetView extends StorageView {
   sourceHostUuid: string;
   ledger?: { state: OwnerState; note: string };
   /** Which of the VM's host files and CD images do not exist on the target. */
   missingFiles: readonly string[];
-  /** Volumes that already exist on the target, `pool/volume`. */
-  existingVolumes: readonly string[];
+  /** Secrets of libvirt that the definition names and the target does not have. */
+  missingSecrets: readonly SecretRef[];
 }
-
-/** Where one disk goes; undefined where no pool fits. */
-export const poolFor = (
-  disk: VmDisk,
-  { request, target }: Pick<TargetView, 'request' | 'target'>,
-): PoolFacts | undefined => {
-  const wanted = request.targetPool === '' ? disk.pool : request.targetPool;
-  return target.pools.find(({ name }) => name === wanted);
-};
-
-/** The volume's name on the target: as on the source. */
-export const volumeNameFor = (disk: VmDisk): string =>
-  disk.path.slice(disk.path.lastIndexOf('/') + 1);
-
-/** Pool types whose volumes are files that a copy can write. */
-const filePools = ['dir', 'fs', 'netfs'];
-
-/** Room that stays free beyond the data: journals, file system overhead. */
-const reserveBytes = 64 * 1024 * 1024;
 
 /** Everything on the target that speaks against a cold move. */
 export function targetConcerns(view: TargetView): Concern[] {
@@ -44,6 +23,7 @@ export function targetConcerns(view: TargetView): Concern[] {
     ...networkConcerns(view),
     ...storageConcerns(view),
     ...fitConcerns(view),
+    ...secretConcerns(view),
   ];
 }
 
@@ -157,117 +137,6 @@ function networkConcerns({ vm, target }: TargetView): Concern[] {
   });
 }
 
-function storageConcerns(view: TargetView): Concern[] {
-  const { vm, target, request, existingVolumes } = view;
-  const found: Concern[] = [];
-  const needs = new Map<PoolFacts, { data: number; capacity: number }>();
-  const planned = new Set<string>();
-  for (const disk of movedDisks(vm)) {
-    const pool = poolFor(disk, view);
-    if (pool === undefined) {
-      const wanted = request.targetPool === '' ? (disk.pool ?? '') : request.targetPool;
-      found.push(poolMissing({ disk, vm, target, wanted }));
-      continue;
-    }
-    if (!pool.active || !filePools.includes(pool.type)) {
-      found.push(
-        critical(
-          target.name,
-          'pool-unusable',
-          `pool ${pool.name} of ${target.name} is ${pool.active ? `of type ${pool.type}` : 'not active'}`,
-          pool.active
-            ? 'Name a directory pool with --pool.'
-            : `Start it: virsh pool-start ${pool.name}`,
-        ),
-      );
-      continue;
-    }
-    const volume = `${pool.name}/${volumeNameFor(disk)}`;
-    if (planned.has(volume)) {
-      found.push(
-        critical(
-          target.name,
-          'volume-name-clash',
-          `two disks of ${vm.name} would go to the same volume ${volume} of ${target.name}`,
-          'Rename one of the two images, or move it to a pool of its own.',
-        ),
-      );
-    }
-    planned.add(volume);
-    if (existingVolumes.includes(volume)) {
-      found.push(
-        critical(
-          target.name,
-          'volume-exists',
-          `${target.name} already has a volume ${volume}, where disk ${disk.name} of ${vm.name} would go`,
-          'If nothing needs it, delete it there; else name another pool with --pool.',
-        ),
-      );
-    }
-    const sum = needs.get(pool) ?? { data: 0, capacity: 0 };
-    sum.data += Math.min(disk.allocationBytes, disk.capacityBytes);
-    sum.capacity += disk.capacityBytes;
-    needs.set(pool, sum);
-  }
-  return [...found, ...[...needs].flatMap(([pool, sum]) => roomConcerns(target.name, pool, sum))];
-}
-
-function poolMissing(at: {
-  disk: VmDisk;
-  vm: VmFacts;
-  target: HostFacts;
-  wanted: string;
-}): Concern {
-  const { disk, vm, target, wanted } = at;
-  // libvirt lists them in any order.
-  const pools = target.pools
-    .map(({ name }) => name)
-    .sort()
-    .join(', ');
-  const message =
-    wanted === ''
-      ? `disk ${disk.name} of ${vm.name} (${disk.path}) lies in no libvirt pool on ${vm.host}, so none is meant on ${target.name}`
-      : `${target.name} has no pool ${wanted} for disk ${disk.name} of ${vm.name}`;
-  return critical(
-    target.name,
-    'pool-missing',
-    message,
-    `Name one with --pool; ${target.name} has: ${pools === '' ? 'none' : pools}.`,
-  );
-}
-
-function roomConcerns(
-  host: string,
-  pool: PoolFacts,
-  sum: { data: number; capacity: number },
-): Concern[] {
-  const needed = sum.data + reserveBytes;
-  if (needed > pool.availableBytes) {
-    return [
-      critical(
-        host,
-        'too-little-room',
-        `pool ${pool.name} of ${host} has ${mib(pool.availableBytes)} free; the disks need ${mib(needed)}`,
-        'Free room there, or name another pool with --pool.',
-      ),
-    ];
-  }
-  if (sum.capacity > pool.availableBytes) {
-    return [
-      {
-        code: 'thin',
-        level: 'warning',
-        message: `pool ${pool.name} of ${host} has room for the data (${mib(needed)}) but not for full disks (${mib(sum.capacity)})`,
-        remedy: 'Watch the pool as the guest writes.',
-        host,
-      },
-    ];
-  }
-  return [];
-}
-
-const mib = (bytes: number): string => `${Math.ceil(bytes / 1048576)} MiB`;
-
 function fitConcerns({ vm, target, missingFiles }: TargetView): Concern[] {
   const found: Concern[] = [];
   const machine = `${vm.domainType}/${vm.arch}/${vm.machine}`;
@@ -312,10 +181,36 @@ function fitConcerns({ vm, target, missingFiles }: TargetView): Concern[] {
   return found;
 }
 
-/** The files that have to exist on the target for the VM to start there. */
-export const neededFiles = (vm: VmFacts): VmHostFile[] => [
+/** Secrets cross with the VM where libvirt gives their value out; a private one it never does. */
+function secretConcerns({ vm, target, missingSecrets }: TargetView): Concern[] {
+  return missingSecrets.map((secret): Concern => {
+    const named = secret.uuid ?? `${secret.usageType ?? 'none'} ${secret.usage ?? ''}`.trim();
+    const known = vm.secrets?.find((one) => one.uuid === secret.uuid && one.usage === secret.usage);
+    if (known?.readable === true) {
+      return {
+        code: 'secret-moves',
+        level: 'information',
+        message: `${target.name} has no secret ${named}, which ${vm.name} needs; it is made there with the value that ${vm.host} holds`,
+        remedy: 'Nothing to do.',
+        host: target.name,
+      };
+    }
+    return critical(
+      target.name,
+      'secret-missing',
+      `${target.name} has no secret ${named}, which ${vm.name} needs, and ${vm.host} does not give its value out`,
+      `Define it there: virsh secret-define and virsh secret-set-value.`,
+    );
+  });
+}
+
+/** The files and devices that have to exist on the target for the VM to start there. */
+export const neededFiles = (vm: VmFacts, sharedByWord: readonly string[] = []): VmHostFile[] => [
   ...vm.hostFiles.filter(({ role }) => role !== 'nvram'),
   ...vm.disks
     .filter(({ device, kind, path }) => device !== 'disk' && kind === 'file' && path !== '')
+    .map(({ path }): VmHostFile => ({ role: 'other', path })),
+  ...movedDisks(vm)
+    .filter(({ name, kind }) => kind === 'block' && sharedByWord.includes(name))
     .map(({ path }): VmHostFile => ({ role: 'other', path })),
 ];

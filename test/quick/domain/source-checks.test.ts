@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { movedDisks, sourceConcerns } from '../../../domain/checks/source.ts';
+import { sourceConcerns } from '../../../domain/checks/source.ts';
+import { movedDisks } from '../../../domain/disk-plan.ts';
 import type { SourceView } from '../../../domain/checks/source.ts';
 import { blocks } from '../../../domain/concerns.ts';
 import { disk, vm } from './facts.ts';
@@ -21,14 +22,6 @@ describe('nothing speaks against', () => {
     [
       'one whose own entry is among the neighbours',
       view({ neighbours: [{ ...neighbour, uuid: vm().uuid, diskPaths: ['/images/web.raw'] }] }),
-    ],
-    [
-      'a CD of another format in a shared drive',
-      view({
-        vm: vm({
-          disks: [disk(), disk({ name: 'sda', device: 'cdrom', format: 'iso', shareable: true })],
-        }),
-      }),
     ],
     [
       'a direct kernel',
@@ -78,15 +71,25 @@ describe('each concern names the thing, the host and a remedy', () => {
       'virsh managedsave-remove web',
     ],
     [
-      'snapshots',
-      view({ vm: vm({ snapshots: ['1', '2', '3', '4', '5', '6', '7'] }) }),
-      'web on alpha has snapshots that would be lost: 1, 2, 3, 4, 5 and 2 more',
-      'virsh snapshot-delete web',
+      'disk-kind-unsupported',
+      view({ vm: vm({ disks: [disk({ device: 'lun', kind: 'block' })] }) }),
+      'disk vda of web is a SCSI device passed through',
+      'Detach it',
     ],
     [
       'disk-kind-unsupported',
-      view({ vm: vm({ disks: [disk({ kind: 'block' })] }) }),
-      'disk vda of web is a block disk',
+      view({
+        vm: vm({
+          disks: [
+            disk({
+              kind: 'network',
+              path: 'other:x',
+              network: { protocol: 'other', name: 'x', hosts: [] },
+            }),
+          ],
+        }),
+      }),
+      'disk vda of web is a network disk (other:x)',
       'Detach it',
     ],
     [
@@ -94,18 +97,6 @@ describe('each concern names the thing, the host and a remedy', () => {
       view({ vm: vm({ disks: [disk({ format: 'vmdk' })] }) }),
       'disk vda of web has the format vmdk',
       'qemu-img convert -O qcow2 /images/web.raw',
-    ],
-    [
-      'disk-shared',
-      view({ vm: vm({ disks: [disk({ shareable: true })] }) }),
-      'disk vda of web is marked shareable',
-      '<shareable/>',
-    ],
-    [
-      'disk-readonly',
-      view({ vm: vm({ disks: [disk({ readonly: true })] }) }),
-      'disk vda of web is read-only',
-      'Detach it',
     ],
     [
       'disk-in-use',
@@ -118,12 +109,6 @@ describe('each concern names the thing, the host and a remedy', () => {
       view({ vm: vm({ fixedDevices: ['hostdev pci 0000:03:00.0'] }) }),
       'web has a device that is bound to alpha: hostdev pci 0000:03:00.0',
       'Detach it',
-    ],
-    [
-      'nvram-not-moved',
-      view({ vm: vm({ hostFiles: [{ role: 'nvram', path: '/nvram/web.fd' }] }) }),
-      'web keeps UEFI variables in /nvram/web.fd',
-      'UEFI',
     ],
   ])('%s', (code, refused, message, remedy) => {
     const found = sourceConcerns(refused);
@@ -144,9 +129,9 @@ it('checkpoints are only warned of: they do not move', () => {
 
 it('everything that stands in the way is told at once', () => {
   const all = sourceConcerns(
-    view({ vm: vm({ state: 'paused', hasManagedSave: true, snapshots: ['a'] }) }),
+    view({ vm: vm({ state: 'paused', hasManagedSave: true, fixedDevices: ['tpm passthrough'] }) }),
   );
-  expect(all.map(({ code }) => code)).toEqual(['vm-state', 'managed-save', 'snapshots']);
+  expect(all.map(({ code }) => code)).toEqual(['vm-state', 'managed-save', 'device-cannot-move']);
 });
 
 it('disks move, drives and empty slots do not', () => {
@@ -157,4 +142,20 @@ it('disks move, drives and empty slots do not', () => {
     disk({ name: 'd', kind: 'block' }),
   ];
   expect(movedDisks(vm({ disks })).map(({ name }) => name)).toEqual(['b', 'd']);
+});
+
+it.each([
+  ['cdrom', '/isos/a.iso', 'has a CD-ROM drive sda with /isos/a.iso'],
+  ['floppy', '', 'has a floppy drive sda without a medium'],
+] as const)('a %s drive is reported and forbids nothing', (device, path, message) => {
+  const drive = disk({ name: 'sda', device, path, format: 'iso', shareable: true });
+  const found = sourceConcerns(view({ vm: vm({ disks: [disk(), drive] }) }));
+  expect(found).toMatchObject([{ code: 'removable-medium', level: 'information' }]);
+  expect(found[0]?.message).toContain(message);
+});
+
+it.each(['readonly', 'shareable'] as const)('a %s disk may belong to others too', (flag) => {
+  const neighbours = [{ ...neighbour, diskPaths: ['/images/web.raw'] }];
+  const shared = vm({ disks: [disk({ [flag]: true })] });
+  expect(sourceConcerns(view({ vm: shared, neighbours }))).toEqual([]);
 });

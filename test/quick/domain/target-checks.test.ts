@@ -1,15 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { neededFiles, targetConcerns, volumeNameFor } from '../../../domain/checks/target.ts';
+import { neededFiles, targetConcerns } from '../../../domain/checks/target.ts';
 import type { TargetView } from '../../../domain/checks/target.ts';
 import { beta, disk, gibibyte, pool, vm } from './facts.ts';
 
 const view = (changes: Partial<TargetView> = {}): TargetView => ({
   vm: vm(),
-  request: { autoStart: false, targetPool: '' },
+  request: { targetPool: '' },
   target: beta(),
   sourceHostUuid: 'uuid-of-alpha',
   missingFiles: [],
+  missingSecrets: [],
   existingVolumes: [],
+  seen: {},
   ...changes,
 });
 const other = { uuid: 'other', name: 'other', running: false, macs: [] as string[], diskPaths: [] };
@@ -29,7 +31,7 @@ describe('nothing speaks against', () => {
     ],
     [
       'a disk without a pool, where one is named',
-      view({ vm: vm({ disks: [poolless] }), request: { autoStart: false, targetPool: 'default' } }),
+      view({ vm: vm({ disks: [poolless] }), request: { targetPool: 'default' } }),
     ],
     ['a volume of that name in another pool', view({ existingVolumes: ['fast/web.raw'] })],
     ['a VM without a disk', view({ vm: vm({ disks: [] }), target: beta({ pools: [] }) })],
@@ -99,7 +101,7 @@ describe('each concern names the thing, the host and a remedy', () => {
     ],
     [
       'pool-missing',
-      view({ request: { autoStart: false, targetPool: 'ssd' } }),
+      view({ request: { targetPool: 'ssd' } }),
       'beta has no pool ssd for disk vda of web',
       'beta has: default',
     ],
@@ -117,8 +119,8 @@ describe('each concern names the thing, the host and a remedy', () => {
     ],
     [
       'pool-unusable',
-      view({ target: beta({ pools: [pool({ type: 'rbd' })] }) }),
-      'pool default of beta is of type rbd',
+      view({ target: beta({ pools: [pool({ type: 'iscsi' })] }) }),
+      'pool default of beta is of type iscsi',
       '--pool',
     ],
     [
@@ -211,13 +213,34 @@ it('needed files are kernels and media, not the variables of UEFI and not the di
     ],
   });
   expect(neededFiles(facts).map(({ path }) => path)).toEqual(['/k', '/cd.iso']);
-  expect(volumeNameFor(disk({ path: '/a/b/c.qcow2' }))).toBe('c.qcow2');
 });
 
 it("the target's own pools are told in one order, however libvirt lists them", () => {
   const target = beta({ pools: [pool({ name: 'fast' }), pool()] });
-  const [found] = targetConcerns(
-    view({ target, request: { autoStart: false, targetPool: 'ssd' } }),
-  );
+  const [found] = targetConcerns(view({ target, request: { targetPool: 'ssd' } }));
   expect(found?.remedy).toContain('beta has: default, fast.');
+});
+
+describe('secrets of libvirt', () => {
+  const secret = { uuid: '11111111-2222-4333-8444-555555555555' };
+
+  it('one that the source gives out is made on the target', () => {
+    const facts = vm({ secrets: [{ ...secret, readable: true }] });
+    expect(targetConcerns(view({ vm: facts, missingSecrets: [secret] }))).toMatchObject([
+      { code: 'secret-moves', level: 'information', host: 'beta' },
+    ]);
+  });
+
+  it('one that libvirt gives to nobody has to be there', () => {
+    const facts = vm({ secrets: [{ ...secret, readable: false }] });
+    const [found] = targetConcerns(view({ vm: facts, missingSecrets: [secret] }));
+    expect(found).toMatchObject({ code: 'secret-missing', level: 'critical', host: 'beta' });
+    expect(found?.remedy).toContain('virsh secret-set-value');
+  });
+});
+
+it('a device that is shared by word has to be there', () => {
+  const facts = vm({ disks: [disk({ kind: 'block', path: '/dev/sdb' })] });
+  expect(neededFiles(facts, ['vda']).map(({ path }) => path)).toEqual(['/dev/sdb']);
+  expect(neededFiles(facts)).toEqual([]);
 });

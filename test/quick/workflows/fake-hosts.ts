@@ -41,6 +41,7 @@ export const disk: DiskPlan = {
   targetKind: 'file',
   how: 'copy',
   allocation: 'thin',
+  exclusive: true,
 };
 
 class FakeHost {

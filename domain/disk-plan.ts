@@ -1,0 +1,184 @@
+import type { HostFacts, PoolFacts } from './host.ts';
+import type { MoveRequest, SharedProof } from './move.ts';
+import type { DiskFormat, NetworkPlace, PlaceKind, VmDisk, VmFacts } from './vm.ts';
+
+/** One disk's way from here to there. */
+export interface DiskPlan {
+  name: string;
+  sourcePath: string;
+  sourceFormat: DiskFormat;
+  capacityBytes: number;
+  targetPool: string;
+  targetVolume: string;
+  /** Empty until `reserveTarget` made the volume, where the pool chooses the path. */
+  targetPath: string;
+  targetFormat: DiskFormat;
+  sourceKind: PlaceKind;
+  targetKind: PlaceKind;
+  /** Present for network disks. */
+  sourceNetwork?: NetworkPlace;
+  targetNetwork?: NetworkPlace;
+  /** `shared`: both hosts see it, nothing is copied and nothing deleted. */
+  how: 'copy' | 'shared';
+  /** Present if shared. */
+  proof?: SharedProof;
+  allocation: 'thin' | 'full';
+  /** Only this VM may use it: the guard knows it, and a commit deletes a copied one. Else others may have it too. */
+  exclusive: boolean;
+}
+
+/**
+ * A disk and each image below it as a disk of its own: `vda`, `vda.1`, ... The target has to see all of them for the
+ * disk to be shared, since one folder of a chain may be shared and another be each host's own.
+ */
+export const layersOf = (disks: readonly VmDisk[]): VmDisk[] =>
+  disks.flatMap((disk) => [
+    disk,
+    ...disk.backing.map((path, index): VmDisk => {
+      const { pool: _pool, volume: _volume, network: _network, ...rest } = disk;
+      return { ...rest, name: `${disk.name}.${index + 1}`, kind: 'file', path, backing: [] };
+    }),
+  ]);
+
+/** Where the target sees a disk of the source, by the nonce that lies beside it. */
+export interface SeenDisk {
+  kind: PlaceKind;
+  path: string;
+  network?: NetworkPlace;
+}
+
+export interface DiskQuestion {
+  vm: VmFacts;
+  request: Pick<
+    MoveRequest,
+    'targetPool' | 'storage' | 'sharedDisks' | 'targetFormat' | 'disks' | 'allocation'
+  >;
+  target: Pick<HostFacts, 'pools'>;
+  /** By disk name; those without a nonce, or that the target does not see, are not in it. */
+  seen: Readonly<Record<string, SeenDisk>>;
+}
+
+/** The disks that hold the guest's data, in the definition's order. Drives (CD, floppy) and empty slots are left out. */
+export const movedDisks = (vm: VmFacts): VmDisk[] =>
+  vm.disks.filter(
+    (disk) => (disk.device === 'disk' || disk.device === 'lun') && disk.kind !== 'none',
+  );
+
+/** How a disk is known to be on storage that both hosts see; undefined if it is to be copied. */
+export function sharedProof(
+  disk: VmDisk,
+  { request, seen }: DiskQuestion,
+): SharedProof | undefined {
+  if (request.storage === 'copy') return undefined;
+  if (seen[disk.name] !== undefined) return 'nonce';
+  return request.sharedDisks?.includes(disk.name) === true ? 'content' : undefined;
+}
+
+/** Pool types whose volumes a copy can write, and what their volumes are. */
+const writablePools: Readonly<Record<string, PlaceKind>> = {
+  dir: 'file',
+  fs: 'file',
+  netfs: 'file',
+  logical: 'block',
+  disk: 'block',
+  rbd: 'network',
+};
+
+export const poolKind = (pool: PoolFacts): PlaceKind | undefined => writablePools[pool.type];
+
+/** The name of the pool that a copied disk goes to: said for the disk, said for all, or the source's own. */
+export const wantedPool = (disk: VmDisk, request: DiskQuestion['request']): string => {
+  const said = request.disks?.[disk.name]?.pool;
+  if (said !== undefined) return said;
+  return request.targetPool === '' ? (disk.pool ?? '') : request.targetPool;
+};
+
+/** Where a copied disk goes; undefined where no pool of that name stands. */
+export const poolFor = (
+  disk: VmDisk,
+  { request, target }: Pick<DiskQuestion, 'request' | 'target'>,
+): PoolFacts | undefined => target.pools.find(({ name }) => name === wantedPool(disk, request));
+
+const formatOf = (format: string): DiskFormat => (format === 'qcow2' ? 'qcow2' : 'raw');
+
+/** Devices and RBD images are raw unless somebody says otherwise: what holds them is thin already. */
+export function targetFormatFor(
+  disk: VmDisk,
+  { request, target }: Pick<DiskQuestion, 'request' | 'target'>,
+): DiskFormat {
+  const said = request.disks?.[disk.name]?.format ?? (request.targetFormat || undefined);
+  if (said !== undefined) return said;
+  const pool = poolFor(disk, { request, target });
+  const inFiles = pool === undefined || poolKind(pool) === 'file';
+  return inFiles ? formatOf(disk.format) : 'raw';
+}
+
+/**
+ * The volume's name on the target: as on the source, with an ending that does not lie of another format. A device
+ * node's own name says nothing of the VM, so its copy is named after VM and disk.
+ */
+export function volumeNameFor(
+  disk: VmDisk,
+  { vm, format }: { vm: Pick<VmFacts, 'name'>; format: DiskFormat },
+): string {
+  const isNamed = disk.kind === 'file' || disk.network?.protocol === 'rbd';
+  if (!isNamed) return `${vm.name.replaceAll('/', '_')}-${disk.name}.${format}`;
+  const name = disk.path.slice(disk.path.lastIndexOf('/') + 1);
+  if (format === formatOf(disk.format)) return name;
+  return `${name.replace(/\.(?:raw|img|qcow2)$/, '')}.${format}`;
+}
+
+/** Each moved disk's way. A copied disk whose pool does not stand is left out: the checks name it. */
+export const planDisks = (question: DiskQuestion): DiskPlan[] =>
+  movedDisks(question.vm).flatMap((disk): DiskPlan[] => {
+    const proof = sharedProof(disk, question);
+    return proof === undefined ? planCopy(disk, question) : [planShared(disk, question, proof)];
+  });
+
+function planShared(disk: VmDisk, { seen }: DiskQuestion, proof: SharedProof): DiskPlan {
+  const format = formatOf(disk.format);
+  // Without a nonce the definition stays as it is, so the target opens what it names.
+  const here = seen[disk.name] ?? disk;
+  return {
+    ...common(disk),
+    targetPool: '',
+    targetVolume: '',
+    targetPath: here.path,
+    targetFormat: format,
+    targetKind: here.kind === 'none' ? 'file' : here.kind,
+    ...(here.network === undefined ? {} : { targetNetwork: here.network }),
+    how: 'shared',
+    proof,
+    allocation: 'thin',
+  };
+}
+
+function planCopy(disk: VmDisk, question: DiskQuestion): DiskPlan[] {
+  const pool = poolFor(disk, question);
+  const kind = pool === undefined ? undefined : poolKind(pool);
+  if (pool === undefined || kind === undefined) return [];
+  const targetFormat = targetFormatFor(disk, question);
+  const targetVolume = volumeNameFor(disk, { vm: question.vm, format: targetFormat });
+  return [
+    {
+      ...common(disk),
+      targetPool: pool.name,
+      targetVolume,
+      targetPath: kind === 'file' ? `${pool.path}/${targetVolume}` : '',
+      targetFormat,
+      targetKind: kind,
+      how: 'copy',
+      allocation: question.request.allocation ?? 'thin',
+    },
+  ];
+}
+
+const common = (disk: VmDisk) => ({
+  name: disk.name,
+  sourcePath: disk.path,
+  sourceFormat: formatOf(disk.format),
+  sourceKind: disk.kind === 'none' ? ('file' as const) : disk.kind,
+  ...(disk.network === undefined ? {} : { sourceNetwork: disk.network }),
+  capacityBytes: disk.capacityBytes,
+  exclusive: !disk.readonly && !disk.shareable,
+});

@@ -1,0 +1,90 @@
+import { ApplicationFailure } from '@temporalio/workflow';
+import { blocks } from '../domain/concerns.ts';
+import type { DiskPlan } from '../domain/disk-plan.ts';
+import { Handling } from '../domain/errors.ts';
+import { Phase, stepNames } from '../domain/move.ts';
+import type { MovePlan, PlannedDisk, StepName } from '../domain/move.ts';
+import type { SourceCheck } from '../activities/contract.ts';
+import { checkSource, checkTarget, comparedDisks } from './check.ts';
+import { Compensations } from './compensations.ts';
+import type { MigrateVmInput } from './contract.ts';
+import { MoveFailed } from './faults.ts';
+import { MoveRecord } from './move-record.ts';
+import { moveRef } from './move.ts';
+import type { Move } from './move.ts';
+import { Hosts, limits } from './on-host.ts';
+import { Orders } from './orders.ts';
+
+/** What a move would do: both hosts judge, all that speaks against it is told at once, and nothing stays. */
+export async function dryRun(input: MigrateVmInput): Promise<MovePlan> {
+  const record = new MoveRecord(input);
+  const orders = new Orders(record);
+  const hosts = new Hosts(record, orders);
+  const undo = new Compensations(record, hosts);
+  const ref = moveRef(input);
+  const move: Move = { input, ref, record, orders, hosts, undo, cutoverBegan: false };
+  record.enter(Phase.checking);
+  try {
+    const source = await checkSource(move);
+    undo.push({ name: `clear ${input.request.to}`, run: () => clearTarget(move) });
+    const target = await checkTarget(move, source);
+    return planOf(move, source, target.disks);
+  } catch (error) {
+    if (!(error instanceof MoveFailed)) throw error;
+    const { fault } = error;
+    throw ApplicationFailure.create({
+      type: fault.code,
+      message: fault.message,
+      nonRetryable: fault.handling !== Handling.transient,
+      details: [fault],
+    });
+  } finally {
+    await undo.runAll();
+  }
+}
+
+/** The definition that the check took over; nothing else was made, and the ledger was only read. */
+async function clearTarget({ hosts, ref, input }: Move): Promise<void> {
+  await hosts.do({
+    host: input.request.to,
+    what: 'clear the target',
+    limit: limits.act,
+    call: (at) => at.clearTarget({ ...ref, epoch: 0 }),
+  });
+}
+
+function planOf(move: Move, source: SourceCheck, disks: readonly DiskPlan[]): MovePlan {
+  const { input, record } = move;
+  const { report } = record;
+  const { request } = input;
+  const copied = disks.filter(({ how }) => how === 'copy');
+  const idle = new Set<StepName>([
+    ...(copied.length === 0 ? (['export', 'copy'] as const) : []),
+    ...(comparedDisks(disks, request.verify).length === 0 ? (['verify'] as const) : []),
+    ...(report.vmRunning || request.autoStart ? [] : (['start'] as const)),
+  ]);
+  return {
+    vm: input.vm,
+    source: request.from,
+    target: request.to,
+    mode: copied.length === 0 && disks.length > 0 ? 'shared' : 'cold',
+    running: report.vmRunning,
+    concerns: report.concerns,
+    disks: disks.map((disk) => planned(source, disk)),
+    steps: stepNames.filter((name) => !idle.has(name)),
+    oneRunning: blocks(report.concerns) ? 'none' : report.oneRunning,
+  };
+}
+
+function planned({ vm }: SourceCheck, disk: DiskPlan): PlannedDisk {
+  const allocationBytes = vm.disks.find(({ name }) => name === disk.name)?.allocationBytes ?? 0;
+  return {
+    name: disk.name,
+    how: disk.how,
+    ...(disk.proof === undefined ? {} : { proof: disk.proof }),
+    capacityBytes: disk.capacityBytes,
+    allocationBytes,
+    from: { path: disk.sourcePath, format: disk.sourceFormat },
+    to: { path: disk.targetPath, format: disk.targetFormat, pool: disk.targetPool },
+  };
+}
