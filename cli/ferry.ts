@@ -1,12 +1,12 @@
 /** What the command line needs of the client, so that tests can put a played move in its place. */
 import type { MigrateRequest, Move, VmFerry } from '../client/vmferry.ts';
 
-export type { HostLine, MoveStatus } from '../client/vmferry.ts';
+export type { HostLine, MoveStatus, Story, StoryMoment, StoryWork } from '../client/vmferry.ts';
 
 /** One move: what can be asked of it and ordered. */
 export type FerryMove = Pick<
   Move,
-  'id' | 'status' | 'watch' | 'commit' | 'rollback' | 'cancel' | 'retry'
+  'id' | 'status' | 'watch' | 'story' | 'commit' | 'rollback' | 'cancel' | 'retry'
 >;
 
 export interface Ferry extends Pick<
@@ -14,7 +14,7 @@ export interface Ferry extends Pick<
   'close' | 'hosts' | 'hostFacts' | 'vms' | 'moves' | 'serverVersion' | 'missingSearchAttributes'
 > {
   migrate(request: MigrateRequest): Promise<FerryMove>;
-  move(idOrVm: string): Promise<FerryMove>;
+  move(idOrVm: string, options?: { runId?: string }): Promise<FerryMove>;
   /** Optional: `vmferry doctor` says so where the client cannot look. */
   namespaceExists?(): Promise<boolean>;
   /** The server's clock minus this machine's, ms. Optional likewise. */

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { doctorCommand } from './commands/doctor.ts';
+import { explainCommand } from './commands/explain.ts';
 import { guardCommand } from './commands/guard.ts';
 import { hostsCommand } from './commands/hosts.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { cancelCommand, commitCommand, retryCommand, rollbackCommand } from './commands/orders.ts';
 import { pkiCommand } from './commands/pki.ts';
+import { orphansCommand } from './commands/orphans.ts';
 import { statusCommand } from './commands/status.ts';
 import { vmsCommand } from './commands/vms.ts';
 import { codecServerCommand, controlCommand, hostCommand } from './commands/workers.ts';
@@ -53,12 +55,20 @@ function build(session: Session, extra: readonly Command[]): Command {
     });
   program.commandsGroup('Moves:');
   program.addCommand(migrateCommand(session));
-  for (const make of [statusCommand, commitCommand, rollbackCommand, retryCommand, cancelCommand]) {
+  for (const make of [
+    statusCommand,
+    explainCommand,
+    commitCommand,
+    rollbackCommand,
+    retryCommand,
+    cancelCommand,
+  ]) {
     program.addCommand(make(session));
   }
   program.commandsGroup('The fleet:');
   for (const make of [vmsCommand, hostsCommand, doctorCommand, guardCommand, pkiCommand])
     program.addCommand(make(session));
+  program.addCommand(orphansCommand(session));
   program.commandsGroup('Processes:');
   for (const make of [controlCommand, hostCommand, codecServerCommand])
     program.addCommand(make(session));

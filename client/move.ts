@@ -13,6 +13,9 @@ import type {
 } from '../workflows/contract.ts';
 import { toVmFerryError } from './errors.ts';
 import type { ErrorContext } from './errors.ts';
+import { HistoryReader } from './story/events.ts';
+import type { Story } from './story/story.ts';
+import { tellStory } from './story/tell.ts';
 
 const pollMs = 500;
 
@@ -75,6 +78,25 @@ export class Move {
     // How it ended stands in the report; a failed or cancelled workflow is an answer here, not an error.
     await this.#handle.result().catch(() => undefined);
     return (await this.status()).report;
+  }
+
+  /**
+   * What happened, from the history that Temporal keeps: also of a move that is over or was terminated, and while no
+   * worker runs. Throws `move-not-found`, also once the history is older than the server keeps them, and what the
+   * codec throws where a key is missing.
+   */
+  async story(): Promise<Story> {
+    return this.#try('read the history of', async () => {
+      const { events } = await this.#handle.fetchHistory();
+      const reader = new HistoryReader(this.#client.options.loadedDataConverter);
+      const story = tellStory(this.id, await reader.read(events ?? []), Date.now());
+      if (story !== undefined) return story;
+      throw permanent({
+        code: 'story-untellable',
+        message: `the history of ${this.id} is not that of a move`,
+        remedy: 'List the moves with `vmferry status`.',
+      });
+    });
   }
 
   /** Makes the move final: the source's copy is deleted. */

@@ -23,17 +23,37 @@ import { permanent } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
 import { Phase } from '../domain/move.ts';
 import type { MoveRequest, MoveSummary } from '../domain/move.ts';
+import type { OrphanOrder, OrphanOutcome } from '../domain/orphans.ts';
 import type { VmFacts } from '../domain/vm.ts';
 import { controlQueue, moveId, searchAttributes, workflowTypes } from '../workflows/contract.ts';
-import type { HostLine, ListVmsResult, MigrateVmInput } from '../workflows/contract.ts';
+import type {
+  HostLine,
+  ListOrphansResult,
+  ListVmsResult,
+  MigrateVmInput,
+} from '../workflows/contract.ts';
 import { alreadyRunning, toVmFerryError, WorkflowExecutionAlreadyStartedError } from './errors.ts';
 import { HostDirectory } from './hosts.ts';
 import { Move } from './move.ts';
 import { dataConverter } from './payload-codec.ts';
 
 export { Move } from './move.ts';
-export type { HostLine, ListVmsResult, MoveStatus } from '../workflows/contract.ts';
-export type { MoveReport, MoveRequest, MoveSummary } from '../domain/move.ts';
+export type { HostLine, ListOrphansResult, ListVmsResult, MoveStatus } from '../workflows/contract.ts';
+export type {
+  GivenOrder,
+  MovePlan,
+  MoveReport,
+  MoveRequest,
+  MoveSummary,
+} from '../domain/move.ts';
+export type {
+  Story,
+  StoryEnd,
+  StoryFailure,
+  StoryLeftovers,
+  StoryMoment,
+  StoryWork,
+} from './story/story.ts';
 export { VmFerryError } from '../domain/errors.ts';
 
 export interface VmFerryOptions {
@@ -162,6 +182,36 @@ export class VmFerry {
     });
   }
 
+  /** What moves left on the hosts that are online, or on those named. */
+  async orphans(options: { hosts?: string[] } = {}): Promise<ListOrphansResult> {
+    return this.#try('list orphans', async () => {
+      const named = options.hosts;
+      if (named !== undefined) for (const host of named) await this.#directory.assertOnline(host);
+      const hosts =
+        named ??
+        (await this.#directory.list()).filter(({ online }) => online).map(({ name }) => name);
+      return this.#read<ListOrphansResult>(workflowTypes.listOrphans, { hosts }, 'list orphans');
+    });
+  }
+
+  /**
+   * Removes one orphan, or takes it out of the list. The host checks everything again: throws `orphan-unknown`,
+   * `orphan-in-use`, `orphan-changed`, `orphan-not-ours`, `move-runs`, `policy-denied`.
+   */
+  async settleOrphan(asked: {
+    host: string;
+    id: string;
+    order: OrphanOrder['order'];
+    operator?: string;
+  }): Promise<OrphanOutcome> {
+    const what = `${asked.order} the orphan ${asked.id} on ${asked.host}`;
+    return this.#try(what, async () => {
+      await this.#directory.assertOnline(asked.host);
+      const input = { ...asked, operator: asked.operator ?? this.#operator };
+      return this.#read<OrphanOutcome>(workflowTypes.settleOrphan, input, what);
+    });
+  }
+
   /** One VM by name or UUID. Throws `vm-not-found`, `host-unknown`, `host-offline`. */
   async vm(host: string, vm: string): Promise<VmFacts> {
     return this.#try(`look up ${vm} on ${host}`, async () => {
@@ -191,11 +241,14 @@ export class VmFerry {
     });
   }
 
-  /** A move by its workflow ID, or the latest of a VM by name or UUID. Throws `move-not-found`. */
-  async move(idOrVm: string): Promise<Move> {
+  /**
+   * A move by its workflow ID, or the latest of a VM by name or UUID; with `runId` an earlier one of the same VM.
+   * Throws `move-not-found`, `move-ambiguous`.
+   */
+  async move(idOrVm: string, options: { runId?: string } = {}): Promise<Move> {
     return this.#try(`find the move ${idOrVm}`, async () => {
       const id = await this.#resolve(idOrVm);
-      return this.#moveOf(id);
+      return this.#moveOf(id, options.runId);
     });
   }
 
@@ -296,8 +349,14 @@ export class VmFerry {
     return this.#moveOf(id);
   }
 
-  #moveOf(id: string): Move {
-    return new Move({ client: this.#client, id, operator: this.#operator, address: this.#address });
+  #moveOf(id: string, runId?: string): Move {
+    return new Move({
+      client: this.#client,
+      id,
+      ...(runId === undefined ? {} : { runId }),
+      operator: this.#operator,
+      address: this.#address,
+    });
   }
 
   async #resolve(idOrVm: string): Promise<string> {
@@ -332,7 +391,8 @@ export class VmFerry {
         workflowId: `read/${this.#cluster}/${type}/${randomUUID()}`,
         taskQueue: controlQueue,
         args: [input],
-        workflowExecutionTimeout: '60s',
+        // The longest of them, a look for orphans, may take this long.
+        workflowExecutionTimeout: '3m',
         staticSummary: what,
       });
       return answer as T;

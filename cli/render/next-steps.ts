@@ -13,12 +13,23 @@ export interface NextStep {
 export const moveWord = (vm: MoveReport['vm']): string =>
   shellWord(vm.name) === vm.name && !vm.name.startsWith('-') ? vm.name : vm.uuid;
 
-/** Whether the VM ran on the target, so that going back loses what it wrote there. */
-const targetHasRun = (report: MoveReport): boolean =>
-  report.vmRunning || report.steps.some((step) => step.name === 'start' && step.state === 'done');
+/** What decides which orders make sense; a report has it, and so has a story. */
+export interface Standing extends Pick<MoveReport, 'vm' | 'source' | 'target' | 'phase'> {
+  parkedIn?: Phase;
+  /** Whether the VM ran on the target, so that going back loses what it wrote there. */
+  targetHasRun: boolean;
+}
 
-function goBack(report: MoveReport, command: string, word: string): NextStep {
-  return targetHasRun(report)
+/** How a move stands by its report. */
+export const standingOf = (report: MoveReport): Standing => ({
+  ...report,
+  targetHasRun:
+    (report.vmRunning && report.vmOn === report.target) ||
+    report.steps.some((step) => step.name === 'start' && step.state === 'done'),
+});
+
+function goBack(report: Standing, command: string, word: string): NextStep {
+  return report.targetHasRun
     ? {
         command: `${command} rollback ${word} --discard-target-writes`,
         effect: `go back to ${report.source}; what it wrote on ${report.target} is lost`,
@@ -35,12 +46,15 @@ const cancellable: readonly (Phase | undefined)[] = [
   'verifying',
 ];
 
+/** A target that cannot start the VM must not keep it from its source. */
+const goesBackFrom: readonly (Phase | undefined)[] = ['cutting-over', 'starting'];
+
 /** From the cutover on a move is not cancelled half-way. */
-const cancelIn = (phase: Phase | undefined, report: MoveReport, command: string): NextStep[] =>
+const cancelIn = (phase: Phase | undefined, report: Standing, command: string): NextStep[] =>
   cancellable.includes(phase) ? [{ command, effect: `stop and go back to ${report.source}` }] : [];
 
 /** The orders that make sense now. */
-export function nextSteps(report: MoveReport, view: View): NextStep[] {
+export function nextSteps(report: Standing, view: View): NextStep[] {
   const word = moveWord(report.vm);
   const { command } = view;
   switch (report.phase) {
@@ -61,6 +75,7 @@ export function nextSteps(report: MoveReport, view: View): NextStep[] {
       return [
         { command: `${command} retry ${word}`, effect: 'go on, once the cause is mended' },
         ...cancelIn(report.parkedIn, report, `${command} cancel ${word}`),
+        ...(goesBackFrom.includes(report.parkedIn) ? [goBack(report, command, word)] : []),
       ];
     case 'planned':
     case 'checking':

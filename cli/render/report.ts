@@ -3,7 +3,7 @@ import type { DiskResult, MoveReport } from '../../domain/move.ts';
 import { exitCodeOf, ExitCode } from '../exit-code.ts';
 import { faultLines } from '../fault.ts';
 import { bytes, duration, moment, wholeSeconds } from './quantity.ts';
-import { nextSteps } from './next-steps.ts';
+import { nextSteps, standingOf } from './next-steps.ts';
 import { phaseWords } from './step-names.ts';
 import { table } from './table.ts';
 import type { Cell } from './table.ts';
@@ -194,7 +194,7 @@ function troubleLines(report: MoveReport, view: View): string[] {
 
 /** What a person wants to know once a move rests or has ended, and what to do next. `now` in ms since the epoch. */
 export function reportLines(report: MoveReport, view: View, now: number): string[] {
-  const next = nextSteps(report, view);
+  const next = nextSteps(standingOf(report), view);
   const widest = Math.max(0, ...next.map(({ command }) => cells(command)));
   const nextLines = next.flatMap(({ command, effect }) => {
     const head = ' '.repeat(indent) + padEnd(command, widest);

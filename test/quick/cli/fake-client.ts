@@ -1,6 +1,6 @@
 /** A client that plays a move from a script instead of asking a server; also a program to look at the screen with. */
 import type { Config } from '../../../config/schema.ts';
-import type { Ferry, FerryMove, HostLine, MoveStatus } from '../../../cli/ferry.ts';
+import type { Ferry, FerryMove, HostLine, MoveStatus, Story } from '../../../cli/ferry.ts';
 import type { Backend } from '../../../cli/session.ts';
 import type { Screen, Terminal } from '../../../cli/terminal.ts';
 import type { HostFacts } from '../../../domain/host.ts';
@@ -130,6 +130,31 @@ export function playedStatus(ms: number): MoveStatus {
   return { report, progress };
 }
 
+/** The story of a move that was committed at once. */
+export const playedStory = (): Story => ({
+  id: moveId,
+  runId: 'run-1',
+  vm,
+  source: 'alpha',
+  target: 'beta',
+  operator: 'ada@desk',
+  phase: 'committed',
+  end: 'completed',
+  startedAt: at(0),
+  endedAt: at(17_000),
+  vmOn: 'beta',
+  vmRunning: true,
+  targetHasRun: true,
+  downMs: 14_950,
+  downNow: false,
+  concerns: [],
+  failedUndo: [],
+  timeline: [
+    { kind: 'asked', at: at(0), by: 'ada@desk' },
+    { kind: 'ended', at: at(17_000), how: 'completed' },
+  ],
+});
+
 /** A move that shows the given statuses, one after the other, and remembers its orders. */
 export class FakeMove implements FerryMove {
   readonly id = moveId;
@@ -146,6 +171,10 @@ export class FakeMove implements FerryMove {
 
   status(): Promise<MoveStatus> {
     return Promise.resolve(this.#now);
+  }
+
+  story(): Promise<Story> {
+    return Promise.resolve(playedStory());
   }
 
   async *watch({ signal }: { signal?: AbortSignal } = {}): AsyncIterable<MoveStatus> {

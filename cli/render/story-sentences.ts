@@ -1,0 +1,185 @@
+/** One plain sentence for each thing that happened to a move. */
+import type { Story, StoryMoment, StoryWork } from '../ferry.ts';
+import { bytes, duration } from './quantity.ts';
+import { phaseWords } from './step-names.ts';
+
+type Moment<K extends StoryMoment['kind']> = Extract<StoryMoment, { kind: K }>;
+
+/** A sentence, and whether it is good or bad news. */
+export interface Sentence {
+  text: string;
+  mood: 'plain' | 'good' | 'bad';
+}
+
+const plain = (text: string): Sentence => ({ text, mood: 'plain' });
+const good = (text: string): Sentence => ({ text, mood: 'good' });
+const bad = (text: string): Sentence => ({ text, mood: 'bad' });
+
+/** The sentence of a moment; undefined where it would only repeat what its neighbours say. `now` in ms since the epoch. */
+export function sentenceOf(moment: StoryMoment, story: Story, now: number): Sentence | undefined {
+  switch (moment.kind) {
+    case 'asked':
+      return plain(
+        `${moment.by} asked to move ${story.vm.name} from ${story.source} to ${story.target}.`,
+      );
+    case 'phase':
+      return ofPhase(moment, story);
+    case 'work':
+      return ofWork(moment, story, now);
+    case 'order':
+      return plain(`${moment.by} gave the order: ${moment.order}.`);
+    case 'stuck':
+      return bad(`The move itself could not go on: ${moment.message}.`);
+    case 'ended':
+      return ofEnd(moment, story);
+  }
+}
+
+function ofPhase({ phase }: Moment<'phase'>, story: Story): Sentence | undefined {
+  switch (phase) {
+    case 'parked':
+      return bad('The move parked: it waits for a person.');
+    case 'awaiting-commit':
+      return good(
+        `${story.vm.name} lives on ${story.target}; ${story.source} keeps its copy until somebody commits.`,
+      );
+    case 'rolling-back':
+      return plain('The move began to undo what it had done.');
+    case 'planned':
+    case 'checking':
+    case 'preparing':
+    case 'stopping':
+    case 'copying':
+    case 'verifying':
+    case 'cutting-over':
+    case 'starting':
+    case 'committing':
+    case 'committed':
+    case 'rolled-back':
+    case 'cancelled':
+    case 'failed':
+      return undefined;
+  }
+}
+
+function ofEnd({ how, by, reason }: Moment<'ended'>, story: Story): Sentence {
+  const said = reason === undefined ? '' : `: ${reason}`;
+  const who = by === undefined ? 'Somebody' : by;
+  switch (how) {
+    case 'completed':
+      return story.phase === 'committed'
+        ? good('The move was committed; that was its end.')
+        : plain(`The move ended ${phaseWords(story.phase)}.`);
+    case 'cancelled':
+      return plain('The move ended cancelled.');
+    case 'failed':
+      return bad(`The move ended as failed${said}.`);
+    case 'terminated':
+      return bad(`${who} terminated the workflow in Temporal${said}. Nothing could be undone.`);
+    case 'timed-out':
+      return bad('Temporal ended the workflow by its time limit. Nothing could be undone.');
+    case 'other':
+      return bad('The workflow ended in a way that a move does not know.');
+  }
+}
+
+function ofWork(work: Moment<'work'>, story: Story, now: number): Sentence {
+  const text = `${statement(work, story, now)}${failures(work)}`;
+  return work.failures.length > 0 || work.state === 'given-up' ? bad(text) : plain(text);
+}
+
+function statement(work: StoryWork, story: Story, now: number): string {
+  const { host, what } = work;
+  const since = duration(now - Date.parse(work.startedAt));
+  switch (work.state) {
+    case 'done':
+      return `${doneWords(work, story)}${took(work)}.`;
+    case 'running':
+      return `${host} is at it, for ${since} now: ${what}.`;
+    case 'waiting':
+      return `No worker of ${host} has taken this up yet, for ${since} now: ${what}.`;
+    case 'retrying':
+      return `${host} could not do this yet: ${what}.`;
+    case 'given-up':
+      return `${host} could not do this: ${what}.`;
+    case 'cancelled':
+      return `${host} was told to stop this: ${what}.`;
+  }
+}
+
+/** How long it took, where that is worth a word. */
+function took({ startedAt, endedAt }: StoryWork): string {
+  if (endedAt === undefined) return '';
+  const ms = Date.parse(endedAt) - Date.parse(startedAt);
+  return ms < 1000 ? '' : `, in ${duration(ms)}`;
+}
+
+function failures({ failures: all, attempts, state }: StoryWork): string {
+  const [first] = all;
+  if (first === undefined) return '';
+  const failed = state === 'done' ? attempts - 1 : attempts;
+  const tries = failed === 1 ? '1 try failed' : `${failed} tries failed`;
+  const when = all.length === 1 ? '' : `; the first, at ${clock(first.at)}`;
+  return ` ${tries}${when}: ${sentenceEnd(first.fault.message)}`;
+}
+
+/** `10:00:03` of a day in UTC. */
+export const clock = (iso: string): string => new Date(iso).toISOString().slice(11, 19);
+
+const sentenceEnd = (text: string): string => (/[.!?]$/u.test(text) ? text : `${text}.`);
+
+function doneWords(work: StoryWork, story: Story): string {
+  const { verb, host, what } = work;
+  const vm = story.vm.name;
+  const words: Partial<Record<string, string>> = {
+    checkSource: `${host} looked at ${vm} and at its own guard`,
+    checkTarget: `${host} checked whether ${vm} fits there`,
+    reserveTarget: `${host} made the volumes and a place for ${vm} in its ledger`,
+    guardSource: `${host} began to refuse other starts of ${vm}`,
+    ensureStopped: shutdownWords(work, vm),
+    ensureCopied: `${host} ${past(what)}${amountWords(work)}`,
+    ensureDefined: `${host} got the definition of ${vm}`,
+    releaseSource: `${host} gave ${vm} up and cannot start it any more`,
+    takeOwnership: `${host} became the owner of ${vm}`,
+    ensureStarted: `${vm} started on ${host}`,
+    ensureHealthy: `${vm} stayed up on ${host}`,
+    closeExports: `${host} closed its exports`,
+    settleTarget: `${host} put its last settings right for ${vm}`,
+    removeSource: `${host} removed its copy of ${vm}`,
+    revokeTarget: `${host} stopped ${vm} and gave it up`,
+    clearTarget: `${host} removed what the move had made there`,
+    restoreSource: `${host} got ${vm} back`,
+  };
+  return words[verb] ?? `${host} ${past(what)}`;
+}
+
+/** `copy vda` -> `copied vda`; what no list foresees is quoted as it stands. */
+function past(what: string): string {
+  const [first = '', ...rest] = what.split(' ');
+  const known: Partial<Record<string, string>> = {
+    copy: 'copied',
+    export: 'exported',
+    hash: 'hashed',
+    compare: 'compared',
+    offer: 'offered',
+    take: 'took',
+    put: 'put',
+    look: 'looked',
+    prove: 'proved',
+  };
+  const word = known[first];
+  return word === undefined ? `did: ${what}` : [word, ...rest].join(' ');
+}
+
+function shutdownWords({ host, shutdown }: StoryWork, vm: string): string {
+  if (shutdown === 'already-off') return `${vm} was off on ${host} already`;
+  return shutdown === 'forced'
+    ? `${vm} did not shut down in time and was powered off on ${host}`
+    : `${vm} was shut down on ${host}`;
+}
+
+function amountWords({ bytes: moved, bytesRecopied = 0 }: StoryWork): string {
+  if (moved === undefined) return '';
+  const twice = bytesRecopied === 0 ? '' : `, of it ${bytes(bytesRecopied)} a second time`;
+  return `, ${bytes(moved)} of data${twice}`;
+}
