@@ -34,7 +34,11 @@ function badFrom(check: string, error: unknown): Finding {
 const serverChecks = ['Namespace', 'Search attributes'];
 
 /** Looks at everything, and gives each finding as soon as it is there. Does not throw. */
-export async function* examine(backend: Backend, globals: Globals): AsyncGenerator<Finding> {
+export async function* examine(
+  backend: Backend,
+  globals: Globals,
+  operator: string,
+): AsyncGenerator<Finding> {
   let config: Config;
   try {
     config = await backend.loadConfig(globals);
@@ -48,7 +52,7 @@ export async function* examine(backend: Backend, globals: Globals): AsyncGenerat
   }
   let ferry: Ferry;
   try {
-    ferry = await backend.connect(config);
+    ferry = await backend.connect(config, operator);
   } catch (error) {
     yield badFrom('Temporal', error);
     for (const check of serverChecks) yield unknown(check, 'needs Temporal');

@@ -4,9 +4,12 @@ import type { Ferry } from './ferry.ts';
 import { operatorOf } from './operator.ts';
 
 /** Throws what `VmFerry.connect` throws. */
-export async function connectFrom(config: Config): Promise<Ferry> {
+export async function connectFrom(
+  config: Config,
+  operator: string = operatorOf(process.env),
+): Promise<Ferry> {
   const { VmFerry } = await import('../client/vmferry.ts');
-  return VmFerry.connect({ config, operator: operatorOf(process.env) });
+  return VmFerry.connect({ config, operator });
 }
 
 /** Reads every encryption key as a worker would; gives their IDs, the active one first. */

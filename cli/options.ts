@@ -3,11 +3,29 @@ import { InvalidArgumentError, Option } from 'commander';
 import { parseByteRate, parseDurationMs } from '../config/units.ts';
 import { VmFerryError } from '../domain/errors.ts';
 
-/** `-o, --output table|json`. */
+const formats = ['text', 'json'];
+
+/** `-o, --output text|json`. `table`, the name of `text` in 0.1, still works. */
 export const outputOption = (): Option =>
   new Option('-o, --output <format>', 'how to print the result')
-    .choices(['table', 'json'])
-    .default('table');
+    .choices(formats)
+    .argParser((value) => {
+      if (value === 'table') return 'text';
+      if (formats.includes(value)) return value;
+      throw new InvalidArgumentError(`Allowed choices are ${formats.join(', ')}.`);
+    })
+    .default('text');
+
+/** Whether a command line asks for JSON, before it is parsed: an error in it is to be said as JSON too. */
+export const asksForJson = (args: readonly string[]): boolean => {
+  const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
+  return own.some(
+    (arg, index) =>
+      arg === '-ojson' ||
+      arg === '--output=json' ||
+      (arg === 'json' && ['-o', '--output'].includes(own[index - 1] ?? '')),
+  );
+};
 
 function reading<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {

@@ -13,6 +13,7 @@ import { vmsCommand } from './commands/vms.ts';
 import { codecServerCommand, controlCommand, hostCommand } from './commands/workers.ts';
 import { exitCodeHelp, exitCodeOfFault, ExitCode } from './exit-code.ts';
 import { faultLines, faultOf, usageError } from './fault.ts';
+import { asksForJson } from './options.ts';
 import { Session } from './session.ts';
 import type { Backend, Globals } from './session.ts';
 import type { Terminal } from './terminal.ts';
@@ -44,14 +45,16 @@ function build(session: Session, extra: readonly Command[]): Command {
     .addOption(
       new Option('--log-level <level>', 'of the workers, and of traces here').choices(levels),
     )
+    .option('--operator <name>', 'who gives the order, for reports (default: $VMFERRY_OPERATOR)')
     .addHelpText('after', exitCodes())
     .hook('preAction', (_, action) => {
-      const { config, logLevel } = program.opts<Globals>();
+      const { config, logLevel, operator } = program.opts<Globals>();
       session.globals = {
         ...(config === undefined ? {} : { config }),
         ...(logLevel === undefined ? {} : { logLevel }),
+        ...(operator === undefined ? {} : { operator }),
       };
-      session.output = action.opts<{ output?: 'table' | 'json' }>().output ?? 'table';
+      session.output = action.opts<{ output?: 'text' | 'json' }>().output ?? 'text';
     });
   program.commandsGroup('Moves:');
   program.addCommand(migrateCommand(session));
@@ -124,6 +127,7 @@ export interface Surroundings {
 /** Runs one command line (without the program's own name) and resolves to its exit code. Does not reject. */
 export async function runCli(args: readonly string[], surroundings: Surroundings): Promise<number> {
   const session = new Session(surroundings.terminal, surroundings.backend);
+  session.output = asksForJson(args) ? 'json' : 'text';
   try {
     await build(session, surroundings.extra ?? []).parseAsync([...args], { from: 'user' });
     return session.exitCode;

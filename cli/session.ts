@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.ts';
 import { ExitCode } from './exit-code.ts';
 import type { Ferry } from './ferry.ts';
+import { operatorOf } from './operator.ts';
 import { viewFor } from './render/theme.ts';
 import type { View } from './render/theme.ts';
 import { shellWord } from './render/text.ts';
@@ -9,13 +10,16 @@ import type { Terminal } from './terminal.ts';
 export interface Globals {
   config?: string;
   logLevel?: string;
+  /** What `--operator` said. */
+  operator?: string;
 }
 
 /** What lies behind the commands; loaded only when one needs it, so that `--help` stays quick. */
 export interface Backend {
   /** The configuration, with `--log-level` applied. Throws codes `config-...`. */
   loadConfig(globals: Globals): Promise<Config>;
-  connect(config: Config): Promise<Ferry>;
+  /** `operator` stands behind every order that is given through the client. */
+  connect(config: Config, operator: string): Promise<Ferry>;
   /** Runs until the process is told to stop. */
   runWorker(kind: 'control' | 'host' | 'codec-server', config: Config): Promise<void>;
   /** Reads every encryption key; gives their IDs, the active one first. Throws where one cannot be used. */
@@ -28,12 +32,17 @@ export class Session {
   readonly backend: Backend;
   globals: Globals = {};
   /** `json` where the person asked for it by `-o json`. */
-  output: 'table' | 'json' = 'table';
+  output: 'text' | 'json' = 'text';
   exitCode: number = ExitCode.done;
 
   constructor(terminal: Terminal, backend: Backend) {
     this.terminal = terminal;
     this.backend = backend;
+  }
+
+  /** Who gives the orders of this run. Throws `usage`. */
+  get operator(): string {
+    return operatorOf(this.terminal.env, this.globals.operator);
   }
 
   /** The way to call vmferry again as it was called now, for commands that are suggested. */
@@ -67,7 +76,8 @@ export class Session {
 
   /** Connects, does `work` and closes the connection whatever happens. */
   async withFerry<T>(work: (ferry: Ferry) => Promise<T>): Promise<T> {
-    const ferry = await this.backend.connect(await this.backend.loadConfig(this.globals));
+    const { operator } = this;
+    const ferry = await this.backend.connect(await this.backend.loadConfig(this.globals), operator);
     try {
       return await work(ferry);
     } finally {

@@ -8,8 +8,8 @@ import { findingLines } from '../render/findings.ts';
 import type { Session } from '../session.ts';
 
 /** The fleet first, then this machine's certificates, if the configuration can be read at all. */
-async function* everything({ backend, globals }: Session): AsyncGenerator<Finding> {
-  yield* examine(backend, globals);
+async function* everything({ backend, globals, operator }: Session): AsyncGenerator<Finding> {
+  yield* examine(backend, globals, operator);
   const config = await backend.loadConfig(globals).catch(() => undefined);
   if (config !== undefined) yield* await certificateFindings(config);
 }
@@ -19,7 +19,7 @@ async function run(session: Session): Promise<void> {
   for await (const finding of everything(session)) {
     findings.push(finding);
     // As it comes: a check that waits for a host must not hide the ones before it.
-    if (session.output === 'table') session.print(findingLines(finding, session.view));
+    if (session.output === 'text') session.print(findingLines(finding, session.view));
   }
   if (session.output === 'json') session.printJson(findings);
   const bad = findings.filter(({ state }) => state === 'bad').length;

@@ -3,7 +3,6 @@ import { Command } from 'commander';
 import type { HostConfig } from '../../config/schema.ts';
 import { needsOperator } from '../../domain/errors.ts';
 import { outputOption } from '../options.ts';
-import { operatorOf } from '../operator.ts';
 import { guardLines } from '../render/guard.ts';
 import type { Session } from '../session.ts';
 
@@ -41,7 +40,7 @@ async function claimVm(session: Session, uuid: string, flags: ClaimFlags): Promi
     ledger,
     uuid,
     reason: flags.reason,
-    operator: operatorOf(session.terminal.env),
+    operator: session.operator,
     ...(flags.knownEpoch === undefined ? {} : { knownEpoch: Number(flags.knownEpoch) }),
   });
   if (session.output === 'json') session.printJson(entry);

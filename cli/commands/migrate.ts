@@ -6,7 +6,6 @@ import type { Ferry, FerryMove } from '../ferry.ts';
 import { accompany } from '../finish.ts';
 import { canDrawLive } from '../follow.ts';
 import { LiveView } from '../live-view.ts';
-import { operatorOf } from '../operator.ts';
 import { outputOption, readDuration, readRate } from '../options.ts';
 import { cut, harmless, shellWord } from '../render/text.ts';
 import type { Session } from '../session.ts';
@@ -35,7 +34,7 @@ const requestOf = (session: Session, vm: string, options: MigrateOptions): MoveR
   shutdownTimeoutMs: options.shutdownTimeout,
   autoCommit: options.autoCommit ?? false,
   targetPool: options.pool ?? '',
-  operator: operatorOf(session.terminal.env),
+  operator: session.operator,
 });
 
 /** Starts the move; undefined if a person interrupted before the server's answer came. */
@@ -46,7 +45,7 @@ async function start(
 ): Promise<FerryMove | undefined> {
   const { terminal, view, errorView } = session;
   const live =
-    canDrawLive(terminal) && session.output === 'table' ? new LiveView(terminal.out) : undefined;
+    canDrawLive(terminal) && session.output === 'text' ? new LiveView(terminal.out) : undefined;
   const said = `Looking for ${harmless(request.vm)} on ${harmless(request.from)} …`;
   live?.draw([view.theme.paint('dim', cut(said, view.width))]);
   const interrupted = Promise.withResolvers<NodeJS.Signals>();
