@@ -18,14 +18,18 @@ export async function buildBundle(): Promise<string> {
     workflowsPath: join(root, 'workflows/index.ts'),
     failureConverterPath,
   });
-  return `${code}\n${mark}\n`;
+  // Before the source map, which the SDK takes to reach to the end of the code.
+  return code.replace(/\n(?=\/\/# sourceMappingURL=[^\n]*\s*$)/, () => `\n${mark}\n`);
 }
 
 /** Whether a bundle was made of the sources as they are now: workflows of another version would break running moves. */
 export const isOfTheseSources = async (code: string): Promise<boolean> =>
-  code.trimEnd().endsWith(await sourcesMark());
+  code.includes(`\n${await sourcesMark()}\n`);
 
-async function sourcesMark(): Promise<string> {
+const sourcesMark = async (): Promise<string> => `// sources ${await sourcesHash()}`;
+
+/** SHA-256 over all that ends up in the bundle, hexadecimal. */
+export async function sourcesHash(): Promise<string> {
   const hash = createHash('sha256');
   for (const room of rooms) {
     const names = await readdir(join(root, room), { recursive: true });
@@ -33,7 +37,7 @@ async function sourcesMark(): Promise<string> {
       hash.update(`${room}/${name}\0`).update(await readFile(join(root, room, name)));
     }
   }
-  return `// sources ${hash.digest('hex')}`;
+  return hash.digest('hex');
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
