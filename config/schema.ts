@@ -244,6 +244,11 @@ const host = z
       })
       .prefault({})
       .meta({ description: 'What moves may take of this host.' }),
+    policy: absolutePath.optional().meta({
+      description:
+        'This host’s policy file: what moves may do here, whoever asks. Default: /etc/vmferry/policy.yaml if it is there.',
+      examples: ['/etc/vmferry/policy.yaml'],
+    }),
     hooksDir: absolutePath.default('/etc/libvirt/hooks').meta({
       description: 'libvirt’s hooks folder; the guard’s hook goes into qemu.d below it.',
       examples: ['/etc/libvirt/hooks'],

@@ -1,6 +1,5 @@
 /** `vmferry host`: the verbs of one host, beside its libvirt. Opens no port for commands. */
 import { Worker } from '@temporalio/worker';
-import { createHostActivities } from '../activities/index.ts';
 import { Operations } from '../activities/operations.ts';
 import type { HostParts } from '../activities/parts.ts';
 import type { Config, HostConfig } from '../config/schema.ts';
@@ -12,6 +11,7 @@ import { announceHost } from './announce.ts';
 import { NbdDataPlane } from './data-plane.ts';
 import { ensureHookSeen } from './hook-seen.ts';
 import { LibvirtHypervisor } from './hypervisor.ts';
+import { takeUpDuties } from './reconcile-duties.ts';
 import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
 import { version } from './version.ts';
 
@@ -43,12 +43,13 @@ export async function runHost(config: Config): Promise<void> {
   const temporal = await connectTemporal(config, logger);
   try {
     const { connection, namespace, dataConverter } = temporal;
+    const duties = await takeUpDuties({ parts, host, temporal, dataPlane, logger });
     const worker = await Worker.create({
       connection,
       namespace,
       dataConverter,
       taskQueue: hostQueue(host.name),
-      activities: createHostActivities(parts),
+      activities: duties.activities,
       shutdownGraceTime: shutdownGraceMs,
       maxHeartbeatThrottleInterval: heartbeatThrottleMs,
       defaultHeartbeatThrottleInterval: heartbeatThrottleMs,
@@ -60,7 +61,10 @@ export async function runHost(config: Config): Promise<void> {
       startedAt: new Date().toISOString(),
     });
     logger.info({ queue: hostQueue(host.name) }, 'host worker is ready');
-    await runUntilStopped(worker, logger);
+    await Promise.all([
+      runUntilStopped(worker, logger).finally(() => duties.stop()),
+      duties.reconcile(),
+    ]);
   } finally {
     await temporal.connection.close();
     await hypervisor.close();

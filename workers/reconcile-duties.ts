@@ -1,0 +1,76 @@
+/** What a host worker does beside carrying out verbs: it holds its host's policy, and clears up timidly. */
+import type { Logger } from 'pino';
+import { createHostActivities } from '../activities/index.ts';
+import type { HostActivities } from '../activities/contract.ts';
+import type { OrphanActivities } from '../activities/orphans.ts';
+import { createOrphanActivities } from '../activities/orphans-verbs.ts';
+import type { HostParts } from '../activities/parts.ts';
+import { Gate } from '../activities/policy-gate.ts';
+import type { HostConfig } from '../config/schema.ts';
+import { Quarantine } from '../guard/quarantine.ts';
+import { Exports } from '../platforms/libvirt/export.ts';
+import type { NbdDataPlane } from './data-plane.ts';
+import { PolicyFile } from './policy-file.ts';
+import type { TemporalAccess } from './process.ts';
+import { Reconciler } from './reconcile.ts';
+import { TemporalWitness } from './reconcile-temporal.ts';
+
+export interface Duties {
+  activities: HostActivities & OrphanActivities;
+  /** Clears up until `stop`; resolves then. */
+  reconcile(): Promise<void>;
+  stop(): void;
+}
+
+export async function takeUpDuties(options: {
+  parts: HostParts;
+  host: HostConfig;
+  temporal: TemporalAccess;
+  dataPlane: NbdDataPlane;
+  logger: Logger;
+}): Promise<Duties> {
+  const { parts, host, temporal, dataPlane, logger } = options;
+  const policy = new PolicyFile(host.policy === undefined ? {} : { path: host.policy });
+  const quarantine = new Quarantine({ stateDir: host.stateDir, host: host.name });
+  const witness = new TemporalWitness(temporal);
+  const gate = new Gate({ parts, policy, server: () => reconciler.server });
+  // Only to read what is recorded; the data plane's own opens and ends exports.
+  const recorded = new Exports({
+    host: host.name,
+    stateDir: host.stateDir,
+    tlsDir: host.tls.dir,
+    address: host.migrationAddress,
+    ports: host.exportPorts,
+  });
+  const reconciler: Reconciler = new Reconciler({
+    parts,
+    gate,
+    quarantine,
+    witness,
+    exports: () => recorded.list(),
+    endLocalServers: () => dataPlane.endOrphans(),
+    log: (level, facts, message) => logger[level](facts, message),
+  });
+  const now = await policy.current();
+  if (now.state === 'broken') logger.error(now, 'the policy cannot be used: nothing new is let in');
+  else logger.info({ file: now.policy.file }, 'policy');
+  // Before the first verb: a move is remembered with the server that it began on.
+  await reconciler
+    .meetServer()
+    .catch((error: unknown) => logger.warn({ error }, 'Temporal does not tell which server it is'));
+  const stopping = new AbortController();
+  return {
+    activities: {
+      ...createHostActivities(parts, gate),
+      ...createOrphanActivities(parts, {
+        quarantine,
+        look: () => reconciler.round(),
+        fateOf: (move) => reconciler.fateOf(move),
+        isAtWork: (migrationId) => gate.isAtWork(migrationId),
+        admit: (operator) => gate.admitOrder('remove-orphan', operator),
+      }),
+    },
+    reconcile: () => reconciler.run(stopping.signal),
+    stop: () => stopping.abort(),
+  };
+}
