@@ -20,6 +20,9 @@ const wanted = [
   { name: 'e2fsprogs', program: 'mkfs.ext4' },
   { name: 'util-linux', program: 'nsenter' },
   { name: 'procps', program: 'pgrep' },
+  // Its daemon stays off unless /etc/default/saslauthd says otherwise.
+  { name: 'sasl2-bin', program: 'saslpasswd2' },
+  { name: 'libsasl2-modules', program: 'saslpasswd2' },
   { name: 'openssh-client', program: 'ssh-keygen' },
   { name: 'ovmf', program: 'qemu-system-x86_64' },
   { name: 'swtpm', program: 'swtpm' },

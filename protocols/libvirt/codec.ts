@@ -145,6 +145,22 @@ export const charArray = (length: number): Codec<string> => ({
   },
 });
 
+/** A counted C array of chars, each sent as an XDR int: what SASL sends. A copy when decoded. */
+export const chars = (maxChars: number): Codec<Uint8Array> => ({
+  minBytes: 4,
+  encode: (to, value) => {
+    if (value.length > maxChars) {
+      throw new ProtocolError(`${value.length} chars are more than the ${maxChars} allowed here`);
+    }
+    to.u32(value.length);
+    for (const each of value) to.i32(each > 0x7f ? each - 0x100 : each);
+  },
+  decode: (from) => {
+    const length = from.count(4, maxChars);
+    return Uint8Array.from({ length }, () => from.i32() & 0xff);
+  },
+});
+
 /** A pointer that may be null: an i32 of 0 or 1, then the value if it is 1. */
 export const optional = <T>(inner: Codec<T>): Codec<T | undefined> => ({
   minBytes: 4,

@@ -15,6 +15,7 @@ import type { KeepAliveOptions } from './keep-alive.ts';
 import { Link } from './link.ts';
 import { wireCallOf } from './procedures.ts';
 import type { ArgsOf, ProcedureName, ResultOf, StreamName } from './procedures.ts';
+import type { SaslCredentials } from './sasl/mechanisms.ts';
 import type { RpcStream } from './stream.ts';
 import { Streams } from './streams.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -29,6 +30,8 @@ export type OpenOptions = Endpoint & {
   readonly uri: string;
   /** The daemon then refuses every change. Off unless it is given. */
   readonly readOnly?: boolean;
+  /** For a daemon that asks for SASL; never sent to one that does not. */
+  readonly sasl?: SaslCredentials;
   /** The limit of the whole opening, and of each call that names none. 30 s unless it is given. */
   readonly timeoutMs?: number;
   /** Gives up the opening; it has no effect on an open connection. */
@@ -106,7 +109,8 @@ export class Connection {
 
   /**
    * Connects, logs in and opens the driver. Rejects with `ConnectFailed`, `CertificateRejected`,
-   * `AuthenticationRequired`, or `LibvirtError` where the daemon refuses the URI; nothing stays open.
+   * `AuthenticationRequired` or its subclass `AuthenticationFailed`, `LibvirtError` where the daemon
+   * refuses the URI, or what the source of the password threw; nothing stays open.
    */
   static async open(options: OpenOptions): Promise<Connection> {
     const limit = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
@@ -236,8 +240,10 @@ export class Connection {
     // The signal carries the limit of the whole opening, so a call needs none of its own.
     const callNow = <N extends ProcedureName>(name: N, args: ArgsOf<N>): Promise<ResultOf<N>> =>
       this.call(name, args, { signal });
-    const { uri, readOnly = false, keepAlive = DEFAULT_KEEP_ALIVE } = options;
-    this.#versions = await shakeHands(callNow, { uri, readOnly });
+    const { uri, readOnly = false, keepAlive = DEFAULT_KEEP_ALIVE, sasl } = options;
+    const isPrivate = !('stream' in options);
+    const versions = await shakeHands(callNow, { uri, readOnly, sasl, isPrivate, signal });
+    this.#versions = versions;
     if (keepAlive !== false && (await agreeOnKeepAlive(callNow))) this.#keepAlive.start(keepAlive);
   }
 

@@ -155,28 +155,46 @@ export class CertificateRejected extends Error {
   }
 }
 
-/** The daemon asks for a log-in that this client does not have, or refused the one it has. */
+/** The daemon asks for a log-in that this client does not have. */
 export class AuthenticationRequired extends Error {
-  override readonly name = 'AuthenticationRequired';
+  override readonly name: string = 'AuthenticationRequired';
   /** What the daemon offers: `sasl`, `polkit`, or the number of an unknown kind. */
   readonly offered: readonly string[];
   /** The SASL mechanisms, if the daemon named them: `scram-sha-256,gssapi`. */
   readonly mechanisms: string | undefined;
 
-  constructor(options: {
-    offered: readonly string[];
-    mechanisms?: string | undefined;
-    cause?: unknown;
-  }) {
-    const { offered, mechanisms, cause } = options;
-    const detail = cause instanceof Error ? `: ${cause.message}` : '';
+  constructor(options: AuthenticationErrorOptions) {
+    const { offered, mechanisms, message, cause } = options;
+    const kinds = offered.join(' or ') + (mechanisms === undefined ? '' : ` (${mechanisms})`);
     super(
-      `libvirt asks for authentication by ${offered.join(' or ')}` +
-        (mechanisms === undefined ? '' : ` (${mechanisms})`) +
-        `, which ${cause === undefined ? 'is not supported here' : 'failed'}${detail}`,
-      { cause },
+      message ?? `libvirt asks for authentication by ${kinds}, of which nothing can be used here`,
+      cause === undefined ? undefined : { cause },
     );
     this.offered = offered;
     this.mechanisms = mechanisms;
   }
+}
+
+/**
+ * The log-in was tried in vain: a wrong password, a user that polkit does not admit, or a daemon that
+ * did not prove that it knows the password (`cause` is then no `LibvirtError`). No text holds a secret.
+ */
+export class AuthenticationFailed extends AuthenticationRequired {
+  override readonly name = 'AuthenticationFailed';
+  /** `polkit`, or the SASL mechanism: `SCRAM-SHA-256`. */
+  readonly method: string;
+
+  constructor(options: AuthenticationErrorOptions & { readonly method: string }) {
+    const { method, cause } = options;
+    const reason = cause instanceof Error ? `: ${cause.message}` : '';
+    super({ ...options, message: `the log-in to libvirt by ${method} failed${reason}` });
+    this.method = method;
+  }
+}
+
+interface AuthenticationErrorOptions {
+  readonly offered: readonly string[];
+  readonly mechanisms?: string | undefined;
+  readonly message?: string;
+  readonly cause?: unknown;
 }

@@ -2,6 +2,7 @@
 export { Connection } from './connection.ts';
 export type { CallOptions, OpenOptions, Subscription } from './connection.ts';
 export {
+  AuthenticationFailed,
   AuthenticationRequired,
   CallAborted,
   CallTimeout,
@@ -25,6 +26,8 @@ export { procedures } from './procedures.ts';
 export type { ArgsOf, ProcedureName, ResultOf } from './procedures.ts';
 export type { EventHandler } from './subscriptions.ts';
 export type { Endpoint, TlsEndpoint } from './transport.ts';
+export { saslMechanisms } from './sasl/mechanisms.ts';
+export type { SaslCredentials, SaslMechanism } from './sasl/mechanisms.ts';
 export type { StreamChunk } from './stream.ts';
 export { numberParam, param, stringParam } from './typed-params.ts';
 export type { TypedParam } from './typed-params.ts';

@@ -1,8 +1,21 @@
-import { charArray, flags, i32, list, optional, size, string, struct, u64 } from '../codec.ts';
+import {
+  bool,
+  charArray,
+  chars,
+  flags,
+  i32,
+  list,
+  optional,
+  size,
+  string,
+  struct,
+  u64,
+} from '../codec.ts';
 import { call } from './call.ts';
 
 const xml = string;
 const none = {};
+const saslData = chars(65_536);
 const nodeStats = list(struct({ field: string, value: size }), 16);
 const cpuArgs = {
   emulator: optional(string),
@@ -34,6 +47,17 @@ export const hostCalls = {
   ConnectSupportsFeature: call(60, { feature: i32 }, { supported: i32 }),
   AuthList: call(66, none, { types: list(i32, 20) }),
   AuthSaslInit: call(67, none, { mechanisms: string }),
+  /** `nil` says that there is no data, which for SASL is not the same as none. */
+  AuthSaslStart: call(
+    68,
+    { mechanism: string, nil: bool, data: saslData },
+    { complete: i32, nil: bool, data: saslData },
+  ),
+  AuthSaslStep: call(
+    69,
+    { nil: bool, data: saslData },
+    { complete: i32, nil: bool, data: saslData },
+  ),
   AuthPolkit: call(70, none, { complete: i32 }),
   /** In bytes. */
   NodeGetFreeMemory: call(102, none, { freeMemory: size }),

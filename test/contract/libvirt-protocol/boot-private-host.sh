@@ -17,6 +17,8 @@ for folder in etc/libvirt var/lib/libvirt var/log/libvirt; do
 done
 mount -t tmpfs tmpfs /run
 mkdir -p /run/libvirt /run/lock
+# What a test wants to have running before: a system bus, polkit.
+if [ -e "$root/before-libvirtd.sh" ]; then . "$root/before-libvirtd.sh"; fi
 libvirtd -d ${4:+$4} -p /run/libvirtd.pid -f /etc/libvirt/libvirtd.conf
 echo ready
 # bash, unlike cat, also reaps the orphans that become its children.

@@ -25,6 +25,10 @@ export interface PrivateLibvirtdOptions {
   readonly qemuHook?: string;
   /** More lines for libvirtd.conf. */
   readonly config?: readonly string[];
+  /** Shell commands that run in the namespaces before the daemon. */
+  readonly before?: string;
+  /** More environment of the daemon. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Where its sockets lie if other namespaces must see them too; `/run/libvirt` unless it is given. */
   readonly socketDir?: string;
   /** Makes libvirtd listen with TLS on 127.0.0.1:16514 of its own network namespace. */
@@ -75,7 +79,7 @@ export async function startPrivateLibvirtd(
   const unshare = spawn(
     'unshare',
     [...namespaces, '--', 'bash', BOOT_SCRIPT, dir, hostname, CACHE_DIR, listen],
-    { stdio: ['pipe', 'pipe', 'pipe'] },
+    { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
   );
   try {
     await untilReady(unshare);
@@ -133,11 +137,14 @@ function privateLibvirtd({ dir, pid, unshare, listen, socketDir }: Running): Pri
 }
 
 async function writeConfiguration(options: PrivateLibvirtdOptions): Promise<void> {
-  const { dir, qemuHook, tls, socketDir, config = [] } = options;
+  const { dir, qemuHook, tls, socketDir, before, config = [] } = options;
   const etc = join(dir, 'etc/libvirt');
   await mkdir(join(etc, 'hooks'), { recursive: true });
+  if (before !== undefined) await writeFile(join(dir, 'before-libvirtd.sh'), before);
   const tlsFiles = { ca_file: tls?.ca, cert_file: tls?.cert, key_file: tls?.key };
   const lines = [
+    // The first word on a matter counts.
+    ...config,
     `host_uuid = "${randomUUID()}"`,
     'listen_tcp = 0',
     `listen_tls = ${tls === undefined ? 0 : 1}`,
@@ -147,7 +154,6 @@ async function writeConfiguration(options: PrivateLibvirtdOptions): Promise<void
     'auth_unix_ro = "none"',
     ...Object.entries(tlsFiles).flatMap(([name, path]) => (path ? [`${name} = "${path}"`] : [])),
     ...(socketDir === undefined ? [] : [`unix_sock_dir = "${socketDir}"`]),
-    ...config,
   ];
   await writeFile(join(etc, 'libvirtd.conf'), `${lines.join('\n')}\n`);
   await writeFile(

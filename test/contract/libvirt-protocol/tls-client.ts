@@ -7,9 +7,10 @@ interface Options {
   readonly cert: string;
   readonly key: string;
   readonly servername?: string;
+  readonly password?: string;
 }
 
-async function main({ ca, cert, key, servername }: Options): Promise<unknown> {
+async function main({ ca, cert, key, servername, password }: Options): Promise<unknown> {
   await using connection = await Connection.open({
     tls: {
       host: '127.0.0.1',
@@ -19,6 +20,7 @@ async function main({ ca, cert, key, servername }: Options): Promise<unknown> {
       ...(servername === undefined ? {} : { servername }),
     },
     uri: 'qemu:///system',
+    ...(password === undefined ? {} : { sasl: { username: 'mover', password: () => password } }),
     timeoutMs: 15_000,
   });
   const calls = Array.from({ length: 200 }, () => connection.call('ConnectGetHostname', {}));

@@ -1,5 +1,6 @@
 /** Mutual TLS with a real libvirtd. It listens only inside its network namespace, so the client runs there. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,19 +75,19 @@ async function makeCertificate(name: string, ca: string, lines: readonly string[
 }
 
 interface ClientOptions {
+  readonly password?: string;
   readonly cert?: string;
   readonly ca?: string;
   readonly servername?: string;
 }
 
 /** Runs the client in the namespaces of the host; gives back what it printed. */
-async function client({
-  cert = 'client',
-  ca = 'fleet',
-  servername,
-}: ClientOptions = {}): Promise<unknown> {
-  const options = { ca: pem(ca), cert: pem(cert), key: pem(`${cert}-key`), servername };
-  const { stdout } = await host!.exec(process.execPath, CLIENT, JSON.stringify(options));
+async function client(
+  { cert = 'client', ca = 'fleet', ...rest }: ClientOptions = {},
+  of: PrivateLibvirtd = host!,
+): Promise<unknown> {
+  const options = { ca: pem(ca), cert: pem(cert), key: pem(`${cert}-key`), ...rest };
+  const { stdout } = await of.exec(process.execPath, CLIENT, JSON.stringify(options));
   return JSON.parse(stdout) as unknown;
 }
 
@@ -110,6 +111,35 @@ it('a certificate of the fleet that is not on the list is refused, too', async (
     name: 'CertificateRejected',
     whose: 'client',
   });
+});
+
+const saslIsHere = existsSync('/usr/sbin/saslpasswd2');
+if (!saslIsHere) console.warn('! No saslpasswd2 (sasl2-bin) here: SASL over TLS is NOT tried.');
+
+it.skipIf(!saslIsHere)('a password is asked for inside TLS, too, and verified', async () => {
+  const sasl = join(dir, 'sasl');
+  await mkdir(sasl);
+  const config = `mech_list: SCRAM-SHA-256\nsasldb_path: ${sasl}/passwd.db\n`;
+  await writeFile(join(sasl, 'libvirt.conf'), config);
+  const database = ['-f', join(sasl, 'passwd.db'), '-u', `vmfp-${process.pid}`];
+  const setting = run('saslpasswd2', ['-p', '-c', ...database, 'mover']);
+  setting.child.stdin?.end('pencil');
+  await setting;
+  const strict = await startPrivateLibvirtd({
+    dir: join(dir, 'strict'),
+    config: ['auth_tls = "sasl"'],
+    env: { SASL_CONF_PATH: sasl },
+    tls: { ca: pem('fleet'), cert: pem('server'), key: pem('server-key') },
+  });
+  try {
+    expect(await client({ password: 'pencil' }, strict)).toMatchObject({ replies: 200 });
+    const wrong = await client({ password: 'crayon' }, strict);
+    expect(wrong).toMatchObject({ name: 'AuthenticationFailed' });
+    expect(JSON.stringify(wrong)).not.toContain('crayon');
+    expect(await client({}, strict)).toMatchObject({ name: 'AuthenticationRequired' });
+  } finally {
+    await strict.stop();
+  }
 });
 
 it('a daemon that this client cannot trust is not talked to', async () => {

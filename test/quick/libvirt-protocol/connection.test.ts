@@ -67,7 +67,7 @@ describe('opening', () => {
     strict.authTypes = [2];
     strict.answer((call) => strict.refuse(call, { code: 45, message: 'not you' }));
     const error = await failureOf(strict.open(), AuthenticationRequired);
-    expect(error.message).toMatch(/polkit, which failed: not you/);
+    expect(error.message).toMatch(/by polkit failed: not you/);
   });
 
   it('gives up after its time, when the daemon hangs up, and when the caller says so', async () => {

@@ -51,6 +51,10 @@ export class FakeDaemon {
     });
   }
 
+  get script(): Script {
+    return this.#script;
+  }
+
   /** What to do with calls that are not of the opening. */
   answer(script: Script): void {
     this.#script = script;
