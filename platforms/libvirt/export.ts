@@ -14,9 +14,10 @@ import { z } from 'zod';
 import { VmFerryError, permanent, transient } from '../../domain/errors.ts';
 import { argumentsOf, endProcess, isAlive, isOnThisHost, startTimeOf } from './process.ts';
 import type { ProcessIdentity } from './process.ts';
-import { escapeOption, isReady, portTaken, startServer, untilReady } from './qemu-nbd.ts';
-import type { ServedImage } from './qemu-nbd.ts';
+import { isReady, portTaken, startServer, untilReady } from './qemu-nbd.ts';
 import { Records } from './records.ts';
+import { escapeOption, imageArguments } from './served-image.ts';
+import type { ReadSecret, ServedImage } from './served-image.ts';
 import { listeningPorts, listensOnTcp } from './sockets.ts';
 
 const recordSchema = z.object({
@@ -25,6 +26,8 @@ const recordSchema = z.object({
   exportName: z.string(),
   path: z.string(),
   format: z.enum(['raw', 'qcow2']),
+  /** How QEMU was told to open it: a network disk's name alone does not say on which servers it lies. */
+  opened: z.string().default(''),
   allowDn: z.string(),
   address: z.string(),
   port: z.int().min(1).max(65_535),
@@ -47,6 +50,8 @@ export interface ExportsOptions {
   address: string;
   /** Ports that may be used, both ends included; one a disk. */
   ports: { first: number; last: number };
+  /** Asked for the secrets of network disks. */
+  readSecret?: ReadSecret;
 }
 
 export interface ExportRequest extends ServedImage {
@@ -79,13 +84,14 @@ export class Exports {
 
   /**
    * The export of this disk, found again or started. Throws `disk-in-use`, `disk-missing`, `no-free-port`,
-   * `source-tls-refused`, `export-failed`, `export-slow`, `program-missing`, `path-unusable`.
+   * `source-tls-refused`, `export-failed`, `export-slow`, `program-missing`, `path-unusable`,
+   * `network-disk-unsupported`, `secret-unreadable`.
    */
   async ensure(request: ExportRequest, signal?: AbortSignal): Promise<ExportRecord> {
     const key = keyOf(request.moveId, request.diskName);
     return this.#inTurn(key, async () => {
       const found = await this.#records.read(key);
-      if (found !== undefined && sameRequest(found, request, this.#options.address)) {
+      if (found !== undefined && sameRequest(found, request, this.#options)) {
         if (await this.#isServing(found)) return found;
       }
       await this.#end(key, found);
@@ -139,13 +145,14 @@ export class Exports {
     { key, request }: { key: string; request: ExportRequest },
     signal?: AbortSignal,
   ): Promise<ExportRecord> {
-    const { host, address } = this.#options;
+    const { host, address, readSecret } = this.#options;
     const { moveId, diskName, path, format } = request;
     const exportName = exportNameOf(key);
     const server = await startServer({
       command: ['qemu-nbd'],
       arguments: this.#serverArguments(request, { exportName, port }),
       image: request,
+      ...(readSecret === undefined ? {} : { readSecret }),
       pidPath: this.#pathOf(key, 'pid'),
       logPath: this.#pathOf(key, 'log'),
       detached: true,
@@ -157,6 +164,7 @@ export class Exports {
       exportName,
       path,
       format,
+      opened: openedAs(request, host),
       allowDn: dnOf(request.allow),
       address,
       port,
@@ -246,9 +254,16 @@ const exportNameOf = (key: string): string => `vmferry:${key}`;
 const dnOf = (allow: ExportRequest['allow']): string =>
   'dn' in allow ? allow.dn : `CN=${allow.host}`;
 
-const sameRequest = (record: ExportRecord, request: ExportRequest, address: string): boolean =>
+const openedAs = (request: ExportRequest, host: string): string =>
+  imageArguments(request, host).join(' ');
+
+const sameRequest = (
+  record: ExportRecord,
+  request: ExportRequest,
+  { address, host }: Pick<ExportsOptions, 'address' | 'host'>,
+): boolean =>
   record.path === request.path &&
-  record.format === request.format &&
+  record.opened === openedAs(request, host) &&
   record.allowDn === dnOf(request.allow) &&
   record.address === address;
 

@@ -9,8 +9,8 @@ import { z } from 'zod';
 import { endProcess, isAlive, startTimeOf, within } from './process.ts';
 import type { ProcessIdentity } from './process.ts';
 import { startServer, untilReady } from './qemu-nbd.ts';
-import type { ServedImage } from './qemu-nbd.ts';
 import { Records } from './records.ts';
+import type { ReadSecret, ServedImage } from './served-image.ts';
 
 const recordSchema = z.object({
   socketPath: z.string(),
@@ -24,6 +24,8 @@ export interface LocalNbdOptions {
   host: string;
   /** Absolute and short: a unix socket's path has at most 107 bytes. */
   stateDir: string;
+  /** Asked for the secrets of network disks. */
+  readSecret?: ReadSecret;
 }
 
 export interface OpenLocalRequest extends ServedImage {
@@ -99,7 +101,7 @@ export class LocalNbdServers {
     request: OpenLocalRequest,
     signal?: AbortSignal,
   ): Promise<ProcessIdentity> {
-    const { host } = this.#options;
+    const { host, readSecret } = this.#options;
     const { path, readOnly, cacheNone, clients = 4 } = request;
     const socketPath = this.#pathOf(id, 'sock');
     const pidPath = this.#pathOf(id, 'pid');
@@ -114,6 +116,7 @@ export class LocalNbdServers {
         socketPath,
       ],
       image: request,
+      ...(readSecret === undefined ? {} : { readSecret }),
       pidPath,
       logPath: this.#pathOf(id, 'log'),
       detached: false,

@@ -1,18 +1,13 @@
 /** Arguments of qemu-nbd, its start as a child without a shell, and what its complaints mean. */
 import { spawn } from 'node:child_process';
 import { mkdir, open, readFile, rm } from 'node:fs/promises';
-import { dirname, isAbsolute } from 'node:path';
+import { dirname } from 'node:path';
 import { needsOperator, permanent, transient, unsafe } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
-import type { DiskFormat } from '../../domain/vm.ts';
 import { startTimeOf, within } from './process.ts';
 import type { ProcessIdentity } from './process.ts';
-
-/** The image that a server opens. */
-export interface ServedImage {
-  path: string;
-  format: DiskFormat;
-}
+import { imageArguments, withSecret } from './served-image.ts';
+import type { ReadSecret, ServedImage } from './served-image.ts';
 
 /** A running server, and the end of its life should it come soon. */
 export interface StartedServer {
@@ -24,30 +19,13 @@ export interface StartedServer {
 /** How much of a complaint is read, bytes. */
 const maxComplaintBytes = 4096;
 
-/** One value in a comma-separated list of QEMU's: a comma is written twice. */
-export const escapeOption = (value: string): string => value.replaceAll(',', ',,');
-
-/**
- * The last arguments. The format is always stated: a probed one could be forged by the guest. The path has to be
- * absolute: `nbd:...` or `json:...` would be read as instructions. Throws `path-unusable`.
- */
-export function imageArguments({ path, format }: ServedImage, host: string): string[] {
-  if (!isAbsolute(path) || path.includes('\0') || path.length > 4096) {
-    throw permanent({
-      code: 'path-unusable',
-      message: `${host} cannot serve the image ${JSON.stringify(path.slice(0, 200))}: it is no absolute path`,
-      remedy: 'Correct the path of the disk in the definition of the VM.',
-      host,
-    });
-  }
-  return [`--format=${format}`, '--', path];
-}
-
 export interface StartOptions {
   /** qemu-nbd, or a program with its arguments that becomes it. */
   command: readonly [string, ...string[]];
   arguments: readonly string[];
   image: ServedImage;
+  /** Asked for the secret of a network disk that has one. */
+  readSecret?: ReadSecret;
   /** Gets its PID once it serves; see `isReady`. */
   pidPath: string;
   /** Gets its stderr; emptied first. A pipe would end with the worker, and the server with the pipe. */
@@ -57,8 +35,15 @@ export interface StartOptions {
   host: string;
 }
 
-/** Starts a server; it is not ready yet. Throws `program-missing`, `export-failed`. */
+/** Starts a server; it is not ready yet. Throws `program-missing`, `export-failed`, `secret-unreadable`. */
 export async function startServer(options: StartOptions): Promise<StartedServer> {
+  return withSecret(options.image, options, async (secret) => startWith(options, secret));
+}
+
+async function startWith(
+  options: StartOptions,
+  secret: number | undefined,
+): Promise<StartedServer> {
   const { pidPath, logPath, detached, host, image } = options;
   const [program, ...first] = options.command;
   const served = imageArguments(image, host);
@@ -72,7 +57,7 @@ export async function startServer(options: StartOptions): Promise<StartedServer>
     const child = spawn(program, args, {
       detached,
       cwd: '/',
-      stdio: ['ignore', 'ignore', log.fd],
+      stdio: ['ignore', 'ignore', log.fd, ...(secret === undefined ? [] : [secret])],
     });
     const exited = new Promise<string>((resolve) => {
       child.once('exit', () => resolve(complaintIn(logPath)));

@@ -7,7 +7,7 @@ import type { DiskFormat } from '../../domain/vm.ts';
 import type { Connection, PoolRef, VolumeRef } from '../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from './connect.ts';
 import { isRefusal } from './faults.ts';
-import { imageWriters } from './image.ts';
+import { imageWriters } from './image-writers.ts';
 import { describePool, refreshActivePools, volumeAt, volumeNamed } from './storage.ts';
 import { attribute, elementAt, parseXml, sizeBytesOf } from './xml.ts';
 

@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { endProcess, isAlive, startTimeOf, within } from '../../../platforms/libvirt/process.ts';
-import { faultOf, imageArguments } from '../../../platforms/libvirt/qemu-nbd.ts';
+import { faultOf } from '../../../platforms/libvirt/qemu-nbd.ts';
+import { imageArguments } from '../../../platforms/libvirt/served-image.ts';
 import { Records } from '../../../platforms/libvirt/records.ts';
 import { listeningPorts, listensOnTcp } from '../../../platforms/libvirt/sockets.ts';
 
