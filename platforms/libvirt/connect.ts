@@ -11,16 +11,21 @@ export interface LibvirtHostOptions {
   uri?: string;
   /** Limit of the opening and of each call, ms; 30 s if absent. */
   timeoutMs?: number;
+  /** Where the host's files are seen from here; `/` if absent. Another only where a test looks into a host. */
+  fileRoot?: string;
 }
 
 /** Use it from anywhere at any time: calls share the connection, and libvirtd may be restarted meanwhile. */
 export class LibvirtHost {
   readonly name: string;
+  /** See `LibvirtHostOptions`. */
+  readonly fileRoot: string;
   readonly #options: LibvirtHostOptions;
   #opening: Promise<Connection> | undefined;
 
   constructor(options: LibvirtHostOptions) {
     this.name = options.name;
+    this.fileRoot = options.fileRoot ?? '/';
     this.#options = options;
   }
 

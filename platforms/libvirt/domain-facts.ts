@@ -1,6 +1,9 @@
 /** What a domain's definition says, read from the document without changing it. */
 import type { Element } from '@xmldom/xmldom';
-import type { VmDisk, VmHostFile, VmNic } from '../../domain/vm.ts';
+import type { KeptState, SecretRef, VmDisk, VmHostFile, VmNic } from '../../domain/vm.ts';
+import { definitionSecrets, diskSecrets, readNetworkPlace } from './domain-network.ts';
+import { readDefinedState } from './kept-state.ts';
+import { networkPath } from './network-place.ts';
 import { XmlError, attribute, childElements, elementAt, sizeBytesOf, textOf } from './xml.ts';
 
 /** A disk as the definition alone can tell; sizes need the host. */
@@ -21,6 +24,12 @@ export interface DefinedFacts {
   nics: VmNic[];
   hostFiles: VmHostFile[];
   fixedDevices: string[];
+  /** Where libvirt keeps state of this VM; whether it is there only the host knows. */
+  keptState: KeptState[];
+  /** See `DefinedState`. */
+  nvramTemplate: string;
+  /** Every secret that the definition names. */
+  secrets: SecretRef[];
 }
 
 const maxDisks = 256;
@@ -34,6 +43,7 @@ export function readDomainFacts(domain: Element): DefinedFacts {
   const name = textOf(elementAt(domain, 'name'));
   if (name === '') throw new XmlError('it has no name');
   const devices = elementAt(domain, 'devices');
+  const state = readDefinedState(domain, { name, uuid });
   return {
     uuid,
     name,
@@ -45,8 +55,15 @@ export function readDomainFacts(domain: Element): DefinedFacts {
     emulator: devices === undefined ? '' : textOf(elementAt(devices, 'emulator')),
     disks: readDisks(devices),
     nics: devices === undefined ? [] : childElements(devices, 'interface').map(readNic),
-    hostFiles: readHostFiles(domain, devices),
-    fixedDevices: [...readFixedDevices(devices), ...readLaunchSecurity(domain)],
+    hostFiles: [...readHostFiles(domain, devices), ...state.hostFiles],
+    fixedDevices: [
+      ...readFixedDevices(devices),
+      ...readLaunchSecurity(domain),
+      ...state.fixedDevices,
+    ],
+    keptState: state.keptState,
+    nvramTemplate: state.nvramTemplate,
+    secrets: definitionSecrets(devices),
   };
 }
 
@@ -82,11 +99,20 @@ function readDisk(name: string, element: Element): DefinedDisk {
   const source = elementAt(element, 'source');
   const kind = diskKind(attribute(element, 'type'), source);
   const device = attribute(element, 'device');
+  const network = kind === 'network' ? readNetworkPlace(element, source) : undefined;
+  const secrets = diskSecrets(element);
+  const encrypted = encryptionOf(element) !== undefined;
   const disk: DefinedDisk = {
     name,
     device: device === 'cdrom' || device === 'floppy' || device === 'lun' ? device : 'disk',
     kind,
-    path: attribute(source, 'file') || attribute(source, 'dev') || networkName(kind, source),
+    path:
+      network === undefined
+        ? attribute(source, 'file') || attribute(source, 'dev')
+        : networkPath(network),
+    ...(network === undefined ? {} : { network }),
+    ...(secrets.length === 0 ? {} : { secrets }),
+    ...(encrypted ? { encrypted } : {}),
     format: attribute(elementAt(element, 'driver'), 'type') || 'raw',
     readonly: elementAt(element, 'readonly') !== undefined || device === 'cdrom',
     shareable: elementAt(element, 'shareable') !== undefined,
@@ -106,8 +132,8 @@ function diskKind(type: string, source: Element | undefined): VmDisk['kind'] {
   return type === 'file' && attribute(source, 'file') !== '' ? 'file' : 'none';
 }
 
-const networkName = (kind: VmDisk['kind'], source: Element | undefined): string =>
-  kind === 'network' ? attribute(source, 'name') : '';
+const encryptionOf = (disk: Element): Element | undefined =>
+  elementAt(disk, 'encryption') ?? elementAt(disk, 'source', 'encryption');
 
 /** The chain that the definition states; libvirt's own reading of the images may know more. */
 function readBacking(disk: Element): string[] {
@@ -137,12 +163,16 @@ function readHostFiles(domain: Element, devices: Element | undefined): VmHostFil
   const add = (role: VmHostFile['role'], path: string): void => {
     if (path.startsWith('/')) files.push({ role, path });
   };
-  for (const role of ['kernel', 'initrd', 'dtb', 'loader', 'nvram'] as const) {
+  for (const role of ['kernel', 'initrd', 'dtb', 'loader'] as const) {
     if (os !== undefined) add(role, textOf(elementAt(os, role)));
   }
   if (os !== undefined) add('other', textOf(elementAt(os, 'acpi', 'table')));
+  // Variables of newer libvirt versions, in a format that is not carried yet.
+  if (os !== undefined) add('other', attribute(elementAt(os, 'varstore'), 'path'));
   for (const element of devices === undefined ? [] : childElements(devices)) {
     add('rom', attribute(elementAt(element, 'rom'), 'file'));
+    // Ceph's own configuration: QEMU reads it on the host that the VM starts on.
+    add('other', attribute(elementAt(element, 'source', 'config'), 'file'));
   }
   for (const path of commandLinePaths(domain)) add('other', path);
   return files;
@@ -171,8 +201,6 @@ function fixedDevice(element: Element): string | undefined {
       return `hostdev ${type || attribute(element, 'mode')} ${hostAddress(element)}`.trim();
     case 'filesystem':
       return `filesystem ${textlessSource(element)}`.trim();
-    case 'tpm':
-      return `tpm ${attribute(elementAt(element, 'backend'), 'type')}`.trim();
     case 'shmem':
       return `shmem ${attribute(element, 'name')}`.trim();
     case 'lease':
@@ -201,10 +229,12 @@ function fixedDisk(element: Element, type: string): string | undefined {
   const name = attribute(elementAt(element, 'target'), 'dev');
   if (type === 'nvme' || type === 'vhostuser' || type === 'dir')
     return `disk ${name} of type ${type}`;
-  const encryption = elementAt(element, 'encryption') ?? elementAt(element, 'source', 'encryption');
-  if (encryption !== undefined) return `disk ${name} encrypted with a secret of the host`;
-  const slices = elementAt(element, 'source', 'slices');
-  return slices === undefined ? undefined : `disk ${name} as a slice of a file`;
+  if (elementAt(element, 'source', 'slices') !== undefined)
+    return `disk ${name} as a slice of a file`;
+  const snapshot = elementAt(element, 'source', 'snapshot');
+  return snapshot === undefined
+    ? undefined
+    : `disk ${name} as the snapshot ${attribute(snapshot, 'name')} of an image`;
 }
 
 const readLaunchSecurity = (domain: Element): string[] => {

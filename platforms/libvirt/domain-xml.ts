@@ -5,6 +5,8 @@
 import { createHash } from 'node:crypto';
 import type { Document, Element } from '@xmldom/xmldom';
 import type { DiskFormat } from '../../domain/vm.ts';
+import { setElementPlace } from './disk-place.ts';
+import type { ElementPlace } from './disk-place.ts';
 import { diskElements, readDomainFacts } from './domain-facts.ts';
 import type { DefinedFacts } from './domain-facts.ts';
 import {
@@ -33,14 +35,13 @@ export interface OwnershipNote {
 }
 
 /** A disk's new place on the target. */
-interface DiskPlace {
+export interface DiskPlace extends ElementPlace {
   /** Target name in the guest: `vda`. */
   name: string;
-  /** Absolute path on the target host. */
-  path: string;
-  kind: 'file' | 'block';
   /** The format there, if it changes. */
   format?: DiskFormat;
+  /** Set for a disk that was not copied: its chain is still below it. */
+  keepBacking?: true;
 }
 
 export interface MendOptions {
@@ -93,27 +94,19 @@ export class DomainDocument {
   }
 
   /**
-   * Points a disk to a file or device. The source is made anew where its kind changes, so that no pool,
-   * protocol, slice or encryption of the old place stays; startup policy and seclabels of a file stay.
+   * Points a disk to a file, a device or a network image. Where the kind changes, what belongs to the old place goes
+   * (pool, protocol, servers, login, slices); encryption, security labels and what vmferry does not know stay.
    */
-  setDiskPath(name: string, path: string, kind: 'file' | 'block' = 'file'): void {
-    const disk = this.#disk(name);
-    const attributeName = kind === 'file' ? 'file' : 'dev';
-    const source = this.#ensureChild(disk, 'source');
-    if (attribute(disk, 'type') !== kind) {
-      for (const each of [...source.attributes]) source.removeAttribute(each.name);
-      for (const child of [...childElements(source), ...childElements(disk, 'auth')]) {
-        removeElement(child);
-      }
-      disk.setAttribute('type', kind);
-    }
-    source.removeAttribute('index');
-    source.setAttribute(attributeName, path);
+  setDiskPlace(name: string, place: ElementPlace): void {
+    setElementPlace(this.#disk(name), place);
   }
 
   /** States the image's format, e.g. after a copy from qcow2 into a raw volume. */
   setDiskFormat(name: string, format: DiskFormat): void {
-    this.#ensureChild(this.#disk(name), 'driver').setAttribute('type', format);
+    const disk = this.#disk(name);
+    // libvirt takes an unstated format as raw; what is so already is not written down anew.
+    if ((attribute(elementAt(disk, 'driver'), 'type') || 'raw') === format) return;
+    this.#ensureChild(disk, 'driver').setAttribute('type', format);
   }
 
   /**
@@ -125,6 +118,9 @@ export class DomainDocument {
     for (const child of ['backingStore', 'mirror']) {
       for (const element of childElements(disk, child)) removeElement(element);
     }
+    // A qcow2's data in a file of its own comes into the copy, too.
+    const dataStore = elementAt(disk, 'source', 'dataStore');
+    if (dataStore !== undefined) removeElement(dataStore);
   }
 
   /** Writes vmferry's note, in place of an older one; other metadata stays. */
@@ -176,8 +172,8 @@ export class DomainDocument {
     }
     if (options.emulator !== undefined) this.setEmulator(options.emulator);
     for (const disk of options.disks) {
-      this.setDiskPath(disk.name, disk.path, disk.kind);
-      this.removeBackingStore(disk.name);
+      this.setDiskPlace(disk.name, disk);
+      if (disk.keepBacking !== true) this.removeBackingStore(disk.name);
       if (disk.format !== undefined) this.setDiskFormat(disk.name, disk.format);
     }
     this.setNote(options.note);

@@ -2,21 +2,24 @@
 import type { SourcePlatform } from '../../domain/platform.ts';
 import type { VmDisk, VmFacts, VmState, VmSummary } from '../../domain/vm.ts';
 import { unsafe } from '../../domain/errors.ts';
-import {
-  DomainXmlFlag,
-  LibvirtError,
-  ShutdownFlag,
-  UndefineFlag,
-} from '../../protocols/libvirt/index.ts';
+import { DomainXmlFlag, LibvirtError, ShutdownFlag } from '../../protocols/libvirt/index.ts';
 import type { Connection, DomainRef } from '../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from './connect.ts';
 import type { DefinedDisk } from './domain-facts.ts';
 import { DomainDocument } from './domain-xml.ts';
 import { isRefusal } from './faults.ts';
-import { imageFacts, imageWriters } from './image.ts';
+import { imageWriters } from './image-writers.ts';
+import { imageFacts } from './image.ts';
+import type { ImageContext } from './image.ts';
 import { isOff, readState, vmStateOf, waitUntilOff } from './lifecycle.ts';
 import type { WaitOptions } from './lifecycle.ts';
+import { placeOfVolume } from './pool-place.ts';
+import { presentState } from './present-state.ts';
+import { secretReader } from './secret-value.ts';
+import type { ServedImage } from './served-image.ts';
+import { readableSecrets } from './secrets.ts';
 import { refreshActivePools, volumeAt } from './storage.ts';
+import { undefineDomain } from './undefine.ts';
 import { XmlError } from './xml.ts';
 
 /** What stands between a VM and being taken as stopped; empty reasons if nothing. */
@@ -67,12 +70,15 @@ export class LibvirtSource implements SourcePlatform {
       const isPersistent = persistent.persistent === 1;
       const flags = isPersistent ? DomainXmlFlag.inactive : 0;
       const { xml } = await connection.call('DomainGetXMLDesc', { dom, flags });
-      const facts = DomainDocument.parse(xml).facts();
+      const defined = DomainDocument.parse(xml).facts();
+      const { nvramTemplate: _, ...facts } = defined;
       await refreshActivePools(connection);
       const disks: VmDisk[] = [];
       for (const disk of facts.disks) disks.push(await this.#disk(connection, disk, signal));
       return {
         ...facts,
+        ...(await presentState(defined, this.#host.fileRoot)),
+        secrets: await readableSecrets(connection, facts.secrets),
         host: this.#host.name,
         state: vmStateOf(state.state),
         persistent: isPersistent,
@@ -166,19 +172,20 @@ export class LibvirtSource implements SourcePlatform {
 
   /**
    * Forgets the definition with what libvirt keeps beside it: managed save, metadata of snapshots and checkpoints.
-   * Disks stay; NVRAM goes only if told. No error if it is gone already. Throws `vm-still-active` if it runs.
+   * Disks stay; UEFI variables and TPM state go only if told. No error if it is gone already.
+   * Throws `vm-still-active` if it runs, `tpm-state-would-go` where libvirt cannot keep a TPM's state.
    */
-  async undefine(uuid: string, options: { nvram?: 'keep' | 'remove' } = {}): Promise<void> {
-    const nvram = options.nvram === 'remove' ? UndefineFlag.nvram : UndefineFlag.keepNvram;
-    const { managedSave, snapshotsMetadata, checkpointsMetadata } = UndefineFlag;
+  async undefine(uuid: string, options: { state?: 'keep' | 'remove' } = {}): Promise<void> {
     await this.#host.use(async (connection) => {
       const state = await readState(connection, uuid);
       if (state === undefined) return;
       if (!isOff(state)) throw stillActive(this.#host.name, uuid, state);
       try {
         const { dom } = await connection.call('DomainLookupByUUID', { uuid });
-        const flags = nvram | managedSave | snapshotsMetadata | checkpointsMetadata;
-        await connection.call('DomainUndefineFlags', { dom, flags });
+        await undefineDomain(connection, dom, {
+          state: options.state ?? 'keep',
+          host: this.#host.name,
+        });
       } catch (error) {
         if (!isRefusal(error, 'NO_DOMAIN')) throw error;
       }
@@ -217,29 +224,28 @@ export class LibvirtSource implements SourcePlatform {
   /** Adds pool and volume to a disk by its path, or the path to a disk by its volume. */
   async #place(connection: Connection, disk: DefinedDisk): Promise<DefinedDisk> {
     if (disk.pool !== undefined && disk.volume !== undefined) {
-      const { pool } = await connection.call('StoragePoolLookupByName', { name: disk.pool });
-      const { vol } = await connection.call('StorageVolLookupByName', { pool, name: disk.volume });
-      const { path } = await connection.call('StorageVolGetPath', { vol });
-      return { ...disk, path };
+      const { pool, volume } = disk;
+      return { ...disk, ...(await placeOfVolume(connection, { pool, volume })) };
     }
     if (disk.path === '' || disk.kind === 'network') return disk;
     const volume = await volumeAt(connection, disk.path);
     return volume === undefined ? disk : { ...disk, pool: volume.pool, volume: volume.name };
   }
 
-  async #imageOf(
-    connection: Connection,
-    disk: DefinedDisk,
-  ): Promise<{ path: string; format: 'raw' | 'qcow2' } | undefined> {
-    const { path, kind } = disk.path === '' ? await this.#place(connection, disk) : disk;
-    if (path === '' || (kind !== 'file' && kind !== 'block')) return undefined;
+  async #imageOf(connection: Connection, disk: DefinedDisk): Promise<ServedImage | undefined> {
+    const { path, kind, network } = disk.path === '' ? await this.#place(connection, disk) : disk;
+    if (path === '' || kind === 'none' || (kind === 'network' && network === undefined))
+      return undefined;
+    // What vmferry cannot open is for the checks to name.
+    if (network?.protocol === 'other') return undefined;
     return disk.format === 'raw' || disk.format === 'qcow2'
-      ? { path, format: disk.format }
+      ? { path, format: disk.format, ...(network === undefined ? {} : { network }) }
       : undefined;
   }
 
-  #at(signal: AbortSignal | undefined): { host: string; signal?: AbortSignal } {
-    return signal === undefined ? { host: this.#host.name } : { host: this.#host.name, signal };
+  #at(signal: AbortSignal | undefined): ImageContext {
+    const context = { host: this.#host.name, readSecret: secretReader(this.#host) };
+    return signal === undefined ? context : { ...context, signal };
   }
 
   async #onDomain<T>(

@@ -75,7 +75,7 @@ export class LibvirtTarget implements TargetPlatform {
   }
 
   /** See `LibvirtSource.undefine`. */
-  async undefine(uuid: string, options: { nvram?: 'keep' | 'remove' } = {}): Promise<void> {
+  async undefine(uuid: string, options: { state?: 'keep' | 'remove' } = {}): Promise<void> {
     await this.#vms.undefine(uuid, options);
   }
 
@@ -161,7 +161,11 @@ async function define(connection: Connection, xml: string): Promise<string> {
 function differences(wanted: DefinedFacts, found: DefinedFacts): string[] {
   const disksOf = ({ disks }: DefinedFacts): string =>
     JSON.stringify(
-      disks.map(({ name, kind, path, format, device }) => [name, kind, path, format, device]),
+      disks.map(({ name, kind, path, format, device, encrypted, network }) => [
+        ...[name, kind, path, format, device, encrypted],
+        // libvirt may add a server's port; it never takes one away.
+        ...[network?.hosts.map((host) => host.name), network?.auth?.username],
+      ]),
     );
   const pairs: Record<string, (facts: DefinedFacts) => string> = {
     name: (facts) => facts.name,
@@ -169,6 +173,8 @@ function differences(wanted: DefinedFacts, found: DefinedFacts): string[] {
     vcpus: (facts) => String(facts.vcpus),
     type: (facts) => facts.domainType,
     disks: disksOf,
+    // Newer versions name the variables' file themselves, so only that there is one is compared.
+    state: ({ keptState }) => keptState.map(({ role }) => role).join(' and '),
     // libvirt gives a MAC to a NIC that has none.
     nics: ({ nics }) => JSON.stringify(nics.map(({ kind, sourceName }) => [kind, sourceName])),
   };

@@ -107,7 +107,6 @@ describe('facts', () => {
     expect(facts.disks[0]!.path).toBe("/srv/vms/with space/desktop's.img");
     expect(facts.hostFiles).toEqual([
       { role: 'loader', path: '/usr/share/OVMF/OVMF_CODE_4M.ms.fd' },
-      { role: 'nvram', path: '/var/lib/libvirt/qemu/nvram/desktop_VARS.fd' },
       { role: 'rom', path: '/srv/roms/gpu.rom' },
       { role: 'other', path: '/srv/conf/ignition.json' },
     ]);
@@ -115,7 +114,6 @@ describe('facts', () => {
       'hostdev pci 0000:03:00.0',
       'hostdev usb 046d:c52b',
       'filesystem /srv/share',
-      'tpm emulator',
       'shmem looking-glass',
     ]);
     expect(facts.nics).toEqual([{ mac: '52:54:00:01:02:03', kind: 'other', sourceName: '' }]);
@@ -124,7 +122,7 @@ describe('facts', () => {
   it('reads network disks, volumes, chains and empty drives', () => {
     const { disks, memoryBytes, arch } = DomainDocument.parse(fixture('cluster-storage')).facts();
     expect([memoryBytes, arch]).toEqual([4 * 1024 ** 3, 'aarch64']);
-    expect(disks[0]).toMatchObject({ kind: 'network', path: 'vms/9c4c1f0e_disk' });
+    expect(disks[0]).toMatchObject({ kind: 'network', path: 'rbd:vms/9c4c1f0e_disk' });
     expect(disks[1]).toMatchObject({
       kind: 'file',
       path: '',
@@ -150,14 +148,14 @@ describe('facts', () => {
     expect(() => inUnit('parsec')).toThrow(/memory/);
   });
 
-  it('tells of encrypted and sliced disks, whose bytes alone are not enough', () => {
+  it('tells of slices and snapshots, whose bytes alone are not enough', () => {
     const of = (inner: string): string[] =>
       DomainDocument.parse(tiny(`<disk type='file'>${inner}<target dev='vda'/></disk>`)).facts()
         .fixedDevices;
-    expect(of("<source file='/a'><encryption format='luks'/></source>")).toEqual([
-      'disk vda encrypted with a secret of the host',
-    ]);
     expect(of("<source file='/a'><slices/></source>")).toEqual(['disk vda as a slice of a file']);
+    expect(of("<source name='p/i'><snapshot name='s'/></source>")).toEqual([
+      'disk vda as the snapshot s of an image',
+    ]);
   });
 });
 
@@ -188,9 +186,9 @@ describe('edits', () => {
 
   it('leaves nothing of the old place when a disk changes its kind', () => {
     const document = DomainDocument.parse(fixture('cluster-storage'));
-    document.setDiskPath('vda', '/pool/vda.raw');
-    document.setDiskPath('vdb', '/pool/vdb.qcow2');
-    document.setDiskPath('vdc', '/dev/vg/vdc', 'block');
+    document.setDiskPlace('vda', { kind: 'file', path: '/pool/vda.raw' });
+    document.setDiskPlace('vdb', { kind: 'file', path: '/pool/vdb.qcow2' });
+    document.setDiskPlace('vdc', { kind: 'block', path: '/dev/vg/vdc' });
     document.removeBackingStore('vdc');
     const facts = document.facts();
     expect(facts.disks.slice(0, 3).map(({ kind, path, backing }) => [kind, path, backing])).toEqual(
@@ -249,9 +247,8 @@ describe('edits', () => {
   });
 
   it('refuses a disk that the definition does not have', () => {
-    expect(() => DomainDocument.parse(tiny(disk('vda'))).setDiskPath('vdz', '/x')).toThrow(
-      /no disk vdz/,
-    );
+    const document = DomainDocument.parse(tiny(disk('vda')));
+    expect(() => document.setDiskPlace('vdz', { kind: 'file', path: '/x' })).toThrow(/no disk vdz/);
   });
 });
 
