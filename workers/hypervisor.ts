@@ -1,4 +1,9 @@
-import type { DefinitionChanges, Hypervisor, NamedVolume, VolumePlace } from '../activities/parts.ts';
+import type {
+  DefinitionChanges,
+  Hypervisor,
+  NamedVolume,
+  VolumePlace,
+} from '../activities/parts.ts';
 import type { HostConfig } from '../config/schema.ts';
 import type { Ledger } from '../guard/ledger.ts';
 import { probeHook } from '../guard/probe.ts';
@@ -6,6 +11,7 @@ import { LibvirtHost } from '../platforms/libvirt/connect.ts';
 import { DomainDocument } from '../platforms/libvirt/domain-xml.ts';
 import { LibvirtSource } from '../platforms/libvirt/source.ts';
 import { LibvirtTarget } from '../platforms/libvirt/target.ts';
+import { LibvirtState } from '../platforms/libvirt/vm-state.ts';
 import type { DiskFormat, VmFacts, VmState, VmSummary } from '../domain/vm.ts';
 
 /** The host's libvirt as the verbs see it: source and target of moves in one. */
@@ -13,12 +19,14 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #host: LibvirtHost;
   readonly #source: LibvirtSource;
   readonly #target: LibvirtTarget;
+  readonly #state: LibvirtState;
   readonly #ledger: Ledger;
 
   constructor({ name, libvirt }: HostConfig, ledger: Ledger) {
     this.#host = new LibvirtHost({ name, socketPath: libvirt.socket, uri: libvirt.uri });
     this.#source = new LibvirtSource(this.#host);
     this.#target = new LibvirtTarget(this.#host);
+    this.#state = new LibvirtState(this.#host);
     this.#ledger = ledger;
   }
 
@@ -36,7 +44,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#source.waitUntilOff(uuid, options);
   setAutostart = (uuid: string, autostart: boolean): Promise<void> =>
     this.#source.setAutostart(uuid, autostart);
-  undefine: Hypervisor['undefine'] = (uuid) => this.#source.undefine(uuid);
+  undefine: Hypervisor['undefine'] = (uuid, options) => this.#source.undefine(uuid, options);
   facts: Hypervisor['facts'] = () => this.#target.facts();
   start = (uuid: string): Promise<void> => this.#target.start(uuid);
   watchHealth: Hypervisor['watchHealth'] = (uuid, options) => this.#target.health(uuid, options);
@@ -66,14 +74,14 @@ export class LibvirtHypervisor implements Hypervisor {
   writeNonces: Hypervisor['writeNonces'] = () => Promise.resolve([]);
   findNonce: Hypervisor['findNonce'] = () => Promise.resolve(undefined);
   removeNonces: Hypervisor['removeNonces'] = () => Promise.resolve();
-  missingSecrets: Hypervisor['missingSecrets'] = () => Promise.resolve([]);
-  packState: Hypervisor['packState'] = () => Promise.reject(new Error('not made yet'));
-  unpackState: Hypervisor['unpackState'] = () => Promise.reject(new Error('not made yet'));
+  missingSecrets: Hypervisor['missingSecrets'] = (secrets) => this.#state.missingSecrets(secrets);
+  packState: Hypervisor['packState'] = (uuid, options) => this.#state.pack(uuid, options);
+  unpackState: Hypervisor['unpackState'] = (uuid, parcel) => this.#state.unpack(uuid, parcel);
 
   mend(xml: string, { disks, owner }: DefinitionChanges): string {
     const document = DomainDocument.parse(xml);
     document.mendForTarget({
-      disks: disks.map(({ name, path, format }) => ({ name, path, format, kind: 'file' as const })),
+      disks,
       note: { owner: owner.host, epoch: owner.epoch, move: owner.moveId },
     });
     return document.toString();
