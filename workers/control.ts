@@ -5,28 +5,80 @@ import type { Logger } from 'pino';
 import type { WorkflowBundleOption } from '@temporalio/worker';
 import type { Config } from '../config/schema.ts';
 import { controlQueue } from '../workflows/contract.ts';
-import { buildBundle, bundlePath, isOfTheseSources } from './build-bundle.ts';
+import { buildBundle, bundlePath, isOfTheseSources, sourcesHash } from './build-bundle.ts';
+import { deploymentName, takePlace } from './deployment.ts';
+import type { Verdict } from './deployment.ts';
+import type { TemporalAccess } from './process.ts';
 import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
+import { version } from './version.ts';
 
 export async function runControl(config: Config): Promise<void> {
   const logger = installLogging(config.log.level);
   const { connection, namespace, dataConverter } = await connectTemporal(config, logger);
   try {
     await ensureSearchAttributes(connection, namespace);
-    const worker = await Worker.create({
-      connection,
-      namespace,
-      dataConverter,
-      taskQueue: controlQueue,
+    const buildId = await ownBuildId();
+    const access = { connection, namespace, dataConverter };
+    const worker = await createControlWorker(access, {
+      buildId,
       workflowBundle: await bundle(logger),
-      shutdownGraceTime: shutdownGraceMs,
     });
-    logger.info({ queue: controlQueue }, 'control worker is ready');
-    await runUntilStopped(worker, logger);
+    await runInPlace(worker, { access, buildId, logger });
   } finally {
     await connection.close();
   }
+}
+
+/** A worker for the workflows of one version; not polling yet. */
+export const createControlWorker = (
+  access: TemporalAccess,
+  { buildId, workflowBundle }: { buildId: string; workflowBundle: WorkflowBundleOption },
+): Promise<Worker> =>
+  Worker.create({
+    ...access,
+    taskQueue: controlQueue,
+    workflowBundle,
+    shutdownGraceTime: shutdownGraceMs,
+    workerDeploymentOptions: {
+      useWorkerVersioning: true,
+      version: { deploymentName, buildId },
+      // A move ends under the workflows that it began with; what lives for ever says otherwise itself.
+      defaultVersioningBehavior: 'PINNED',
+    },
+  });
+
+/** Runs until it is told to stop; `onPlace` hears once it is settled who serves new moves. */
+export async function runInPlace(
+  worker: Worker,
+  options: {
+    access: TemporalAccess;
+    buildId: string;
+    logger: Logger;
+    onPlace?: (verdict: Verdict) => void;
+  },
+): Promise<void> {
+  const { access, buildId, logger, onPlace } = options;
+  const over = new AbortController();
+  const place = async (): Promise<void> => {
+    try {
+      const verdict = await takePlace(access, buildId, { logger, signal: over.signal });
+      if (verdict === undefined) return;
+      onPlace?.(verdict);
+      logger.info({ queue: controlQueue, version: buildId }, 'control worker is ready');
+    } catch (error) {
+      if (over.signal.aborted) return;
+      // Its supervisor starts it anew: a worker that no move ever comes to must not look healthy.
+      worker.shutdown();
+      throw error;
+    }
+  };
+  await Promise.all([
+    runUntilStopped(worker, logger).finally(() => {
+      over.abort();
+    }),
+    place(),
+  ]);
 }
 
 /** The prebuilt one if it was made of these sources, else one made now, which takes some seconds. */
@@ -39,3 +91,7 @@ async function bundle(logger: Logger): Promise<WorkflowBundleOption> {
   );
   return { code: await buildBundle() };
 }
+
+/** `0.1.0-4f1c0a92b7de`: the package's version, and its workflows' sources. */
+export const ownBuildId = async (): Promise<string> =>
+  `${version}-${(await sourcesHash()).slice(0, 12)}`;

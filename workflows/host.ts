@@ -3,6 +3,7 @@ import {
   continueAsNew,
   defineSignal,
   setHandler,
+  setWorkflowOptions,
   upsertMemo,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -27,3 +28,6 @@ export async function host(input: HostInput & { announcement?: HostAnnouncement 
     ...(announcement === undefined ? {} : { announcement }),
   });
 }
+
+// It outlives every version, and every version can go on with it: its state is what its memo says.
+setWorkflowOptions({ versioningBehavior: 'AUTO_UPGRADE' }, host);

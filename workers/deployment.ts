@@ -1,0 +1,158 @@
+/**
+ * Versions of the control worker, as Temporal's Worker Deployments have them: a move stays with the version it began
+ * under, new moves go to the current one. What a version is: these workflows, by package version and sources.
+ */
+import type { Logger } from 'pino';
+import proto from '@temporalio/proto';
+import { transient } from '../domain/errors.ts';
+import { controlQueue } from '../workflows/contract.ts';
+import type { TemporalAccess } from './process.ts';
+
+export const deploymentName = 'vmferry-control';
+/** Between looks at whether the server knows this version yet, ms. */
+const lookMs = 250;
+/** A worker that polls is known within a second or two; beyond this the server has a problem. */
+const knownWithinMs = 60_000;
+/** A version whose workers have not polled for so long has none, ms. Polls last a minute at most. */
+const silentMs = 75_000;
+/** gRPC's NOT_FOUND, FAILED_PRECONDITION and ABORTED. */
+const grpc = { notFound: 5, failedPrecondition: 9, aborted: 10 } as const;
+
+type Server = Pick<TemporalAccess, 'connection' | 'namespace'>;
+
+/** What Temporal says of a deployment, as far as it decides who becomes current. */
+export interface DeploymentState {
+  /** Build ID that new moves go to; '' if none. */
+  current: string;
+  /** Whether a worker of the current version has polled lately. */
+  currentAlive: boolean;
+  /** Versions that the server knows. */
+  versions: readonly { buildId: string; wasCurrent: boolean }[];
+}
+
+/** Why this version becomes the current one, or why not. */
+export type Verdict = 'is-current' | 'not-known-yet' | 'first' | 'newer' | 'sole' | 'was-replaced';
+
+/**
+ * A version becomes current when it first comes up, and if nobody else serves. One that was replaced does not take over
+ * again because its worker is restarted: that would turn an upgrade back.
+ */
+export function judgeVersion(
+  { current, currentAlive, versions }: DeploymentState,
+  own: string,
+): Verdict {
+  if (current === own) return 'is-current';
+  const self = versions.find(({ buildId }) => buildId === own);
+  if (self === undefined) return 'not-known-yet';
+  if (current === '') return 'first';
+  if (!self.wasCurrent) return 'newer';
+  return currentAlive ? 'was-replaced' : 'sole';
+}
+
+/**
+ * Sees to it that new moves have a version to go to; for a worker that polls already. Resolves with what was done.
+ * Throws `version-unknown` if the server does not take it.
+ */
+export async function takePlace(
+  access: Server,
+  own: string,
+  { logger, signal }: { logger: Logger; signal: AbortSignal },
+): Promise<Verdict | undefined> {
+  const deadline = Date.now() + knownWithinMs;
+  while (!signal.aborted) {
+    const { state, conflictToken } = await describe(access);
+    const verdict = judgeVersion(state, own);
+    if (verdict === 'is-current') return verdict;
+    if (verdict === 'was-replaced') {
+      logger.warn(
+        { version: own, current: state.current },
+        'another version is current: this worker serves only the moves that began under its own',
+      );
+      return verdict;
+    }
+    if (verdict !== 'not-known-yet' && (await makeCurrent(access, own, conflictToken))) {
+      logger.info(
+        { version: own, before: state.current, why: verdict },
+        'new moves go to this version',
+      );
+      return verdict;
+    }
+    if (Date.now() > deadline) throw unknownVersion(own);
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+  return undefined;
+}
+
+interface Described {
+  state: DeploymentState;
+  conflictToken: Uint8Array;
+}
+
+async function describe({ connection, namespace }: Server): Promise<Described> {
+  const service = connection.workflowService;
+  try {
+    const { workerDeploymentInfo: info, conflictToken } = await service.describeWorkerDeployment({
+      namespace,
+      deploymentName,
+    });
+    const current = info?.routingConfig?.currentDeploymentVersion?.buildId ?? '';
+    const versions = (info?.versionSummaries ?? []).map((one) => ({
+      buildId: one.deploymentVersion?.buildId ?? '',
+      wasCurrent: one.firstActivationTime != null,
+    }));
+    const currentAlive = current !== '' && (await isPolling({ connection, namespace }, current));
+    return { state: { current, currentAlive, versions }, conflictToken };
+  } catch (error) {
+    if (codeOf(error) !== grpc.notFound) throw error;
+    return {
+      state: { current: '', currentAlive: false, versions: [] },
+      conflictToken: new Uint8Array(),
+    };
+  }
+}
+
+/** Whether workers of a version poll for workflow tasks. */
+async function isPolling({ connection, namespace }: Server, buildId: string): Promise<boolean> {
+  const { pollers } = await connection.workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name: controlQueue },
+    taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+  });
+  return pollers.some(
+    ({ deploymentOptions, lastAccessTime }) =>
+      deploymentOptions?.buildId === buildId &&
+      Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1000 < silentMs,
+  );
+}
+
+/** False if the deployment has changed since it was looked at, or is not ready for it: look again. */
+async function makeCurrent(
+  { connection, namespace }: Server,
+  buildId: string,
+  conflictToken: Uint8Array,
+): Promise<boolean> {
+  try {
+    await connection.workflowService.setWorkerDeploymentCurrentVersion({
+      namespace,
+      deploymentName,
+      buildId,
+      conflictToken,
+      identity: `vmferry control ${process.pid}`,
+    });
+    return true;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === grpc.failedPrecondition || code === grpc.aborted) return false;
+    throw error;
+  }
+}
+
+const codeOf = (error: unknown): unknown =>
+  error instanceof Error && 'code' in error ? error.code : undefined;
+
+const unknownVersion = (own: string) =>
+  transient({
+    code: 'version-unknown',
+    message: `Temporal did not take version ${own} of ${deploymentName} within ${knownWithinMs / 1000} s after its worker began to poll`,
+    remedy: 'Look at the log of the Temporal server; vmferry was tried with 1.32.',
+  });
