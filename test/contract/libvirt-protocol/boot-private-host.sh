@@ -15,6 +15,10 @@ for folder in etc/libvirt var/lib/libvirt var/log/libvirt; do
   mkdir -p "$root/$folder"
   mount --bind "$root/$folder" "/$folder"
 done
+# A TPM emulator's first start makes a certificate authority and a log of its own.
+for folder in /var/lib/swtpm-localca /var/log/swtpm; do
+  [ ! -d "$folder" ] || mount -t tmpfs -o "$(stat -c mode=%a,uid=%u "$folder")" tmpfs "$folder"
+done
 mount -t tmpfs tmpfs /run
 mkdir -p /run/libvirt /run/lock
 # What a test wants to have running before: a system bus, polkit.

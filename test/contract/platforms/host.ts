@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { LibvirtHost } from '../../../platforms/libvirt/connect.ts';
 import { LibvirtSource } from '../../../platforms/libvirt/source.ts';
 import { LibvirtTarget } from '../../../platforms/libvirt/target.ts';
+import { LibvirtState } from '../../../platforms/libvirt/vm-state.ts';
 import { startPrivateLibvirtd } from '../libvirt-protocol/private-libvirtd.ts';
 import type { PrivateLibvirtd } from '../libvirt-protocol/private-libvirtd.ts';
 
@@ -19,6 +20,7 @@ export interface TestHost {
   libvirt: LibvirtHost;
   source: LibvirtSource;
   target: LibvirtTarget;
+  state: LibvirtState;
   virsh(...args: string[]): Promise<string>;
   /** Defines a diskful VM without an operating system; gives its UUID. */
   define(name: string, options?: VmOptions): Promise<string>;
@@ -61,6 +63,7 @@ export async function startTestHost(options: { hook?: string } = {}): Promise<Te
     name: 'alpha',
     socketPath: libvirtd.unixPath,
     timeoutMs: 20_000,
+    fileRoot: `/proc/${libvirtd.pid}/root`,
   });
   return {
     dir,
@@ -69,6 +72,7 @@ export async function startTestHost(options: { hook?: string } = {}): Promise<Te
     libvirt,
     source: new LibvirtSource(libvirt),
     target: new LibvirtTarget(libvirt),
+    state: new LibvirtState(libvirt),
     virsh,
     define: async (name, vm = {}) => {
       const uuid = vm.uuid ?? randomUUID();
@@ -85,6 +89,7 @@ export async function startTestHost(options: { hook?: string } = {}): Promise<Te
           '--snapshots-metadata',
           '--checkpoints-metadata',
           '--nvram',
+          '--tpm',
         ];
         await virsh('undefine', uuid, ...kept).catch(() => undefined);
       }
