@@ -22,10 +22,16 @@ import { connectionSettings } from '../config/temporal-connection.ts';
 import { permanent } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
 import { Phase } from '../domain/move.ts';
-import type { MoveRequest, MoveSummary } from '../domain/move.ts';
+import type { MovePlan, MoveRequest, MoveSummary } from '../domain/move.ts';
 import type { OrphanOrder, OrphanOutcome } from '../domain/orphans.ts';
 import type { VmFacts } from '../domain/vm.ts';
-import { controlQueue, moveId, searchAttributes, workflowTypes } from '../workflows/contract.ts';
+import {
+  controlQueue,
+  dryRunId,
+  moveId,
+  searchAttributes,
+  workflowTypes,
+} from '../workflows/contract.ts';
 import type {
   HostLine,
   ListOrphansResult,
@@ -38,14 +44,13 @@ import { Move } from './move.ts';
 import { dataConverter } from './payload-codec.ts';
 
 export { Move } from './move.ts';
-export type { HostLine, ListOrphansResult, ListVmsResult, MoveStatus } from '../workflows/contract.ts';
 export type {
-  GivenOrder,
-  MovePlan,
-  MoveReport,
-  MoveRequest,
-  MoveSummary,
-} from '../domain/move.ts';
+  HostLine,
+  ListOrphansResult,
+  ListVmsResult,
+  MoveStatus,
+} from '../workflows/contract.ts';
+export type { GivenOrder, MovePlan, MoveReport, MoveRequest, MoveSummary } from '../domain/move.ts';
 export type {
   Story,
   StoryEnd,
@@ -80,6 +85,9 @@ const keys = {
   targetHost: keyword(searchAttributes.targetHost),
   phase: keyword(searchAttributes.phase),
 };
+
+/** Both hosts' checks, each as patient as in a move, and their clearing up. */
+const planLimit = '10m';
 
 /** gRPC's NOT_FOUND. */
 const grpcNotFound: number = 5;
@@ -226,18 +234,26 @@ export class VmFerry {
    */
   async migrate(asked: MigrateRequest): Promise<Move> {
     return this.#try(`move ${asked.vm}`, async () => {
-      const request = withDefaults(asked, this.#operator);
-      assertTwoHosts(request);
-      await this.#directory.assertOnline(request.from);
-      await this.#directory.assertOnline(request.to);
-      const { name, uuid, state } = await this.vm(request.from, request.vm);
-      const input: MigrateVmInput = {
-        cluster: this.#cluster,
-        vm: { name, uuid },
-        running: state === 'running',
-        request,
-      };
-      return this.#start(input);
+      return this.#start(await this.#inputFor(asked));
+    });
+  }
+
+  /**
+   * What a move would do, found out by both hosts without touching anything. Critical concerns stand in the plan and
+   * are no error here. Throws as `migrate` does.
+   */
+  async plan(asked: MigrateRequest): Promise<MovePlan> {
+    const what = `plan the move of ${asked.vm}`;
+    return this.#try(what, async () => {
+      const input = await this.#inputFor(asked);
+      const answer: unknown = await this.#client.workflow.execute(workflowTypes.dryRun, {
+        workflowId: dryRunId(this.#cluster, input.vm.uuid, randomUUID()),
+        taskQueue: controlQueue,
+        args: [input],
+        workflowExecutionTimeout: planLimit,
+        staticSummary: what,
+      });
+      return answer as MovePlan;
     });
   }
 
@@ -320,6 +336,16 @@ export class VmFerry {
       const present = Object.keys(answer.customAttributes);
       return Object.values(searchAttributes).filter((name) => !present.includes(name));
     });
+  }
+
+  /** What is asked, with the VM looked up, so that the workflow's ID can name it. */
+  async #inputFor(asked: MigrateRequest): Promise<MigrateVmInput> {
+    const request = withDefaults(asked, this.#operator);
+    assertTwoHosts(request);
+    await this.#directory.assertOnline(request.from);
+    await this.#directory.assertOnline(request.to);
+    const { name, uuid, state } = await this.vm(request.from, request.vm);
+    return { cluster: this.#cluster, vm: { name, uuid }, running: state === 'running', request };
   }
 
   async #start(input: MigrateVmInput): Promise<Move> {

@@ -1,0 +1,50 @@
+/**
+ * Everything that `-o json` can print, by the name of its schema in docs/schemas/. Within a major version no field
+ * is renamed, removed or given another meaning; new ones may come.
+ */
+import type { z } from 'zod';
+import { findings, hostList, ledgerListing, orphanList, orphanOutcome, vmList } from './fleet.ts';
+import {
+  authority,
+  certificate,
+  certificateList,
+  configCheck,
+  configShown,
+  error,
+  installed,
+  labCheck,
+  labGone,
+  labStatus,
+} from './machine.ts';
+import { accepted, moveList, movePlan, moveReport, moveStatus, started } from './move.ts';
+import { ledgerEntry } from './parts.ts';
+import { story } from './story.ts';
+import type { OutputName } from './names.ts';
+
+/** The schema of each output. */
+export const outputs: Readonly<Record<OutputName, z.ZodType>> = {
+  report: moveReport,
+  status: moveStatus,
+  moves: moveList,
+  started,
+  accepted,
+  plan: movePlan,
+  story,
+  vms: vmList,
+  hosts: hostList,
+  findings,
+  ledger: ledgerListing,
+  'ledger-entry': ledgerEntry,
+  orphans: orphanList,
+  'orphan-outcome': orphanOutcome,
+  error,
+  'config-check': configCheck,
+  'config-shown': configShown,
+  'lab-status': labStatus,
+  'lab-gone': labGone,
+  'lab-check': labCheck,
+  authority,
+  certificate,
+  certificates: certificateList,
+  'certificates-installed': installed,
+};

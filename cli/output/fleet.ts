@@ -1,0 +1,129 @@
+/** What the commands about hosts and VMs print with `-o json`. */
+import { z } from 'zod';
+import type { HostFacts } from '../../domain/host.ts';
+import type { OrphanLine, OrphanOutcome } from '../../domain/orphans.ts';
+import { VmState } from '../../domain/vm.ts';
+import type { VmSummary } from '../../domain/vm.ts';
+import type { LedgerListing } from '../../guard/ledger.ts';
+import type { Finding } from '../checks.ts';
+import type { HostLine } from '../ferry.ts';
+import { bytes, count, flag, ledgerEntry, text, time, unreachable, vm, objectOf } from './parts.ts';
+
+const vmLine: z.ZodType<VmSummary> = objectOf<VmSummary>()({
+  host: text,
+  uuid: text,
+  name: text,
+  state: z.enum(Object.values(VmState)),
+  memoryBytes: bytes,
+  vcpus: count,
+  diskBytes: bytes,
+  ownership: text.exactOptional(),
+});
+
+/** `vms` */
+export const vmList = z.strictObject({ vms: z.array(vmLine), unreachable });
+
+const facts: z.ZodType<HostFacts> = objectOf<HostFacts>()({
+  name: text,
+  hostname: text,
+  hostUuid: text,
+  libvirtVersion: text,
+  hypervisorVersion: text,
+  memoryBytes: bytes,
+  freeMemoryBytes: bytes,
+  cpus: count,
+  arch: text,
+  machines: z.array(text),
+  pools: z.array(
+    z.looseObject({
+      name: text,
+      type: text,
+      active: flag,
+      path: text,
+      capacityBytes: bytes,
+      availableBytes: bytes,
+    }),
+  ),
+  networks: z.array(text),
+  bridges: z.array(text),
+  vms: z.array(
+    z.strictObject({
+      uuid: text,
+      name: text,
+      running: flag,
+      macs: z.array(text),
+      diskPaths: z.array(text),
+    }),
+  ),
+  guard: z.strictObject({ hookLive: flag, detail: text }),
+  migrationAddress: text,
+  version: text,
+});
+
+const hostLine: z.ZodType<HostLine> = objectOf<HostLine>()({
+  name: text,
+  online: flag,
+  announcement: z
+    .strictObject({ name: text, version: text, migrationAddress: text, startedAt: time })
+    .exactOptional(),
+  facts: facts.exactOptional(),
+  trouble: text.exactOptional(),
+});
+
+/** `hosts`; `facts` with `--facts`. */
+export const hostList = z.array(hostLine);
+
+const finding: z.ZodType<Finding> = objectOf<Finding>()({
+  check: text,
+  state: z.enum(['good', 'bad', 'unknown']),
+  detail: text,
+  remedy: text.exactOptional(),
+});
+
+/** `doctor` */
+export const findings = z.array(finding);
+
+/** `guard show` */
+export const ledgerListing: z.ZodType<LedgerListing> = objectOf<LedgerListing>()({
+  entries: z.array(ledgerEntry),
+  corrupt: z.array(z.strictObject({ uuid: text, file: text, reason: text })),
+});
+
+const server = z.strictObject({ clusterId: text, namespaceId: text });
+
+const orphan: z.ZodType<OrphanLine> = objectOf<OrphanLine>()({
+  id: text,
+  host: text,
+  kind: z.enum(['volume', 'vm', 'folder', 'export']),
+  what: text,
+  moveId: text,
+  migrationId: text,
+  vm,
+  since: time,
+  why: text,
+  remedy: text,
+  server: server.exactOptional(),
+  volume: z
+    .strictObject({
+      pool: text,
+      name: text,
+      kind: z.enum(['file', 'block', 'network']),
+      format: z.enum(['raw', 'qcow2']),
+      identity: text,
+      knownBefore: flag,
+    })
+    .exactOptional(),
+  sizeBytes: bytes,
+  usedBy: z.array(text),
+  removable: flag,
+});
+
+/** `orphans` */
+export const orphanList = z.strictObject({ orphans: z.array(orphan), unreachable });
+
+/** `orphans remove`, `orphans keep` */
+export const orphanOutcome: z.ZodType<OrphanOutcome> = objectOf<OrphanOutcome>()({
+  id: text,
+  what: text,
+  done: z.enum(['removed', 'kept']),
+});

@@ -1,0 +1,151 @@
+/** What the commands about moves print with `-o json`. */
+import { z } from 'zod';
+import { Phase, stepNames } from '../../domain/move.ts';
+import type {
+  DiskProgress,
+  DiskResult,
+  GivenOrder,
+  MovePlan,
+  MoveReport,
+  MoveSummary,
+  PlannedDisk,
+  Step,
+} from '../../domain/move.ts';
+import type { MoveStatus } from '../ferry.ts';
+import {
+  bytes,
+  concern,
+  count,
+  fault,
+  flag,
+  milliseconds,
+  text,
+  time,
+  vm,
+  objectOf,
+} from './parts.ts';
+
+const phase = z.enum(Object.values(Phase)).meta({ id: 'phase' });
+const mode = z.enum(['cold', 'shared']);
+const oneRunning = z.enum(['enforced', 'observed', 'none']).meta({
+  description: 'How firmly it was held that one copy runs; `enforced`: a live guard on both hosts.',
+});
+const stepName = z.enum(stepNames);
+const proof = z.enum(['nonce', 'content']);
+
+const step: z.ZodType<Step> = objectOf<Step>()({
+  name: stepName,
+  state: z.enum(['waiting', 'running', 'done', 'skipped', 'failed']),
+  startedAt: time.exactOptional(),
+  endedAt: time.exactOptional(),
+  attempts: count.meta({ description: 'Failed attempts that were tried again.' }),
+  firstError: fault.exactOptional(),
+  bytes: bytes.exactOptional(),
+});
+
+const disk: z.ZodType<DiskResult> = objectOf<DiskResult>()({
+  name: text,
+  capacityBytes: bytes,
+  bytesCopied: bytes,
+  bytesRecopied: bytes.meta({ description: 'Of `bytesCopied`, what crossed a second time.' }),
+  sourceHash: text.exactOptional(),
+  targetHash: text.exactOptional(),
+  verified: flag,
+  shared: proof.exactOptional(),
+  restarted: text.exactOptional(),
+});
+
+const order: z.ZodType<GivenOrder> = objectOf<GivenOrder>()({
+  order: z.enum(['commit', 'rollback', 'retry', 'cancel']),
+  operator: text,
+  at: time,
+});
+
+/** `migrate`, and the orders: how the move ended or rests. */
+export const moveReport: z.ZodType<MoveReport> = objectOf<MoveReport>()({
+  id: text,
+  runId: text,
+  mode,
+  vm,
+  source: text,
+  target: text,
+  operator: text.meta({ description: 'Who asked for the move.' }),
+  phase,
+  parkedIn: phase.exactOptional(),
+  steps: z.array(step),
+  concerns: z.array(concern),
+  disks: z.array(disk),
+  oneRunning,
+  vmOn: text.meta({ description: 'Where the VM lives and may be started now.' }),
+  vmRunning: flag,
+  firstError: fault.exactOptional(),
+  fault: fault.exactOptional(),
+  failedCompensations: z.array(fault),
+  notes: z.array(text),
+  orders: z.array(order).exactOptional(),
+  startedAt: time,
+  endedAt: time.exactOptional(),
+  downtimeMs: milliseconds.exactOptional(),
+}).meta({ id: 'report' });
+
+const progress: z.ZodType<DiskProgress> = objectOf<DiskProgress>()({
+  name: text,
+  capacityBytes: bytes,
+  totalBytes: bytes,
+  doneBytes: bytes,
+  bytesPerSecond: z.number().min(0),
+});
+
+/** `status ID`, and each line of `status ID --watch`. */
+export const moveStatus: z.ZodType<MoveStatus> = objectOf<MoveStatus>()({
+  report: moveReport,
+  progress: z.array(progress),
+});
+
+const summary: z.ZodType<MoveSummary> = objectOf<MoveSummary>()({
+  id: text,
+  runId: text,
+  vmName: text,
+  source: text,
+  target: text,
+  phase: text,
+  startedAt: time,
+  endedAt: time.exactOptional(),
+});
+
+/** `status` without a move: the latest first. */
+export const moveList = z.array(summary);
+
+/** `migrate --detach`. */
+export const started = z.strictObject({ id: text });
+
+/** An order with `--detach`. */
+export const accepted = z.strictObject({
+  id: text,
+  accepted: z.enum(['commit', 'rollback', 'retry', 'cancel']),
+});
+
+const plannedDisk: z.ZodType<PlannedDisk> = objectOf<PlannedDisk>()({
+  name: text,
+  how: z.enum(['copy', 'shared']),
+  proof: proof.exactOptional(),
+  capacityBytes: bytes,
+  allocationBytes: bytes,
+  from: z.strictObject({ path: text, format: z.enum(['raw', 'qcow2']) }),
+  to: z.strictObject({ path: text, format: z.enum(['raw', 'qcow2']), pool: text }),
+});
+
+/** `migrate --dry-run`. */
+export const movePlan: z.ZodType<MovePlan> = objectOf<MovePlan>()({
+  vm,
+  source: text,
+  target: text,
+  mode,
+  running: flag,
+  concerns: z.array(concern),
+  disks: z.array(plannedDisk),
+  steps: z.array(stepName),
+  oneRunning,
+});
+
+export { phase, stepName };

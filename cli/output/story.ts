@@ -1,0 +1,84 @@
+/** What `vmferry explain -o json` prints. */
+import { z } from 'zod';
+import type { Story, StoryMoment, StoryWork } from '../ferry.ts';
+import { moveReport, phase, stepName } from './move.ts';
+import {
+  bytes,
+  concern,
+  count,
+  fault,
+  flag,
+  milliseconds,
+  text,
+  time,
+  vm,
+  objectOf,
+} from './parts.ts';
+
+const end = z.enum(['completed', 'failed', 'cancelled', 'terminated', 'timed-out', 'other']);
+const failure = { at: time, fault };
+
+const work = {
+  step: stepName.exactOptional(),
+  verb: text,
+  host: text,
+  what: text,
+  undo: flag,
+  state: z.enum(['waiting', 'running', 'done', 'retrying', 'given-up', 'cancelled']),
+  attempts: count,
+  startedAt: time,
+  endedAt: time.exactOptional(),
+  failures: z.array(z.strictObject(failure)),
+  bytes: bytes.exactOptional(),
+  bytesRecopied: bytes.exactOptional(),
+  shutdown: z.enum(['graceful', 'forced', 'already-off']).exactOptional(),
+} satisfies Record<keyof StoryWork, z.ZodType>;
+
+const moment: z.ZodType<StoryMoment> = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('asked'), at: time, by: text }),
+  z.strictObject({ kind: z.literal('phase'), at: time, phase }),
+  z.strictObject({ kind: z.literal('work'), at: time, ...work }),
+  z.strictObject({
+    kind: z.literal('order'),
+    at: time,
+    order: z.enum(['commit', 'rollback', 'retry', 'cancel']),
+    by: text,
+  }),
+  z.strictObject({ kind: z.literal('stuck'), at: time, message: text }),
+  z.strictObject({
+    kind: z.literal('ended'),
+    at: time,
+    how: end,
+    by: text.exactOptional(),
+    reason: text.exactOptional(),
+  }),
+]);
+
+/** The timeline of a move, and how it stands. */
+export const story: z.ZodType<Story> = objectOf<Story>()({
+  id: text,
+  runId: text,
+  vm,
+  source: text,
+  target: text,
+  operator: text,
+  phase,
+  parkedIn: phase.exactOptional(),
+  end: end.exactOptional(),
+  startedAt: time,
+  endedAt: time.exactOptional(),
+  vmOn: text,
+  vmRunning: flag,
+  targetHasRun: flag,
+  downMs: milliseconds.exactOptional(),
+  downNow: flag,
+  concerns: z.array(concern),
+  firstError: z.strictObject({ ...failure, host: text, what: text }).exactOptional(),
+  fault: fault.exactOptional(),
+  failedUndo: z.array(z.strictObject({ host: text, what: text, fault })),
+  leftovers: z
+    .strictObject({ sourceGuarded: flag, targetVolumes: flag, exports: flag })
+    .exactOptional(),
+  timeline: z.array(moment),
+  report: moveReport.exactOptional(),
+});
