@@ -3,7 +3,7 @@ import { sourceConcerns } from '../domain/checks/source.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { CheckSourceInput, ExportEndpoint, SourceCheck } from './contract.ts';
 import { writeNonces } from './nonces.ts';
-import { folderOf } from './ours.ts';
+import { folderOf, whileOpen } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { hostFacts } from './read.ts';
 
@@ -23,8 +23,9 @@ const nowhere: ExportEndpoint = { address: '', port: 0, exportName: '', serverNa
 export async function checkSource(
   parts: HostParts,
   input: CheckSourceInput & { target: string },
+  signal: AbortSignal,
 ): Promise<SourceCheck> {
-  const { hypervisor, ledger, dataPlane } = parts;
+  const { hypervisor, ledger } = parts;
   const [vm, facts, entry] = await Promise.all([
     hypervisor.inspect(input.vm.uuid),
     hostFacts(parts),
@@ -51,21 +52,32 @@ export async function checkSource(
   };
   if (blocks(concerns)) return check;
   const xml = Buffer.from(await hypervisor.definition(vm.uuid));
-  const padded = Buffer.alloc(Math.ceil((xml.length + 1) / blockBytes) * blockBytes);
-  xml.copy(padded);
-  const path = await folderOf(parts, input).writeFile(offeredDefinition, padded);
-  const definition = await dataPlane.ensureExport({
-    migrationId: input.migrationId,
-    name: definitionExport,
-    path,
-    format: 'raw',
-    target: input.target,
-  });
-  const nonces = await writeNonces(parts, input, vm);
+  const offer = { ref: input, operation: 'offer the definition', signal };
+  const { definition, nonces } = await whileOpen(parts, offer, async () => ({
+    definition: await offerDefinition(parts, input, xml),
+    nonces: await writeNonces(parts, input, vm),
+  }));
   return {
     ...check,
     definition,
     definitionHash: createHash('sha256').update(xml).digest('hex'),
     nonces,
   };
+}
+
+async function offerDefinition(
+  parts: HostParts,
+  input: CheckSourceInput & { target: string },
+  xml: Buffer,
+): Promise<ExportEndpoint> {
+  const padded = Buffer.alloc(Math.ceil((xml.length + 1) / blockBytes) * blockBytes);
+  xml.copy(padded);
+  const path = await folderOf(parts, input).writeFile(offeredDefinition, padded);
+  return parts.dataPlane.ensureExport({
+    migrationId: input.migrationId,
+    name: definitionExport,
+    path,
+    format: 'raw',
+    target: input.target,
+  });
 }

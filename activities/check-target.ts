@@ -15,7 +15,7 @@ import { blocks } from '../domain/concerns.ts';
 import { unsafe } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
 import type { CheckTargetInput, TargetCheck } from './contract.ts';
-import { folderOf } from './ours.ts';
+import { folderOf, whileOpen } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { hostFacts } from './read.ts';
 
@@ -124,7 +124,9 @@ async function takeDefinition(
   if (createHash('sha256').update(xml).digest('hex') !== definitionHash) {
     throw definitionDamaged(parts.name, 'its hash differs');
   }
-  await folderOf(parts, input).writeFile(definitionFile, xml);
+  await whileOpen(parts, { ref: input, operation: 'keep the definition', signal }, () =>
+    folderOf(parts, input).writeFile(definitionFile, xml),
+  );
 }
 
 const definitionDamaged = (host: string, why: string) =>

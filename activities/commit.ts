@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { diskIdentity } from '../guard/identity.ts';
 import { unsafe } from '../domain/errors.ts';
 import type { EpochRef, RemoveSourceInput, RemoveSourceResult } from './contract.ts';
+import { markEnded } from './ended.ts';
 import { journalPathOf } from './journal-path.ts';
 import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
@@ -19,6 +20,7 @@ export async function settleTarget(
     await parts.hypervisor.setAutostart(input.vm.uuid, input.autostart);
     for (const volume of (await targetMemory(folder)).volumes)
       await rm(journalPathOf(parts, volume), { force: true });
+    await markEnded(parts, input);
     await folder.remove();
   });
 }
@@ -67,6 +69,7 @@ export async function removeSource(
       note: `moved to ${target}`,
       disks: entry.disks.filter(({ path }) => shared.includes(path)),
     });
+    await markEnded(parts, input);
     await folder.remove();
     return { left };
   });

@@ -1,11 +1,21 @@
 import type { GuardSourceInput } from './contract.ts';
 import { identitiesOf } from './identities.ts';
 import { removeNonces } from './nonces.ts';
-import { folderOf, whileOurs } from './ours.ts';
+import { folderOf, whileOpen, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
 /** From here on libvirt refuses to start the VM here; one that runs goes on until it is shut down. */
 export async function guardSource(
+  parts: HostParts,
+  input: GuardSourceInput,
+  signal: AbortSignal,
+): Promise<void> {
+  await whileOpen(parts, { ref: input, operation: 'guard', signal }, () =>
+    guard(parts, input, signal),
+  );
+}
+
+async function guard(
   parts: HostParts,
   input: GuardSourceInput,
   signal: AbortSignal,

@@ -40,7 +40,7 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
     listVms: () => verb('listVms', () => listVms(parts))(undefined),
     inspectVm: verb('inspectVm', ({ vm }) => parts.hypervisor.inspect(vm)),
     hostFacts: () => verb('hostFacts', () => hostFacts(parts))(undefined),
-    checkSource: verb('checkSource', (input) => checkSource(parts, input)),
+    checkSource: verb('checkSource', (input, { signal }) => checkSource(parts, input, signal)),
     checkTarget: verb('checkTarget', (input, { signal }) => checkTarget(parts, input, signal)),
     reserveTarget: verb('reserveTarget', (input, { signal }) =>
       reserveTarget(parts, input, signal),

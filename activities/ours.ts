@@ -2,6 +2,7 @@ import { unsafe } from '../domain/errors.ts';
 import type { LedgerEntry, OwnerState } from '../domain/ownership.ts';
 import { withVmLock } from '../guard/lock.ts';
 import type { EpochRef, MoveRef } from './contract.ts';
+import { refuseIfEnded } from './ended.ts';
 import { MoveFolder } from './move-folder.ts';
 import type { HostParts } from './parts.ts';
 
@@ -23,6 +24,17 @@ export const underLock = <T>(
     act,
   );
 };
+
+/** As `underLock`, but refused with `move-ended` once the move was undone or committed on this host. */
+export const whileOpen = <T>(
+  parts: HostParts,
+  options: { ref: MoveRef; operation: string; signal: AbortSignal },
+  act: () => Promise<T>,
+): Promise<T> =>
+  underLock(parts, options, async () => {
+    await refuseIfEnded(parts, options.ref);
+    return act();
+  });
 
 /**
  * Acts on a VM under its lock, after the ledger was seen to hold this move's epoch and one of `states`: a late attempt

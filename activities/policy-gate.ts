@@ -93,7 +93,7 @@ export class Gate {
         return (await this.#checkSource(input as CheckSourceInput & { target: string }, act)) as O;
       if (verb === 'checkTarget')
         return (await this.#checkTarget(input as CheckTargetInput, act)) as O;
-      if (!neverRefused.has(verb)) await this.#admit(verb, input as VerbInput);
+      if (!neverRefused.has(verb)) await this.#admit(verb, input);
       const result = await act();
       if (neverRefused.has(verb)) await forgetIfAlone(folderOf(this.#parts, input));
       return result;

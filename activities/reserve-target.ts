@@ -3,7 +3,7 @@ import { diskIdentity } from '../guard/identity.ts';
 import { unsafe, VmFerryError } from '../domain/errors.ts';
 import type { DiskPlan, ReserveTargetInput } from './contract.ts';
 import type { MoveFolder, OwnVolume, TargetMemory } from './move-folder.ts';
-import { folderOf, whileOurs } from './ours.ts';
+import { folderOf, whileOpen, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
 /**
@@ -11,6 +11,16 @@ import type { HostParts } from './parts.ts';
  * Gives the disks with the places that their volumes got.
  */
 export async function reserveTarget(
+  parts: HostParts,
+  input: ReserveTargetInput,
+  signal: AbortSignal,
+): Promise<DiskPlan[]> {
+  return whileOpen(parts, { ref: input, operation: 'reserve', signal }, () =>
+    reserve(parts, input, signal),
+  );
+}
+
+async function reserve(
   parts: HostParts,
   input: ReserveTargetInput,
   signal: AbortSignal,

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { diskIdentity } from '../guard/identity.ts';
 import type { EpochRef, RestoreResult, RestoreSourceInput } from './contract.ts';
+import { markEnded } from './ended.ts';
 import { journalPathOf } from './journal-path.ts';
 import type { OwnVolume } from './move-folder.ts';
 import { removeNonces } from './nonces.ts';
@@ -45,6 +46,7 @@ export async function clearTarget(
         disks: [],
       });
     }
+    await markEnded(parts, input);
     await folder.remove();
   });
 }
@@ -89,6 +91,7 @@ export async function restoreSource(
       }
     }
     await removeNonces(parts, input);
+    await markEnded(parts, input);
     await folder.remove();
     return { running: (await hypervisor.state(vm.uuid)) === 'running' };
   });

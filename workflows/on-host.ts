@@ -52,6 +52,8 @@ export interface HostCall<T> {
   /** What is done, for the UI and for messages: `copy vda`. */
   what: string;
   limit: Limits;
+  /** Nothing is undone from here on without a person's word: also what no retry mends waits for one. */
+  neverUndo?: true;
   call: (activities: HostActivities) => Promise<T>;
 }
 
@@ -65,7 +67,7 @@ export class Hosts {
     this.#orders = orders;
   }
 
-  async do<T>({ host, what, limit, call }: HostCall<T>): Promise<T> {
+  async do<T>({ host, what, limit, call, neverUndo }: HostCall<T>): Promise<T> {
     // From the start of the first attempt that failed: waiting in vain for a worker counts.
     let troubledSinceMs: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
@@ -79,7 +81,7 @@ export class Hosts {
         if (isCancellation(error)) throw error;
         const fault = faultOf(error, { host, what });
         this.#record.failedAttempt(fault);
-        if (!mayRetry(fault)) throw new MoveFailed(fault);
+        if (!mayRetry(fault) && neverUndo !== true) throw new MoveFailed(fault);
         troubledSinceMs ??= beganMs;
         const patient = Date.now() - troubledSinceMs < limit.patienceMs;
         if (isTransient(fault) && patient) await sleep(backOffMs(attempt));

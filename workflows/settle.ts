@@ -31,6 +31,8 @@ async function closeExports({ hosts, ref, input }: Move): Promise<void> {
     host: input.request.from,
     what: 'close exports',
     limit: limits.act,
+    // The guest has run and written on the target: going back is a person's choice.
+    neverUndo: true,
     call: (at) => at.closeExports(ref),
   });
 }
@@ -39,17 +41,21 @@ async function commit(move: Move, { source, disks, epoch }: Checked): Promise<vo
   const { record, hosts, ref, input } = move;
   const { from, to } = input.request;
   record.enter(Phase.committing);
+  // The source may be gone from here on.
+  move.undo.forget();
   await record.during('commit', async () => {
     await hosts.do({
       host: to,
       what: 'settle the target',
       limit: limits.act,
+      neverUndo: true,
       call: (at) => at.settleTarget({ ...ref, epoch: epoch + 1, autostart: source.vm.autostart }),
     });
     const { left } = await hosts.do({
       host: from,
       what: 'remove the source',
       limit: limits.act,
+      neverUndo: true,
       call: (at) => at.removeSource({ ...ref, epoch, target: to, disks }),
     });
     for (const path of left)
