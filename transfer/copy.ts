@@ -1,12 +1,12 @@
 import { permanent } from '../domain/errors.ts';
 import type { DiskSink, DiskSource } from '../domain/platform.ts';
-import { makeAlignedBuffers } from './aligned-buffers.ts';
+import { lendBuffers } from './buffer-pool.ts';
 import { CopyWindow, defaultCopyLimits, type CopyLimits } from './copy-window.ts';
 import { cancelledFault } from './faults.ts';
 import type { Journal } from './journal.ts';
 import { ProgressMeter, type Progress } from './progress.ts';
 import { RangeSet, type Range } from './range-set.ts';
-import { sha256 } from './sha256.ts';
+import { readHashed } from './sha256.ts';
 import type { Throttle } from './throttle.ts';
 
 /** A request carries no more, whatever the journal says: larger ones only hold others up. */
@@ -134,9 +134,9 @@ class Copy {
   async #copyPieces(): Promise<void> {
     const { source, maxInFlight = Math.min(source.parallelism, mostInFlight) } = this.#options;
     const pieces = this.#pieces();
-    const buffers = makeAlignedBuffers(Math.max(1, maxInFlight), this.#chunkBytes);
+    using loan = lendBuffers(Math.max(1, maxInFlight), this.#chunkBytes);
     await Promise.all(
-      buffers.map((buffer) =>
+      loan.buffers.map((buffer) =>
         // Each worker ends with its own buffer free; the first failure stops the others.
         this.#work(pieces, buffer).catch((error: unknown) => this.#fail(error, false)),
       ),
@@ -146,7 +146,7 @@ class Copy {
     if (this.#targetFailed && this.#failure !== undefined) throw this.#failure.error;
   }
 
-  async #work(pieces: AsyncGenerator<Piece>, buffer: Uint8Array<ArrayBuffer>): Promise<void> {
+  async #work(pieces: AsyncGenerator<Piece>, buffer: Uint8Array): Promise<void> {
     const { signal } = this.#stop;
     for (;;) {
       signal.throwIfAborted();
@@ -157,24 +157,22 @@ class Copy {
     }
   }
 
-  async #move(piece: Piece, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  async #move(piece: Piece, bytes: Uint8Array): Promise<void> {
     const { source, sink, journal, throttle } = this.#options;
     const { signal } = this.#stop;
     const { offset, length } = piece;
     await throttle?.take(length, signal);
     await this.#window.enter({ offset, length }, signal);
-    await source.read(offset, bytes, signal);
+    const hash = await readHashed(source, { offset, into: bytes }, signal);
     this.#bytesCopied += length;
     this.#bytesRecopied += journal.startedNotDurable.overlap(offset, length);
-    const write = sink.write(offset, bytes, signal).catch((error: unknown) => {
+    try {
+      await sink.write(offset, bytes, signal);
+    } catch (error) {
       this.#fail(error, true);
       throw error;
-    });
-    // Both have to end before the buffer is reused, however either ends.
-    const [hash, written] = await Promise.allSettled([sha256(bytes), write]);
-    if (written.status === 'rejected') throw written.reason;
-    if (hash.status === 'rejected') throw hash.reason;
-    this.#window.wrote({ offset, length, sha256: hash.value });
+    }
+    this.#window.wrote({ offset, length, sha256: hash });
     this.#progress?.add(length);
   }
 

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { DiskSource, Extent } from '../domain/platform.ts';
-import { makeAlignedBuffers } from './aligned-buffers.ts';
+import { lendBuffers } from './buffer-pool.ts';
 import { cancelledFault } from './faults.ts';
 import { ProgressMeter, type Progress } from './progress.ts';
 import type { Range } from './range-set.ts';
-import { sha256 } from './sha256.ts';
+import { readHashed, sha256 } from './sha256.ts';
 
 /** Guest-visible bytes under one leaf. */
 export const leafBytes = 4 * 1024 * 1024;
@@ -63,7 +63,7 @@ export const hashDisk = async (options: HashOptions): Promise<DiskHash> => {
   const queue = leavesOf(source, sizeBytes, stop.signal);
   const zeroLeaf = zeroHashes();
   let dataBytes = 0;
-  const work = async (buffer: Uint8Array<ArrayBuffer>): Promise<void> => {
+  const work = async (buffer: Uint8Array): Promise<void> => {
     for (;;) {
       stop.signal.throwIfAborted();
       const next = await queue.next();
@@ -80,7 +80,8 @@ export const hashDisk = async (options: HashOptions): Promise<DiskHash> => {
   };
   try {
     const count = Math.min(Math.max(1, parallelism), mostLeavesInFlight);
-    const works = makeAlignedBuffers(count, leafBytes).map((buffer) =>
+    using loan = lendBuffers(count, leafBytes);
+    const works = loan.buffers.map((buffer) =>
       work(buffer).catch((error: unknown) => stop.abort(error)),
     );
     await Promise.all(works);
@@ -127,10 +128,14 @@ const zeroHashes = (): ((length: number) => Uint8Array) => {
 const hashLeaf = async (
   source: DiskSource,
   leaf: Leaf,
-  { buffer, signal }: { buffer: Uint8Array<ArrayBuffer>; signal: AbortSignal },
+  { buffer, signal }: { buffer: Uint8Array; signal: AbortSignal },
 ): Promise<Uint8Array> => {
   const bytes = buffer.subarray(0, leaf.length);
   const start = leaf.index * leafBytes;
+  const [only] = leaf.data;
+  if (only?.length === leaf.length) {
+    return readHashed(source, { offset: start, into: bytes }, signal);
+  }
   let filled = 0;
   for (const { offset, length } of leaf.data) {
     const from = offset - start;

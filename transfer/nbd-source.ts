@@ -3,12 +3,15 @@ import {
   AllocationFlag,
   NbdError,
   NbdErrorKind,
+  NbdReaders,
   openPool,
   type NbdClient,
   type OpenPoolOptions,
   type StatusExtent,
 } from '../protocols/nbd/index.ts';
+import { isShared } from './aligned-buffers.ts';
 import { nbdFault, type FaultPlace } from './faults.ts';
+import { sha256, type HashingSource } from './sha256.ts';
 
 export interface NbdSourceOptions extends Omit<OpenPoolOptions, 'metaContexts'> {
   /** How the disk is called in errors: `disk vda`. */
@@ -27,6 +30,8 @@ const requestBytes = 2 * 1024 * 1024;
 /** Bytes asked about in one block status request. */
 const statusBytes = 1024 * 1024 * 1024;
 const dirtyFlag = 1;
+/** One on its way, one being answered, and two that wait for the disk or for their turn to be written. */
+const readsPerConnection = 4;
 
 /**
  * Opens an NBD export as a disk to read. Rejects with VmFerryError: `source-unreachable`, `source-tls-refused`,
@@ -37,32 +42,55 @@ export const openNbdSource = async (options: NbdSourceOptions): Promise<DiskSour
   const place: FaultPlace = { side: 'source', what, ...(host !== undefined && { host }) };
   const metaContexts = ['base:allocation', ...(dirtyContext === undefined ? [] : [dirtyContext])];
   try {
-    const client = await openPool({ connections: 4, ...pool, metaContexts });
-    if (dirtyContext !== undefined && !client.info.metaContexts.has(dirtyContext)) {
+    const { connections = 4, signal, ...reachable } = pool;
+    const client = await openPool({ ...pool, connections: 1, metaContexts });
+    try {
+      if (dirtyContext !== undefined && !client.info.metaContexts.has(dirtyContext)) {
+        throw new NbdError(NbdErrorKind.invalid, `the export does not offer ${dirtyContext}`);
+      }
+      const count = readerCount(connections, client);
+      const look = client.info;
+      const readers =
+        count === 0 ? undefined : await NbdReaders.open(reachable, { count, look, signal });
+      return new NbdSource({ client, readers, place, dirtyContext });
+    } catch (error) {
       await client.close();
-      throw new NbdError(NbdErrorKind.invalid, `the export does not offer ${dirtyContext}`);
+      throw error;
     }
-    return new NbdSource(client, place, dirtyContext);
   } catch (error) {
     throw nbdFault(place, error);
   }
 };
 
+/** Several connections are the server's to allow; one needs no thread. */
+const readerCount = (wanted: number, { info }: NbdClient): number =>
+  wanted > 1 && info.canMultiConn ? wanted : 0;
+
+interface NbdSourceParts {
+  /** Answers for extents, and for reads that no thread can do. */
+  client: NbdClient;
+  readers: NbdReaders | undefined;
+  place: FaultPlace;
+  dirtyContext: string | undefined;
+}
+
 type Kind = Pick<Extent, 'zero' | 'unchanged'>;
 
-class NbdSource implements DiskSource {
+class NbdSource implements HashingSource {
   readonly sizeBytes: number;
   readonly parallelism: number;
   readonly #client: NbdClient;
+  readonly #readers: NbdReaders | undefined;
   readonly #place: FaultPlace;
   readonly #dirtyContext: string | undefined;
 
-  constructor(client: NbdClient, place: FaultPlace, dirtyContext: string | undefined) {
+  constructor({ client, readers, place, dirtyContext }: NbdSourceParts) {
     this.#client = client;
+    this.#readers = readers;
     this.#place = place;
     this.#dirtyContext = dirtyContext;
     this.sizeBytes = client.info.sizeBytes;
-    this.parallelism = Math.min(client.connectionCount * 4, client.parallelism);
+    this.parallelism = Math.min((readers?.count ?? 1) * readsPerConnection, client.parallelism);
   }
 
   async *extents(offset: number, length: number, signal?: AbortSignal): AsyncGenerator<Extent> {
@@ -83,28 +111,61 @@ class NbdSource implements DiskSource {
   }
 
   async read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    await this.#guarded(() => this.#read(offset, into, signal));
+  }
+
+  /** In one request where the server takes it; in parts, and hashed here, where not. */
+  async readHashed(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.#guarded(async () => {
+      const readers = this.#readers;
+      const { maximum } = this.#client.info.blockSize;
+      if (readers !== undefined && isShared(into) && into.length <= maximum) {
+        if (this.#isAligned(offset, into.length)) {
+          const digest = await readers.read({ offset, into, hashed: true }, signal);
+          if (digest !== undefined) return digest;
+        }
+      }
+      await this.#read(offset, into, signal);
+      return sha256(into);
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#readers?.close(), this.#client.close()]);
+  }
+
+  async #guarded<T>(act: () => Promise<T>): Promise<T> {
     try {
-      const { minimum } = this.#client.info.blockSize;
-      if (offset % minimum !== 0 || into.length % minimum !== 0) {
-        await this.#readUnaligned(offset, into, signal);
-        return;
-      }
-      const step = Math.min(requestBytes, this.#client.info.blockSize.maximum);
-      const reads: Promise<void>[] = [];
-      for (let at = 0; at < into.length; at += step) {
-        reads.push(this.#client.read(offset + at, into.subarray(at, at + step), signal));
-      }
-      // All have to end before the buffer is the caller's again.
-      for (const read of await Promise.allSettled(reads)) {
-        if (read.status === 'rejected') throw read.reason;
-      }
+      return await act();
     } catch (error) {
       throw nbdFault(this.#place, error);
     }
   }
 
-  async close(): Promise<void> {
-    await this.#client.close();
+  #isAligned(offset: number, length: number): boolean {
+    const { minimum } = this.#client.info.blockSize;
+    return offset % minimum === 0 && length % minimum === 0;
+  }
+
+  async #read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    if (!this.#isAligned(offset, into.length)) return this.#readUnaligned(offset, into, signal);
+    const step = Math.min(requestBytes, this.#client.info.blockSize.maximum);
+    const reads: Promise<unknown>[] = [];
+    for (let at = 0; at < into.length; at += step) {
+      reads.push(this.#readPart(offset + at, into.subarray(at, at + step), signal));
+    }
+    // All have to end before the buffer is the caller's again.
+    for (const read of await Promise.allSettled(reads)) {
+      if (read.status === 'rejected') throw read.reason;
+    }
+  }
+
+  /** Only shared memory can be filled by another thread. */
+  #readPart(offset: number, into: Uint8Array, signal: AbortSignal | undefined): Promise<unknown> {
+    const readers = this.#readers;
+    return readers !== undefined && isShared(into)
+      ? readers.read({ offset, into, hashed: false }, signal)
+      : this.#client.read(offset, into, signal);
   }
 
   async #readUnaligned(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {

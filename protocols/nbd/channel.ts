@@ -7,6 +7,7 @@ import {
 } from 'node:tls';
 import type { Conversation } from './demand.ts';
 import { NbdError, NbdErrorKind } from './errors.ts';
+import { readInto } from './read-into.ts';
 
 /** Where an NBD server listens: TCP, or a unix socket. */
 export type NbdAddress =
@@ -35,7 +36,7 @@ const errorText = (error: unknown): string =>
 
 /**
  * Carries one conversation over one socket. On a plain socket the kernel writes straight into the
- * buffers that the conversation asks for; over TLS each piece is copied once.
+ * buffers that the conversation asks for, and over TLS the decryption does.
  */
 export class Channel {
   readonly #options: ChannelOptions;
@@ -164,6 +165,8 @@ export class Channel {
       this.#tlsState = 'silent';
       // Nothing is said before the server's certificate has been checked.
       this.#goOn();
+      const filled = (count: number) => this.#filled(count);
+      if (readInto(socket, { buffer: () => this.#into, callback: filled })) return;
       socket.on('data', (chunk: Buffer) => this.#feed(chunk));
     });
   }

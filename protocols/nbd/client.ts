@@ -84,6 +84,12 @@ const exportInfo = (negotiated: Negotiated): ExportInfo => {
   };
 };
 
+/**
+ * AES-128 first, unlike Node's order: it is as safe for the life of a copy, and a fifth faster on both sides. Servers
+ * of QEMU follow the client's order.
+ */
+const ciphers = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+
 const channelTls = (options: NbdTlsOptions, address: NbdAddress): ChannelTls => {
   const serverName = options.serverName ?? ('host' in address ? address.host : undefined);
   if (serverName === undefined || serverName === '') {
@@ -91,7 +97,7 @@ const channelTls = (options: NbdTlsOptions, address: NbdAddress): ChannelTls => 
   }
   const { ca, cert, key } = options;
   try {
-    const context = createSecureContext({ ca, cert, key, minVersion: 'TLSv1.3' });
+    const context = createSecureContext({ ca, cert, key, minVersion: 'TLSv1.3', ciphers });
     return { context, serverName };
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
