@@ -56,8 +56,8 @@ export class LibvirtHypervisor implements Hypervisor {
   volumeExists = (pool: string, volume: string): Promise<boolean> =>
     this.#target.volumes.exists(pool, volume);
 
-  async deleteVolume({ path, format }: NamedVolume): Promise<boolean> {
-    return (await this.#target.volumes.delete(path, format)) !== 'unmanaged';
+  async deleteVolume(volume: NamedVolume): Promise<boolean> {
+    return (await this.#target.volumes.delete(volume)) !== 'unmanaged';
   }
 
   async ensureVolume(volume: {
@@ -68,7 +68,8 @@ export class LibvirtHypervisor implements Hypervisor {
     allocation: 'thin' | 'full';
     ownedByMove: boolean;
   }): Promise<VolumePlace> {
-    return { kind: 'file', path: (await this.#target.volumes.ensure(volume)).path };
+    const { kind, path, network } = await this.#target.volumes.ensure(volume);
+    return { kind, path, ...(network === undefined ? {} : { network }) };
   }
 
   writeNonces: Hypervisor['writeNonces'] = () => Promise.resolve([]);

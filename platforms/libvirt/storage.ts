@@ -58,7 +58,7 @@ async function readPool(connection: Connection, pool: PoolRef): Promise<PoolFact
   };
 }
 
-/** The pool's type, e.g. `dir`, and the folder or device of its volumes. */
+/** The pool's type, e.g. `dir`, and the folder of its volumes; of an RBD pool `rbd:<Ceph's pool>`. */
 export async function describePool(
   connection: Connection,
   pool: PoolRef,
@@ -66,7 +66,10 @@ export async function describePool(
   const { xml } = await connection.call('StoragePoolGetXMLDesc', { pool });
   const root = parseXml(xml, { root: 'pool' }).documentElement;
   if (root === null) return { type: '', path: '' };
-  return { type: attribute(root, 'type'), path: textOf(elementAt(root, 'target', 'path')) };
+  const type = attribute(root, 'type');
+  return type === 'rbd'
+    ? { type, path: `rbd:${textOf(elementAt(root, 'source', 'name'))}` }
+    : { type, path: textOf(elementAt(root, 'target', 'path')) };
 }
 
 /** The volume at a path, by libvirt's memory; undefined if no pool has it. */

@@ -3,35 +3,68 @@ import { access, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { permanent, unsafe } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
-import type { DiskFormat } from '../../domain/vm.ts';
+import type { DiskFormat, NetworkPlace, PlaceKind } from '../../domain/vm.ts';
 import type { Connection, PoolRef, VolumeRef } from '../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from './connect.ts';
 import { isRefusal } from './faults.ts';
 import { imageWriters } from './image-writers.ts';
+import { placeOfVolume } from './pool-place.ts';
+import type { PooledPlace } from './pool-place.ts';
 import { describePool, refreshActivePools, volumeAt, volumeNamed } from './storage.ts';
 import { attribute, elementAt, parseXml, sizeBytesOf } from './xml.ts';
 
 export interface VolumeRequest {
   pool: string;
-  /** File name in the pool. */
+  /** Name in the pool: a file's, a logical volume's, an RBD image's. */
   name: string;
   capacityBytes: number;
   format: DiskFormat;
+  /** `full`: all its room is taken at once, where the storage knows the difference. */
+  allocation: 'thin' | 'full';
   /** Whether the move's own record says that this volume is its own; any other that exists is refused. */
   ownedByMove: boolean;
 }
 
-export interface EnsuredVolume {
-  path: string;
+export interface EnsuredVolume extends PooledPlace {
   /** Unique on the host, by libvirt. */
   key: string;
-  /** Whether it was made just now: it reads as zeroes then. */
+  /** What the guest will see; more than asked for where the storage counts in larger units. */
+  capacityBytes: number;
+  /** Whether it was made just now: a file or an RBD image reads as zeroes then, a device may not. */
   created: boolean;
 }
 
-/** libvirt writes no file but waits for `qemu-img create` or for slow storage. */
-const createTimeoutMs = 120_000;
+/** A volume by where it lies, or where that is not known by its names. */
+export interface NamedVolume {
+  kind: PlaceKind;
+  /** As `VmDisk.path`; empty if not known. */
+  path: string;
+  network?: NetworkPlace;
+  format: DiskFormat;
+  pool?: string;
+  volume?: string;
+}
+
+/**
+ * Pool types in which volumes are made, and what they are. Not `disk`: libvirt gives partitions their names, so after
+ * a crash nobody could tell which one a move had made. Not `iscsi`, `iscsi-direct`, `scsi`, `mpath`: they have no room of
+ * their own to give, and a LUN that stands there is somebody's.
+ */
+const madeIn: Readonly<Record<string, PlaceKind>> = {
+  dir: 'file',
+  fs: 'file',
+  netfs: 'file',
+  logical: 'block',
+  rbd: 'network',
+};
+
+/** libvirt writes no file but waits for `qemu-img create` or for slow storage; a full one may be written out. */
+const createTimeoutMs = { thin: 120_000, full: 900_000 } as const;
 const deleteTimeoutMs = 120_000;
+/** VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA: with the whole capacity allocated, libvirt takes the data's room too. */
+const preallocate = 1;
+/** Storage that counts in extents rounds up by less than one; LVM's are 4 MiB unless somebody chose larger ones. */
+const largestExtentBytes = 256 * 1024 * 1024;
 
 export class Volumes {
   readonly #host: LibvirtHost;
@@ -48,8 +81,8 @@ export class Volumes {
   }
 
   /**
-   * The volume, found or made: sparse, of that format and capacity.
-   * Throws `pool-missing`, `volume-name-unusable`, `volume-exists`, `volume-mismatch`, `target-disk-full`.
+   * The volume, found or made, of that format and capacity. Throws `pool-missing`, `pool-cannot-create`,
+   * `format-unfit`, `volume-name-unusable`, `volume-exists`, `volume-mismatch`, `target-disk-full`.
    */
   async ensure(request: VolumeRequest): Promise<EnsuredVolume> {
     const host = this.#host.name;
@@ -58,28 +91,37 @@ export class Volumes {
       const { pool, volume } = await volumeNamed(connection, request);
       if (volume !== undefined) {
         if (!request.ownedByMove) throw exists(request, host);
-        await assertSame(connection, volume, { request, host });
-        return { ...(await place(connection, volume)), created: false };
+        return { ...(await ensured(connection, volume, { request, host })), created: false };
       }
-      const { path: folder } = await describePool(connection, pool);
+      const { type, path: folder } = await describePool(connection, pool);
+      const kind = madeIn[type];
+      if (kind === undefined) throw cannotCreate(request, { host, type });
+      if (kind !== 'file' && request.format !== 'raw') throw formatUnfit(request, { host, type });
       // libvirt 9.0 would take over a file that its refresh left out, e.g. a folder or one without permission.
-      if (await isThere(`${folder}/${request.name}`)) throw exists(request, host);
-      const made = await createVolume(connection, pool, request);
-      return { ...(await place(connection, made)), created: true };
+      if (kind !== 'network' && (await isThere(`${folder}/${request.name}`)))
+        throw exists(request, host);
+      const made = await createVolume(connection, pool, { request, kind });
+      return { ...(await ensured(connection, made, { request, host })), created: true };
     });
   }
 
   /**
-   * Deletes the volume at a path. `gone`: nothing is there. `unmanaged`: no pool of libvirt has it, so it stays.
-   * Throws `disk-in-use` if anybody has it open to write.
+   * Deletes a volume. `gone`: nothing is there. `unmanaged`: no pool of libvirt has it, so it stays.
+   * Throws `disk-in-use` if anybody is known to have it open to write; RBD itself refuses while a client watches it.
    */
-  async delete(path: string, format: DiskFormat): Promise<'deleted' | 'gone' | 'unmanaged'> {
+  async delete(wanted: NamedVolume): Promise<'deleted' | 'gone' | 'unmanaged'> {
     const host = this.#host.name;
     return this.#host.use(async (connection) => {
-      await refreshActivePools(connection);
-      const volume = await volumeAt(connection, path);
-      if (volume === undefined) return (await isThere(path)) ? 'unmanaged' : 'gone';
-      const writers = await imageWriters({ path, format }, { host });
+      const found = await find(connection, wanted);
+      if (typeof found === 'string') return found;
+      const { volume, place } = found;
+      const { path, network } = place;
+      const image = {
+        path,
+        format: wanted.format,
+        ...(network === undefined ? {} : { network }),
+      };
+      const writers = await imageWriters(image, { host });
       if (writers.length > 0) throw inUse(path, { host, writers });
       try {
         await connection.call('StorageVolDelete', { vol: volume }, { timeoutMs: deleteTimeoutMs });
@@ -89,6 +131,38 @@ export class Volumes {
       return 'deleted';
     });
   }
+}
+
+/** The volume by its names if they are given, else by its place; the two must not contradict each other. */
+async function find(
+  connection: Connection,
+  wanted: NamedVolume,
+): Promise<'gone' | 'unmanaged' | { volume: VolumeRef; place: PooledPlace }> {
+  await refreshActivePools(connection);
+  const volume = await volumeOf(connection, wanted);
+  if (volume === undefined) {
+    const isLeft = wanted.kind !== 'network' && wanted.path !== '' && (await isThere(wanted.path));
+    return isLeft ? 'unmanaged' : 'gone';
+  }
+  const place = await placeOfVolume(connection, { pool: volume.pool, volume: volume.name });
+  // Another volume under the name of ours is not ours.
+  return wanted.path === '' || wanted.path === place.path ? { volume, place } : 'unmanaged';
+}
+
+async function volumeOf(
+  connection: Connection,
+  { kind, path, pool, volume }: NamedVolume,
+): Promise<VolumeRef | undefined> {
+  if (pool !== undefined && pool !== '' && volume !== undefined && volume !== '') {
+    try {
+      return (await volumeNamed(connection, { pool, name: volume })).volume;
+    } catch (error) {
+      if (!isRefusal(error, 'NO_STORAGE_POOL')) throw error;
+    }
+  }
+  if (path === '') return undefined;
+  // libvirt calls an RBD image `pool/image`, without the protocol.
+  return volumeAt(connection, kind === 'network' ? path.replace(/^[a-z]+:/, '') : path);
 }
 
 /** Bytes that an unprivileged writer may still take in the file system of a path (or of its folder). */
@@ -103,48 +177,43 @@ export async function writableFreeBytes(path: string): Promise<number> {
 async function createVolume(
   connection: Connection,
   pool: PoolRef,
-  request: VolumeRequest,
+  { request, kind }: { request: VolumeRequest; kind: PlaceKind },
 ): Promise<VolumeRef> {
-  const { name, capacityBytes, format } = request;
+  const { name, capacityBytes, format, allocation } = request;
   const compat = format === 'qcow2' ? '<compat>1.1</compat>' : '';
+  // A logical volume of less than its capacity would be a snapshot of nothing, which dies when it is full.
+  const isFull = allocation === 'full' || kind === 'block';
   const xml = `<volume>
   <name>${escapeXml(name)}</name>
   <capacity unit='bytes'>${capacityBytes}</capacity>
-  <allocation unit='bytes'>0</allocation>
+  <allocation unit='bytes'>${isFull ? capacityBytes : 0}</allocation>
   <target><format type='${format}'/>${compat}</target>
 </volume>`;
+  const flags = isFull && format === 'qcow2' ? preallocate : 0;
   const { vol } = await connection.call(
     'StorageVolCreateXML',
-    { pool, xml },
-    { timeoutMs: createTimeoutMs },
+    { pool, xml, flags },
+    { timeoutMs: createTimeoutMs[allocation] },
   );
   return vol;
 }
 
-async function place(
-  connection: Connection,
-  vol: VolumeRef,
-): Promise<{ path: string; key: string }> {
-  const { path } = await connection.call('StorageVolGetPath', { vol });
-  return { path, key: vol.key };
-}
-
-/** A volume of this move that an older attempt made has to be what this attempt would make. */
-async function assertSame(
+/** Where the volume lies; it has to be what this attempt would make, or at least as large where storage rounds up. */
+async function ensured(
   connection: Connection,
   vol: VolumeRef,
   { request, host }: { request: VolumeRequest; host: string },
-): Promise<void> {
+): Promise<Omit<EnsuredVolume, 'created'>> {
+  const place = await placeOfVolume(connection, { pool: vol.pool, volume: vol.name });
   const { xml } = await connection.call('StorageVolGetXMLDesc', { vol });
-  const root = parseXml(xml, { root: 'volume' }).documentElement;
-  if (root === null) return;
-  const capacityBytes = sizeBytesOf(elementAt(root, 'capacity'), 'bytes');
-  const format = attribute(elementAt(root, 'target', 'format'), 'type');
+  const root = parseXml(xml, { root: 'volume' }).documentElement ?? undefined;
+  const capacityBytes = sizeBytesOf(root && elementAt(root, 'capacity'), 'bytes');
+  const format = attribute(root && elementAt(root, 'target', 'format'), 'type');
+  const more = capacityBytes - request.capacityBytes;
+  const fits = more === 0 || (place.kind === 'block' && more > 0 && more < largestExtentBytes);
   // What was written into a raw volume may look like another format to libvirt; its size cannot lie.
-  const isSame =
-    capacityBytes === request.capacityBytes &&
-    (format === request.format || request.format === 'raw');
-  if (isSame) return;
+  if (fits && (format === request.format || request.format === 'raw'))
+    return { ...place, key: vol.key, capacityBytes };
   throw unsafe({
     code: 'volume-mismatch',
     message: `volume ${request.pool}/${request.name} on ${host} has ${capacityBytes} bytes as ${format}; this move made it with ${request.capacityBytes} as ${request.format}`,
@@ -181,6 +250,28 @@ const exists = ({ pool, name }: VolumeRequest, host: string): VmFerryError =>
     code: 'volume-exists',
     message: `${host} already has a volume ${pool}/${name} that this move did not make`,
     remedy: 'If nothing needs it, delete it there; else name another pool with --pool.',
+    host,
+  });
+
+const cannotCreate = (
+  { pool }: VolumeRequest,
+  { host, type }: { host: string; type: string },
+): VmFerryError =>
+  permanent({
+    code: 'pool-cannot-create',
+    message: `no volume is made in pool ${pool} of ${host}: it is of type ${type === '' ? 'unknown' : type}`,
+    remedy: 'Name a pool of type dir, fs, netfs, logical or rbd with --pool.',
+    host,
+  });
+
+const formatUnfit = (
+  { pool, name, format }: VolumeRequest,
+  { host, type }: { host: string; type: string },
+): VmFerryError =>
+  permanent({
+    code: 'format-unfit',
+    message: `pool ${pool} of ${host} is of type ${type}: ${name} would have to be raw there, not ${format}`,
+    remedy: 'Choose the format raw for this disk, or a pool of files.',
     host,
   });
 

@@ -23,9 +23,12 @@ const volume = (name: string, more: object = {}) => ({
   name,
   capacityBytes: 16 * mib,
   format: 'raw' as const,
+  allocation: 'thin' as const,
   ownedByMove: false,
   ...more,
 });
+
+const fileAt = (path: string, format: 'raw' | 'qcow2') => ({ kind: 'file' as const, path, format });
 
 beforeAll(async () => {
   host = await startTestHost({ hook });
@@ -71,8 +74,8 @@ it('makes a sparse volume once, and finds its own again', async () => {
   );
   expect(again).toEqual({ ...made, created: false });
   expect(await host.target.volumes.exists('default', 'new disk & co.img')).toBe(true);
-  expect(await host.target.volumes.delete(made.path, 'raw')).toBe('deleted');
-  expect(await host.target.volumes.delete(made.path, 'raw')).toBe('gone');
+  expect(await host.target.volumes.delete(fileAt(made.path, 'raw'))).toBe('deleted');
+  expect(await host.target.volumes.delete(fileAt(made.path, 'raw'))).toBe('gone');
   expect(await host.target.volumes.exists('default', 'new disk & co.img')).toBe(false);
 });
 
@@ -80,7 +83,7 @@ it('makes a qcow2 volume of that virtual size', async () => {
   const { path } = await host.target.volumes.ensure(volume('q.qcow2', { format: 'qcow2' }));
   const { stdout } = await run('qemu-img', ['info', '--output=json', path]);
   expect(JSON.parse(stdout)).toMatchObject({ format: 'qcow2', 'virtual-size': 16 * mib });
-  await host.target.volumes.delete(path, 'qcow2');
+  await host.target.volumes.delete(fileAt(path, 'qcow2'));
 });
 
 it('refuses a volume that it did not make, also one that libvirt has not seen yet', async () => {
@@ -120,12 +123,12 @@ it('deletes neither a disk in use nor a file that no pool has', async () => {
   const { path } = await host.target.volumes.ensure(volume('used.img'));
   await host.define('user', { disks: fileDisk(path) });
   await host.virsh('start', 'user', '--paused');
-  await expect(host.target.volumes.delete(path, 'raw')).rejects.toEqual(
+  await expect(host.target.volumes.delete(fileAt(path, 'raw'))).rejects.toEqual(
     fault('disk-in-use', 'unsafe'),
   );
   const outside = join(host.dir, 'outside.img');
   await run('truncate', ['-s', '1M', outside]);
-  expect(await host.target.volumes.delete(outside, 'raw')).toBe('unmanaged');
+  expect(await host.target.volumes.delete(fileAt(outside, 'raw'))).toBe('unmanaged');
   expect((await stat(outside)).size).toBe(mib);
 });
 
