@@ -1,5 +1,5 @@
 /** What the command line needs of the client, so that tests can put a played move in its place. */
-import type { MigrateRequest, Move, VmFerry } from '../client/vmferry.ts';
+import type { MigrateRequest, Move, MovePlan, VmFerry } from '../client/vmferry.ts';
 
 export type { HostLine, MoveStatus, Story, StoryMoment, StoryWork } from '../client/vmferry.ts';
 
@@ -14,6 +14,7 @@ export interface Ferry extends Pick<
   'close' | 'hosts' | 'hostFacts' | 'vms' | 'moves' | 'serverVersion' | 'missingSearchAttributes'
 > {
   migrate(request: MigrateRequest): Promise<FerryMove>;
+  plan(request: MigrateRequest): Promise<MovePlan>;
   move(idOrVm: string, options?: { runId?: string }): Promise<FerryMove>;
   /** Optional: `vmferry doctor` says so where the client cannot look. */
   namespaceExists?(): Promise<boolean>;

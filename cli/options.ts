@@ -43,3 +43,9 @@ export const readRate = reading(parseByteRate);
 
 /** `2m` to ms. */
 export const readDuration = reading(parseDurationMs);
+
+/** For options that may be given several times. */
+export const collect = (value: string, previous: readonly string[]): string[] => [
+  ...previous,
+  value,
+];

@@ -1,12 +1,21 @@
 import { Command, Option } from 'commander';
-import type { MoveRequest, ShutdownPolicy, VerifyPolicy } from '../../domain/move.ts';
-import { exitCodeOfSignal } from '../exit-code.ts';
+import { blocks } from '../../domain/concerns.ts';
+import type {
+  MoveRequest,
+  ShutdownPolicy,
+  StoragePolicy,
+  VerifyPolicy,
+} from '../../domain/move.ts';
+import type { DiskFormat } from '../../domain/vm.ts';
+import { assertChoicesFit, formats, readDisk } from '../disk-option.ts';
+import { ExitCode, exitCodeOfSignal } from '../exit-code.ts';
 import { usageError } from '../fault.ts';
 import type { Ferry, FerryMove } from '../ferry.ts';
 import { accompany } from '../finish.ts';
 import { canDrawLive } from '../follow.ts';
 import { LiveView } from '../live-view.ts';
-import { outputOption, readDuration, readRate } from '../options.ts';
+import { collect, outputOption, readDuration, readRate } from '../options.ts';
+import { planLines } from '../render/plan.ts';
 import { cut, harmless, shellWord } from '../render/text.ts';
 import type { Session } from '../session.ts';
 
@@ -19,8 +28,14 @@ interface MigrateOptions {
   shutdown: ShutdownPolicy;
   shutdownTimeout: number;
   pool?: string;
+  format?: DiskFormat;
+  disk: NonNullable<MoveRequest['disks']>;
+  sharedDisk: string[];
+  storage: StoragePolicy;
+  allocation: 'thin' | 'full';
   autoCommit?: true;
   detach?: true;
+  dryRun?: true;
 }
 
 const requestOf = (session: Session, vm: string, options: MigrateOptions): MoveRequest => ({
@@ -34,6 +49,11 @@ const requestOf = (session: Session, vm: string, options: MigrateOptions): MoveR
   shutdownTimeoutMs: options.shutdownTimeout,
   autoCommit: options.autoCommit ?? false,
   targetPool: options.pool ?? '',
+  storage: options.storage,
+  sharedDisks: options.sharedDisk,
+  targetFormat: options.format ?? '',
+  disks: options.disk,
+  allocation: options.allocation,
   operator: session.operator,
 });
 
@@ -68,12 +88,40 @@ async function start(
   }
 }
 
-async function run(session: Session, vm: string, options: MigrateOptions): Promise<void> {
+/** What needs no server to be known as wrong. Throws `usage`. */
+function assertMakesSense(options: MigrateOptions): void {
   if (options.from === options.to) {
     throw usageError(
       `--from and --to both name ${options.from}`,
       'Name two different hosts; `vmferry hosts` lists them.',
     );
+  }
+  if (options.dryRun === true && options.detach === true) {
+    throw usageError(
+      '--dry-run starts no move, so there is nothing to detach from',
+      'Leave --detach out.',
+    );
+  }
+  assertChoicesFit({
+    storage: options.storage,
+    disks: options.disk,
+    sharedDisks: options.sharedDisk,
+  });
+}
+
+/** Shows what would happen; refused by the same concerns as the move, with the same code. */
+async function showPlan(session: Session, request: MoveRequest): Promise<void> {
+  const plan = await session.withFerry((ferry) => ferry.plan(request));
+  if (blocks(plan.concerns)) session.exitCode = ExitCode.refused;
+  if (session.output === 'json') session.printJson(plan);
+  else session.print(planLines(plan, session.view));
+}
+
+async function run(session: Session, vm: string, options: MigrateOptions): Promise<void> {
+  assertMakesSense(options);
+  if (options.dryRun === true) {
+    await showPlan(session, requestOf(session, vm, options));
+    return;
   }
   await session.withFerry(async (ferry) => {
     const move = await start(session, ferry, requestOf(session, vm, options));
@@ -129,7 +177,34 @@ export const migrateCommand = (session: Session): Command =>
         .default(120_000, '2m'),
     )
     .option('--pool <name>', 'storage pool on the target (default: the one named as on the source)')
+    .addOption(
+      new Option('--format <format>', 'of the copied disks (default: as on the source)').choices(
+        formats,
+      ),
+    )
+    .addOption(
+      new Option('--disk <name:pool=P,format=F>', 'another way for one disk; repeatable')
+        .argParser(readDisk)
+        .default({}, 'none'),
+    )
+    .addOption(
+      new Option('--storage <policy>', 'auto: a disk that both hosts see is not copied')
+        .choices(['auto', 'copy', 'shared'])
+        .default('auto'),
+    )
+    .option(
+      '--shared-disk <name>',
+      'your word that both hosts see this block or network disk; repeatable',
+      collect,
+      [],
+    )
+    .addOption(
+      new Option('--allocation <policy>', 'whether copied disks take all their room at once')
+        .choices(['thin', 'full'])
+        .default('thin'),
+    )
     .option('--auto-commit', 'commit at once: removes the VM from the source without asking')
     .option('--detach', 'start the move and return')
+    .option('--dry-run', 'show findings, disks and steps; touch nothing')
     .addOption(outputOption())
     .action((vm: string, options: MigrateOptions) => run(session, vm, options));

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { ExitCode } from '../exit-code.ts';
-import { outputOption } from '../options.ts';
+import { collect, outputOption } from '../options.ts';
 import { vmLines } from '../render/lists.ts';
 import { harmless } from '../render/text.ts';
 import type { Session } from '../session.ts';
@@ -22,8 +22,6 @@ async function run(session: Session, hosts: readonly string[]): Promise<void> {
     ),
   );
 }
-
-const collect = (value: string, previous: readonly string[]): string[] => [...previous, value];
 
 /** `vmferry vms [--host H]...` */
 export const vmsCommand = (session: Session): Command =>

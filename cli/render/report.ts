@@ -1,3 +1,4 @@
+import type { Concern } from '../../domain/concerns.ts';
 import { isEnd } from '../../domain/move.ts';
 import type { DiskResult, MoveReport } from '../../domain/move.ts';
 import { exitCodeOf, ExitCode } from '../exit-code.ts';
@@ -61,7 +62,8 @@ function headline(report: MoveReport, view: View): string {
   }
 }
 
-const oneRunningWords: Record<MoveReport['oneRunning'], string> = {
+/** How firmly one running copy was held, in words. */
+export const oneRunningWords: Record<MoveReport['oneRunning'], string> = {
   enforced: 'enforced: a live guard on both hosts',
   observed: 'observed: read back, no guard on one side',
   none: 'not held',
@@ -157,14 +159,15 @@ function bulletLines(
 const section = (title: string, lines: readonly string[], view: View): string[] =>
   lines.length === 0 ? [] : ['', view.theme.paint('bold', title), ...lines];
 
-function concernLines(report: MoveReport, view: View): string[] {
+/** What the checks have to say, a remedy below each. */
+export function concernLines(concerns: readonly Concern[], view: View): string[] {
   const { paint, glyphs } = view.theme;
   const glyphOf = {
     critical: paint('red', glyphs.failed),
     warning: paint('yellow', glyphs.parked),
     information: paint('dim', glyphs.bullet),
   };
-  return report.concerns.flatMap((concern) => {
+  return concerns.flatMap((concern) => {
     const where = concern.host === undefined ? '' : ` (${concern.host})`;
     const remedy = bulletLines(concern.remedy === '' ? [] : [concern.remedy], view, ' ');
     return [
@@ -211,7 +214,7 @@ export function reportLines(report: MoveReport, view: View, now: number): string
     '',
     ...fieldLines(fields(report, view, now), view),
     ...diskLines(report, view),
-    ...section('Findings', concernLines(report, view), view),
+    ...section('Findings', concernLines(report.concerns, view), view),
     ...troubleLines(report, view),
     ...section('Notes', bulletLines(report.notes, view), view),
     ...section('Next', nextLines, view),

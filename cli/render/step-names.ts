@@ -16,8 +16,10 @@ export const stepTitles: Record<StepName, string> = {
 };
 
 /** What a step does in this move, in a few words. */
-export function stepPurpose(name: StepName, report: MoveReport): string {
-  const { source, target } = report;
+export function stepPurpose(
+  name: StepName,
+  { source, target }: Pick<MoveReport, 'source' | 'target'>,
+): string {
   const purposes: Record<StepName, string> = {
     check: `the VM, ${source} and ${target}`,
     'reserve-target': `room and volumes on ${target}`,

@@ -12,6 +12,7 @@ import {
   ferryWith,
   hostLine,
   moveId,
+  planWith,
   playedStatus,
   statusWith,
   terminalWith,
@@ -76,8 +77,28 @@ describe('vmferry migrate', () => {
       shutdown: 'force',
       shutdownTimeoutMs: 30_000,
       targetPool: 'fast',
+      storage: 'auto',
+      sharedDisks: [],
+      targetFormat: '',
+      disks: {},
+      allocation: 'thin',
       autoCommit: true,
       operator: expect.stringMatching(/^ada@/u) as unknown,
+    });
+  });
+
+  it('asks for another way of single disks', async () => {
+    const ask = vi.fn<Ferry['migrate']>(() => Promise.resolve(new FakeMove(playedStatus(17_000))));
+    await run(
+      `${migrate} --format qcow2 --disk vda:pool=fast,format=raw --disk vdb:pool=a=b --shared-disk vdc --allocation full`,
+      { ferry: { migrate: ask } },
+    );
+    expect(ask.mock.calls[0]![0]).toMatchObject({
+      storage: 'auto',
+      targetFormat: 'qcow2',
+      disks: { vda: { pool: 'fast', format: 'raw' }, vdb: { pool: 'a=b' } },
+      sharedDisks: ['vdc'],
+      allocation: 'full',
     });
   });
 
@@ -184,6 +205,18 @@ describe('vmferry migrate', () => {
     ['migrate web-1 --from alpha --to alpha', '--from and --to both name alpha'],
     [`${migrate} --bandwidth fast`, 'is not a rate'],
     [`${migrate} --verify some`, 'Allowed choices are full, off'],
+    [`${migrate} --format vmdk`, 'Allowed choices are raw, qcow2'],
+    [`${migrate} --storage most`, 'Allowed choices are auto, copy, shared'],
+    [`${migrate} --allocation some`, 'Allowed choices are thin, full'],
+    [`${migrate} --disk vda`, 'Expected NAME:pool=POOL,format=FORMAT'],
+    [`${migrate} --disk vda:`, 'Expected NAME:pool=POOL,format=FORMAT'],
+    [`${migrate} --disk vda:size=3`, 'vda has size twice, or it is unknown'],
+    [`${migrate} --disk vda:format=vmdk`, 'vda can be written as raw or qcow2'],
+    [`${migrate} --disk vda:pool=a --disk vda:pool=b`, 'vda was named before'],
+    [`${migrate} --disk vda:pool=a --shared-disk vda`, 'vda cannot be shared and go to another'],
+    [`${migrate} --storage copy --shared-disk vda`, '--storage copy copies every disk'],
+    [`${migrate} --storage shared --disk vda:pool=a`, '--storage shared copies no disk'],
+    [`${migrate} --dry-run --detach`, '--dry-run starts no move'],
     ['migrat web-1', "unknown command 'migrat'"],
     ['status --watch', '--watch needs a move'],
     ['hosts --facst', "unknown option '--facst'"],
@@ -193,6 +226,59 @@ describe('vmferry migrate', () => {
     expect(out).toBe('');
     expect(err).toContain(said);
     expect(err).toMatch(/^error: .*\nremedy: .*\n$/u);
+  });
+});
+
+describe('vmferry migrate --dry-run', () => {
+  const never = vi.fn<Ferry['migrate']>(() => Promise.reject(new Error('started')));
+
+  it('shows findings, disks and steps, and starts nothing', async () => {
+    const { code, out } = await run(`${migrate} --dry-run`, { ferry: { migrate: never } });
+    expect(code).toBe(0);
+    expect(never).not.toHaveBeenCalled();
+    expect(out).toBe(`✓ web-1 can move from alpha to beta
+  web-1 runs on alpha and would be shut down; disks would be copied. One running copy: enforced: a live guard on both hosts.
+
+Findings
+  none
+
+Disks
+  Disk  How                            Size     Taken
+  vda   copied                     20.0 GiB  6.00 GiB
+      /var/lib/libvirt/images/web-1.qcow2, qcow2 → /srv/fast/web-1.raw, raw in pool fast
+  vdb   shared, seen by both hosts  100 GiB  42.0 GiB
+      /mnt/nfs/web-1-data.raw, raw
+
+Steps
+  1.  Check           the VM, alpha and beta
+  2.  Reserve target  room and volumes on beta
+  3.  Guard source    alpha refuses other starts
+  4.  Stop source     off on alpha, and kept off
+  5.  Export          disks, read-only, over TLS
+  6.  Copy            the data of each disk, to beta
+  7.  Verify          hashes of both sides
+  8.  Define          the VM on beta
+  9.  Cut over        beta becomes the owner
+  10. Start           the VM on beta
+  11. Commit          removes the VM from alpha
+
+This was a dry run: nothing was touched.
+`);
+  });
+
+  it('ends with the code of a refusal where a finding is critical', async () => {
+    const concern = {
+      code: 'target-room',
+      level: 'critical',
+      message: 'pool images on beta is full',
+      remedy: 'Free some room.',
+      host: 'beta',
+    } as const;
+    const plan = () => Promise.resolve(planWith({ concerns: [concern], oneRunning: 'none' }));
+    const { code, out } = await run(`${migrate} --dry-run`, { ferry: { plan } });
+    expect(code).toBe(3);
+    expect(out).toContain('✗ web-1 cannot move from alpha to beta as asked\n');
+    expect(out).toContain('✗ pool images on beta is full (beta)\n    Free some room.\n');
   });
 });
 

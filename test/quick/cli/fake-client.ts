@@ -5,7 +5,7 @@ import type { Backend } from '../../../cli/session.ts';
 import type { Screen, Terminal } from '../../../cli/terminal.ts';
 import type { HostFacts } from '../../../domain/host.ts';
 import { stepNames } from '../../../domain/move.ts';
-import type { MoveReport, Phase, StepName } from '../../../domain/move.ts';
+import type { MovePlan, MoveReport, Phase, StepName } from '../../../domain/move.ts';
 
 export const epochMs = Date.parse('2026-03-04T10:00:00.000Z');
 const at = (ms: number): string => new Date(epochMs + ms).toISOString();
@@ -130,6 +130,38 @@ export function playedStatus(ms: number): MoveStatus {
   return { report, progress };
 }
 
+/** A plan of two disks with nothing against it. */
+export const planWith = (change: Partial<MovePlan> = {}): MovePlan => ({
+  vm,
+  source: 'alpha',
+  target: 'beta',
+  mode: 'cold',
+  running: true,
+  concerns: [],
+  disks: [
+    {
+      name: 'vda',
+      how: 'copy',
+      capacityBytes: 20 * gib,
+      allocationBytes: 6 * gib,
+      from: { path: '/var/lib/libvirt/images/web-1.qcow2', format: 'qcow2' },
+      to: { path: '/srv/fast/web-1.raw', format: 'raw', pool: 'fast' },
+    },
+    {
+      name: 'vdb',
+      how: 'shared',
+      proof: 'nonce',
+      capacityBytes: 100 * gib,
+      allocationBytes: 42 * gib,
+      from: { path: '/mnt/nfs/web-1-data.raw', format: 'raw' },
+      to: { path: '/mnt/nfs/web-1-data.raw', format: 'raw', pool: 'nfs' },
+    },
+  ],
+  steps: [...stepNames],
+  oneRunning: 'enforced',
+  ...change,
+});
+
 /** The story of a move that was committed at once. */
 export const playedStory = (): Story => ({
   id: moveId,
@@ -245,6 +277,7 @@ export const ferryWith = (move: FerryMove, change: Partial<Ferry> = {}): Ferry =
   serverVersion: () => Promise.resolve('1.32.0'),
   missingSearchAttributes: () => Promise.resolve([]),
   migrate: () => Promise.resolve(move),
+  plan: () => Promise.resolve(planWith()),
   move: () => Promise.resolve(move),
   ...change,
 });
