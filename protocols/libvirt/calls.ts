@@ -11,6 +11,7 @@ import {
 import type { CloseReason } from './errors.ts';
 import { MessageStatus, MessageType, Program } from './framing.ts';
 import type { Frame } from './framing.ts';
+import type { SurplusHandler } from './surplus.ts';
 import { remoteError } from './types.ts';
 import { XdrDecoder } from './xdr.ts';
 
@@ -43,6 +44,7 @@ export interface CallsOptions {
   /** Calls that wait for their turn. */
   readonly maxQueued: number;
   readonly send: (frame: Frame) => Promise<void>;
+  readonly onSurplus: SurplusHandler;
 }
 
 interface Entry {
@@ -111,7 +113,7 @@ export class Calls {
     }
     this.#inFlight.delete(frame.serial);
     if (frame.status === MessageStatus.ok) entry.call.onSuccess?.(frame.serial, entry.abandoned);
-    if (!entry.abandoned) entry.settle(outcomeOf(entry.call, frame));
+    if (!entry.abandoned) entry.settle(outcomeOf(entry.call, frame, this.#options.onSurplus));
     this.#sendNext();
   }
 
@@ -175,12 +177,12 @@ export class Calls {
 }
 
 /** A body that cannot be read fails its call, not the connection: the stream of messages is intact. */
-function outcomeOf(call: OutgoingCall, frame: Frame): Reply | Error {
+function outcomeOf(call: OutgoingCall, frame: Frame, onSurplus: SurplusHandler): Reply | Error {
   if (frame.status === MessageStatus.ok) return { serial: frame.serial, body: frame.body };
   try {
     const decoder = new XdrDecoder(frame.body);
     const error = remoteError.decode(decoder);
-    decoder.end();
+    if (decoder.remainingBytes > 0) onSurplus('the error body', decoder.remainingBytes);
     return new LibvirtError(call.name, error);
   } catch (cause) {
     return new ProtocolError(`${call.name}: the daemon's error cannot be read`, { cause });

@@ -1,6 +1,13 @@
 /** A connection to one libvirt daemon: typed calls, events, keep-alive. */
 import type { Duplex } from 'node:stream';
-import { CallTimeout, CloseKind, ConnectFailed, ConnectionLost, ProtocolError } from './errors.ts';
+import {
+  CallTimeout,
+  CloseKind,
+  ConnectFailed,
+  ConnectionLost,
+  LibvirtError,
+  ProtocolError,
+} from './errors.ts';
 import type { CloseReason } from './errors.ts';
 import { Calls } from './calls.ts';
 import type { OutgoingCall } from './calls.ts';
@@ -20,6 +27,7 @@ import type { RpcStream } from './stream.ts';
 import { Streams } from './streams.ts';
 import { Subscriptions } from './subscriptions.ts';
 import type { EventHandler } from './subscriptions.ts';
+import type { SurplusHandler } from './surplus.ts';
 import { endpointName, openTransport } from './transport.ts';
 import type { Endpoint } from './transport.ts';
 import type { DomainRef } from './types.ts';
@@ -39,13 +47,20 @@ export type OpenOptions = Endpoint & {
   /** Every 5 s, 5 times, unless it is given; false turns it off. */
   readonly keepAlive?: KeepAliveOptions | false;
   /**
-   * Calls that the daemon works on at the same time; more wait here for their turn. 4 unless it is
-   * given: libvirtd allows a client 5 (`max_client_requests`), and stops to read, keep-alive
-   * included, while 5 are running.
+   * What the daemon's configuration has as `max_client_requests`; 5, as by default there, unless it
+   * is given. With 1 there is no keep-alive: the daemon would not even read it during a call.
+   */
+  readonly maxClientRequests?: number;
+  /**
+   * Calls that the daemon works on at the same time; more wait here, first come, first served. One
+   * less than `maxClientRequests` unless it is given: while as many as that run, the daemon stops to
+   * read, keep-alive included.
    */
   readonly maxInFlight?: number;
   /** Calls that may wait for their turn; 1,000 unless it is given. */
   readonly maxQueued?: number;
+  /** Told of bytes that follow what this client knows of a message. Without it they are passed by. */
+  readonly onSurplus?: SurplusHandler;
   /** Told what an event handler threw. Without it, that is an uncaught exception of the process. */
   readonly onHandlerError?: (error: unknown) => void;
 };
@@ -65,7 +80,7 @@ export interface Subscription {
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_KEEP_ALIVE: KeepAliveOptions = { intervalMs: 5_000, count: 5 };
-const DEFAULT_MAX_IN_FLIGHT = 4;
+const DEFAULT_MAX_CLIENT_REQUESTS = 5;
 const DEFAULT_MAX_QUEUED = 1_000;
 /** How long `close` waits for the daemon to agree. */
 const CLOSE_TIMEOUT_MS = 2_000;
@@ -78,21 +93,28 @@ export class Connection {
   readonly #subscriptions: Subscriptions;
   readonly #streams: Streams;
   readonly #timeoutMs: number;
+  readonly #onSurplus: SurplusHandler;
   readonly #closed = Promise.withResolvers<CloseReason>();
   #versions: Versions = { libvirt: 0, hypervisor: undefined };
   #closing: Promise<void> | undefined;
 
   private constructor(stream: Duplex, options: OpenOptions) {
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    this.#subscriptions = new Subscriptions(options.onHandlerError ?? throwLater);
+    this.#onSurplus = options.onSurplus ?? (() => undefined);
+    this.#subscriptions = new Subscriptions({
+      onHandlerError: options.onHandlerError ?? throwLater,
+      onSurplus: this.#onSurplus,
+    });
+    const { maxClientRequests = DEFAULT_MAX_CLIENT_REQUESTS } = options;
     this.#link = new Link(stream, {
       onFrame: (frame) => this.#onFrame(frame),
       onClose: (reason) => this.#onClose(reason),
     });
     this.#calls = new Calls({
-      maxInFlight: options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT,
+      maxInFlight: options.maxInFlight ?? Math.max(1, maxClientRequests - 1),
       maxQueued: options.maxQueued ?? DEFAULT_MAX_QUEUED,
       send: (frame) => this.#link.send(frame),
+      onSurplus: this.#onSurplus,
     });
     this.#keepAlive = new KeepAlive({
       send: (frame) => this.#link.send(frame),
@@ -157,7 +179,7 @@ export class Connection {
     const { body } = await this.#calls.make(this.#outgoing(name, args, options));
     const from = new XdrDecoder(body);
     const value = wireCallOf(name).result.decode(from);
-    from.end();
+    if (from.remainingBytes > 0) this.#onSurplus(name, from.remainingBytes);
     return value;
   }
 
@@ -183,6 +205,33 @@ export class Connection {
     await this.#streams.whileOpening(name, () => this.#calls.make({ ...outgoing, onSuccess }));
     if (stream === undefined) throw new ProtocolError(`${name}: no stream was opened`);
     return stream;
+  }
+
+  /**
+   * Sends a call without its arguments and gives back the refusal, for `Abilities`. Resolves with
+   * undefined where the daemon took it, which no call that has arguments can be. `number` asks for
+   * one that this client does not have.
+   */
+  async probe(
+    name: ProcedureName,
+    options: CallOptions & { readonly number?: number } = {},
+  ): Promise<LibvirtError | undefined> {
+    const {
+      timeoutMs = this.#timeoutMs,
+      signal,
+      number: procedure,
+    } = {
+      number: wireCallOf(name).number,
+      ...options,
+    };
+    const call = { name, procedure, body: new Uint8Array(), timeoutMs, signal };
+    try {
+      await this.#calls.make(call);
+      return undefined;
+    } catch (error) {
+      if (error instanceof LibvirtError) return error;
+      throw error;
+    }
   }
 
   /**
@@ -244,7 +293,9 @@ export class Connection {
     const isPrivate = !('stream' in options);
     const versions = await shakeHands(callNow, { uri, readOnly, sasl, isPrivate, signal });
     this.#versions = versions;
-    if (keepAlive !== false && (await agreeOnKeepAlive(callNow))) this.#keepAlive.start(keepAlive);
+    const canAnswer = options.maxClientRequests !== 1;
+    if (keepAlive !== false && canAnswer && (await agreeOnKeepAlive(callNow)))
+      this.#keepAlive.start(keepAlive);
   }
 
   async #deregister(callbackId: number): Promise<void> {
@@ -272,7 +323,9 @@ export class Connection {
     const { program, type } = frame;
     if (program === Program.keepAlive) this.#keepAlive.onFrame(frame);
     else if (program !== Program.remote) {
-      throw new ProtocolError(`program ${program} is none of libvirt's`);
+      // Drivers have programs of their own, and events of them that nobody here asked for.
+      if (type === MessageType.event) return;
+      throw new ProtocolError(`program ${program} was not asked for anything`);
     } else if (type === MessageType.reply) this.#calls.onReply(frame);
     else if (type === MessageType.event) this.#subscriptions.onEvent(frame);
     else if (type === MessageType.stream || type === MessageType.streamHole) {

@@ -1,4 +1,5 @@
 /** A client of libvirt's RPC protocol in plain TypeScript. `README.md` shows its use. */
+export { Abilities, byFirstWay, Feature, Lack, lackOf } from './abilities.ts';
 export { Connection } from './connection.ts';
 export type { CallOptions, OpenOptions, Subscription } from './connection.ts';
 export {
@@ -25,9 +26,12 @@ export type { KeepAliveOptions } from './keep-alive.ts';
 export { procedures } from './procedures.ts';
 export type { ArgsOf, ProcedureName, ResultOf } from './procedures.ts';
 export type { EventHandler } from './subscriptions.ts';
+export type { SurplusHandler } from './surplus.ts';
 export type { Endpoint, TlsEndpoint } from './transport.ts';
 export { saslMechanisms } from './sasl/mechanisms.ts';
 export type { SaslCredentials, SaslMechanism } from './sasl/mechanisms.ts';
+export { findSocket, socketCandidates } from './sockets.ts';
+export type { SocketCandidate, SocketQuery } from './sockets.ts';
 export type { StreamChunk } from './stream.ts';
 export { numberParam, param, stringParam } from './typed-params.ts';
 export type { TypedParam } from './typed-params.ts';

@@ -1,7 +1,6 @@
 /** Keep-alive: answers the daemon's pings, sends our own when it is silent, notices that it is gone. */
 import { MessageStatus, MessageType, Program } from './framing.ts';
 import type { Frame } from './framing.ts';
-import { ProtocolError } from './xdr.ts';
 
 /** How a silent daemon is found out: after at most `intervalMs * (count + 2)`. */
 export interface KeepAliveOptions {
@@ -65,11 +64,8 @@ export class KeepAlive {
 
   /** Takes a keep-alive message. One answer waits at most, so that a flood of pings stays cheap. */
   onFrame({ procedure }: Frame): void {
-    if (procedure === Procedure.pong) return;
-    if (procedure !== Procedure.ping) {
-      throw new ProtocolError(`keep-alive message ${procedure} is unknown`);
-    }
-    if (this.#answering) return;
+    // A message of another number is a sign of life like any other; libvirt's own client does the same.
+    if (procedure !== Procedure.ping || this.#answering) return;
     this.#answering = true;
     void this.#send(Procedure.pong).finally(() => (this.#answering = false));
   }

@@ -3,6 +3,7 @@ import { i32 } from './codec.ts';
 import { events } from './events.ts';
 import type { EventName, EventOf } from './events.ts';
 import type { Frame } from './framing.ts';
+import type { SurplusHandler } from './surplus.ts';
 import { XdrDecoder } from './xdr.ts';
 
 /** Called once per event, in the order in which the daemon sent them. */
@@ -21,14 +22,19 @@ const namesByProcedure = new Map<number, EventName>(
   Object.entries(events).map(([name, { procedure }]) => [procedure, name as EventName]),
 );
 
+export interface SubscriptionsOptions {
+  readonly onHandlerError: (error: unknown) => void;
+  readonly onSurplus: SurplusHandler;
+}
+
 export class Subscriptions {
   readonly #handlers = new Map<number, (payload: unknown) => void>();
-  readonly #onHandlerError: (error: unknown) => void;
+  readonly #options: SubscriptionsOptions;
   #registering = 0;
   #early: Delivery[] = [];
 
-  constructor(onHandlerError: (error: unknown) => void) {
-    this.#onHandlerError = onHandlerError;
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options;
   }
 
   /**
@@ -62,7 +68,7 @@ export class Subscriptions {
     const decoder = new XdrDecoder(frame.body);
     const callbackId = i32.decode(decoder);
     const payload = events[name].payload.decode(decoder);
-    decoder.end();
+    if (decoder.remainingBytes > 0) this.#options.onSurplus(name, decoder.remainingBytes);
     const delivery = { callbackId, name, payload };
     if (this.#handlers.has(callbackId)) this.#deliver(delivery);
     else if (this.#registering > 0 && this.#early.length < MAX_EARLY_EVENTS) {
@@ -74,7 +80,7 @@ export class Subscriptions {
     try {
       this.#handlers.get(callbackId)?.(payload);
     } catch (error) {
-      this.#onHandlerError(error);
+      this.#options.onHandlerError(error);
     }
   }
 }

@@ -64,7 +64,10 @@ export class ScramClient implements SaslClient {
     const { refusal } = /^e=(?<refusal>[\w-]{1,100})/.exec(text)?.groups ?? {};
     if (refusal !== undefined) throw new SaslError(`the server says ${refusal}`);
     if (this.#next === 'challenge') return await this.#answer(text);
-    if (this.#next === 'signature') return this.#verify(text);
+    if (this.#next === 'signature') {
+      this.#verify(text);
+      return undefined;
+    }
     throw new SaslError('the server goes on after the end');
   }
 
@@ -103,7 +106,7 @@ export class ScramClient implements SaslClient {
     return stretch(password, salt, iterations, hash.bytes, hash.name);
   }
 
-  #verify(serverFinal: string): undefined {
+  #verify(serverFinal: string): void {
     const seen = base64Of(/^v=([^,]*)/.exec(serverFinal)?.[1]);
     const expected = this.#expected;
     this.#next = 'nothing';
@@ -114,7 +117,6 @@ export class ScramClient implements SaslClient {
       throw new SaslError('the server did not prove that it knows the password');
     }
     this.#proved = true;
-    return undefined;
   }
 }
 

@@ -259,8 +259,9 @@ describe('the end of a connection', () => {
         }),
     ],
     [
-      'a message of another program',
-      (daemon) => daemon.send({ ...lifecycle(1, 2), program: 0x2000_8087 }),
+      'a reply of another program',
+      (daemon) =>
+        daemon.send({ ...lifecycle(1, 2), program: 0x2000_8087, type: MessageType.reply }),
     ],
     ['a call', (daemon) => daemon.send({ ...lifecycle(1, 2), type: MessageType.call })],
     [

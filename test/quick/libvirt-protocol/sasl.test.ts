@@ -163,9 +163,9 @@ class ScramDaemon extends FakeDaemon {
   #onStep(call: Frame): void {
     const { data } = wireCallOf('AuthSaslStep').args.decode(new XdrDecoder(call.body));
     this.seen.push(text(data));
-    if (this.manner === 'endless') return this.#say(call, 'AuthSaslStep', this.#proof(data), 0);
-    if (data.length === 0) return this.#say(call, 'AuthSaslStep', '', 1);
-    this.#say(call, 'AuthSaslStep', this.#proof(data), this.manner === 'together' ? 1 : 0);
+    const isLast = data.length === 0 && this.manner !== 'endless';
+    const complete = isLast || this.manner === 'together' ? 1 : 0;
+    this.#say(call, 'AuthSaslStep', isLast ? '' : this.#proof(data), complete);
   }
 
   #proof(data: Uint8Array): string {
