@@ -39,11 +39,15 @@ export function parseXml(text: string, options: ParseXmlOptions): Document {
 
 function parseText(text: string): Document {
   try {
-    return new DOMParser({ onError: onWarningStopParsing }).parseFromString(text, 'text/xml');
+    const parser = new DOMParser({ onError: onWarningStopParsing, normalizeLineEndings });
+    return parser.parseFromString(text, 'text/xml');
   } catch (error) {
     throw new XmlError(`it is not well-formed: ${firstLine(error)}`, { cause: error });
   }
 }
+
+/** As XML 1.0 has it. The parser's own rule is that of XML 1.1, which takes U+0085 and U+2028 for line ends, too. */
+const normalizeLineEndings = (text: string): string => text.replace(/\r\n?/g, '\n');
 
 const firstLine = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]?.slice(0, 200) ?? '';

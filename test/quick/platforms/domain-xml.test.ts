@@ -39,6 +39,13 @@ describe('round trip', () => {
     expect(canonical(fixture('uefi-desktop'))).toContain('second line&#13;\n\ttabbed');
   });
 
+  it('takes for line ends what XML 1.0 does, and nothing else', () => {
+    const document = DomainDocument.parse(
+      tiny('', '<title>a\r\nb\rc\u0085d\u2028e\u2029f</title>'),
+    );
+    expect(document.toString()).toContain('<title>a\nb\nc\u0085d\u2028e\u2029f</title>');
+  });
+
   it('keeps any text and attribute through a mending and back', () => {
     const character = fc
       .string({ unit: 'binary', maxLength: 30 })
