@@ -6,7 +6,7 @@ import type { WorkflowBundleOption } from '@temporalio/worker';
 import type { Config } from '../config/schema.ts';
 import { controlQueue } from '../workflows/contract.ts';
 import { buildBundle, bundlePath, isOfTheseSources, sourcesHash } from './build-bundle.ts';
-import { deploymentName, takePlace } from './deployment.ts';
+import { deploymentName, keepPlace, takePlace } from './deployment.ts';
 import type { Verdict } from './deployment.ts';
 import type { TemporalAccess } from './process.ts';
 import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
@@ -65,7 +65,14 @@ export async function runInPlace(
       const verdict = await takePlace(access, buildId, { logger, signal: over.signal });
       if (verdict === undefined) return;
       onPlace?.(verdict);
+      if (verdict === 'was-replaced') {
+        logger.warn(
+          { version: buildId },
+          'another version is current: this worker serves only the moves that began under its own',
+        );
+      }
       logger.info({ queue: controlQueue, version: buildId }, 'control worker is ready');
+      await keepPlace(access, buildId, { logger, signal: over.signal });
     } catch (error) {
       if (over.signal.aborted) return;
       // Its supervisor starts it anew: a worker that no move ever comes to must not look healthy.

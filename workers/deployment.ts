@@ -2,6 +2,7 @@
  * Versions of the control worker, as Temporal's Worker Deployments have them: a move stays with the version it began
  * under, new moves go to the current one. What a version is: these workflows, by package version and sources.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import proto from '@temporalio/proto';
 import { transient } from '../domain/errors.ts';
@@ -11,6 +12,8 @@ import type { TemporalAccess } from './process.ts';
 export const deploymentName = 'vmferry-control';
 /** Between looks at whether the server knows this version yet, ms. */
 const lookMs = 250;
+/** Once that is settled, ms. */
+const lookAgainMs = 15_000;
 /** A worker that polls is known within a second or two; beyond this the server has a problem. */
 const knownWithinMs = 60_000;
 /** A version whose workers have not polled for so long has none, ms. Polls last a minute at most. */
@@ -49,6 +52,13 @@ export function judgeVersion(
   return currentAlive ? 'was-replaced' : 'sole';
 }
 
+interface PlaceOptions {
+  logger: Logger;
+  signal: AbortSignal;
+  /** Whether it may take over from a version that is silent: only a worker that has just come up. */
+  atStart?: boolean;
+}
+
 /**
  * Sees to it that new moves have a version to go to; for a worker that polls already. Resolves with what was done.
  * Throws `version-unknown` if the server does not take it.
@@ -56,20 +66,15 @@ export function judgeVersion(
 export async function takePlace(
   access: Server,
   own: string,
-  { logger, signal }: { logger: Logger; signal: AbortSignal },
+  { logger, signal, atStart = true }: PlaceOptions,
 ): Promise<Verdict | undefined> {
   const deadline = Date.now() + knownWithinMs;
   while (!signal.aborted) {
     const { state, conflictToken } = await describe(access);
     const verdict = judgeVersion(state, own);
-    if (verdict === 'is-current') return verdict;
-    if (verdict === 'was-replaced') {
-      logger.warn(
-        { version: own, current: state.current },
-        'another version is current: this worker serves only the moves that began under its own',
-      );
-      return verdict;
-    }
+    if (verdict === 'is-current' || verdict === 'was-replaced') return verdict;
+    // In the middle of an upgrade the new version may be silent for a while; that is no reason to turn it back.
+    if (verdict === 'sole' && !atStart) return verdict;
     if (verdict !== 'not-known-yet' && (await makeCurrent(access, own, conflictToken))) {
       logger.info(
         { version: own, before: state.current, why: verdict },
@@ -78,9 +83,30 @@ export async function takePlace(
       return verdict;
     }
     if (Date.now() > deadline) throw unknownVersion(own);
-    await new Promise((resolve) => setTimeout(resolve, lookMs));
+    await delay(lookMs, undefined, { signal }).catch(ignoreAbort);
   }
   return undefined;
+}
+
+/**
+ * Looks again now and then, until `signal`: a server whose database came back from a backup, or was lost, knows no
+ * version or an older one, and new moves would wait for ever. Does not throw: the next look may succeed.
+ */
+export async function keepPlace(access: Server, own: string, options: PlaceOptions): Promise<void> {
+  const { logger, signal } = options;
+  while (!signal.aborted) {
+    await delay(lookAgainMs, undefined, { signal }).catch(ignoreAbort);
+    if (signal.aborted) return;
+    try {
+      await takePlace(access, own, { logger, signal, atStart: false });
+    } catch (error) {
+      logger.warn({ error: String(error) }, 'cannot see which version new moves go to');
+    }
+  }
+}
+
+function ignoreAbort(error: unknown): void {
+  if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
 }
 
 interface Described {
