@@ -22,6 +22,8 @@ export interface MoveSight {
   memory?: MoveMemory;
   source?: { wasRunning: boolean; autostart: boolean };
   target?: TargetMemory;
+  /** Why its folder cannot be read; then nothing of it is believed. */
+  trouble?: string;
   /** What is exported for it. */
   exported: string[];
   /** The VM that the guard holds for it, as `incoming` or `migrating-out`. */
@@ -51,27 +53,41 @@ export async function lookAround(
       .slice(0, mostMoves)
       .map(async (migrationId): Promise<MoveSight> => {
         const folder = new MoveFolder({ stateDir, migrationId, host });
-        const [memory, source, target, age] = await Promise.all([
-          readMoveMemory(folder),
-          folder.read('source'),
-          folder.read('target'),
-          ageOf(folder.path),
-        ]);
+        const folderAgeMs = await ageOf(folder.path);
         const holds = held.find((entry) => entry.migrationId === migrationId);
+        const diskNames = exported
+          .filter(({ moveId }) => moveId === migrationId)
+          .map(({ diskName }) => diskName);
         return {
           migrationId,
           folder,
-          exported: exported
-            .filter(({ moveId }) => moveId === migrationId)
-            .map(({ diskName }) => diskName),
-          ...(age === undefined ? {} : { folderAgeMs: age }),
-          ...(memory === undefined ? {} : { memory }),
-          ...(source === undefined ? {} : { source }),
-          ...(target === undefined ? {} : { target }),
+          exported: diskNames,
+          ...(await readFolder(folder)),
+          ...(folderAgeMs === undefined ? {} : { folderAgeMs }),
           ...(holds === undefined ? {} : { held: holds }),
         };
       }),
   );
+}
+
+/** One folder that is damaged must not hide the others. */
+async function readFolder(
+  folder: MoveFolder,
+): Promise<Pick<MoveSight, 'memory' | 'source' | 'target' | 'trouble'>> {
+  try {
+    const [memory, source, target] = await Promise.all([
+      readMoveMemory(folder),
+      folder.read('source'),
+      folder.read('target'),
+    ]);
+    return {
+      ...(memory === undefined ? {} : { memory }),
+      ...(source === undefined ? {} : { source }),
+      ...(target === undefined ? {} : { target }),
+    };
+  } catch (error) {
+    return { trouble: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 async function namesIn(folder: string): Promise<string[]> {

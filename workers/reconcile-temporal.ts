@@ -5,7 +5,7 @@ import type { MoveFate, MoveMemory, ServerIdentity } from '../domain/orphans.ts'
 import type { TemporalAccess } from './process.ts';
 
 /** An answer that takes longer is none. */
-const answerMs = 10_000;
+const longestMs = 10_000;
 /** gRPC's NOT_FOUND. */
 const grpcNotFound: number = 5;
 
@@ -37,9 +37,11 @@ interface Run {
 /** Temporal itself, asked over the worker's connection. */
 export class TemporalWitness implements Witness {
   readonly #temporal: Pick<TemporalAccess, 'connection' | 'namespace'>;
+  readonly #answerMs: number;
 
-  constructor(temporal: Pick<TemporalAccess, 'connection' | 'namespace'>) {
+  constructor(temporal: Pick<TemporalAccess, 'connection' | 'namespace'>, answerMs = longestMs) {
     this.#temporal = temporal;
+    this.#answerMs = answerMs;
   }
 
   async identity(): Promise<ServerIdentity> {
@@ -96,7 +98,7 @@ export class TemporalWitness implements Witness {
   }
 
   #inTime<T>(ask: () => Promise<T>): Promise<T> {
-    return this.#temporal.connection.withDeadline(Date.now() + answerMs, ask);
+    return this.#temporal.connection.withDeadline(Date.now() + this.#answerMs, ask);
   }
 }
 

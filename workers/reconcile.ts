@@ -128,8 +128,9 @@ export class Reconciler {
       return [];
     }
     if (memory === undefined) {
-      if ((sight.folderAgeMs ?? newbornMs) < newbornMs) return [];
-      const because = `${parts.name} does not remember which move ${migrationId} was`;
+      if (sight.trouble === undefined && (sight.folderAgeMs ?? newbornMs) < newbornMs) return [];
+      const because =
+        sight.trouble ?? `${parts.name} does not remember which move ${migrationId} was`;
       return unknownOrphans({ ...about, because });
     }
     const fate = await witness.fateOf(memory);
