@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { needsOperator, permanent } from '../domain/errors.ts';
 import type { DiskSink } from '../domain/platform.ts';
 import { fitsDirectIo } from './aligned-buffers.ts';
@@ -10,7 +10,7 @@ import { syncFolderOf } from './sync-folder.ts';
 export interface FileSinkOptions {
   /** A raw file, made if absent, or a block device. */
   path: string;
-  /** What the guest sees; a file gets exactly this size, a device has to have at least it. */
+  /** What the guest sees; a file gets exactly this size, a device has to have at least it (the sink has it all then). */
   sizeBytes: number;
   host?: string;
   /** Mode of a file that is made; 0600 by default. */
@@ -33,9 +33,10 @@ export const openFileSink = async (options: FileSinkOptions): Promise<DiskSink> 
     const buffered = await open(path, constants.O_RDWR | constants.O_CREAT, mode);
     handles.push(buffered);
     const facts = await buffered.stat();
+    const deviceSize = facts.isBlockDevice() ? await deviceBytes(buffered, facts.rdev) : 0;
     const isDevice = facts.isBlockDevice();
     if (!isDevice && !facts.isFile()) throw unfit(place, 'is neither a file nor a block device');
-    if (isDevice && (await deviceBytes(buffered)) < sizeBytes) throw tooSmall(place, sizeBytes);
+    if (isDevice && deviceSize < sizeBytes) throw tooSmall(place, sizeBytes);
     // A file without blocks holds nothing but zeroes, whoever made it and whatever happened to us since;
     // only tiny files may have their bytes in the inode.
     const blockless = facts.blocks === 0 && facts.size > 65536;
@@ -48,7 +49,20 @@ export const openFileSink = async (options: FileSinkOptions): Promise<DiskSink> 
     if (!isDevice) await syncFolderOf(path);
     const direct = await openDirect(path);
     if (direct) handles.push(direct);
-    return new FileSink({ place, path, sizeBytes, startsZeroed, isDevice, buffered, direct });
+    // A file that has all its room was given it on purpose, and keeps it.
+    const keepsRoom = !isDevice && facts.size > 0 && facts.blocks * 512 >= facts.size;
+    return new FileSink({
+      place,
+      path,
+      // What a larger device has beyond the disk is zeroed with the rest: the guest will see it.
+      sizeBytes: isDevice ? deviceSize : sizeBytes,
+      startsZeroed,
+      zeroing: isDevice
+        ? ['--punch-hole', '--zero-range']
+        : [keepsRoom ? '--zero-range' : '--punch-hole'],
+      buffered,
+      direct,
+    });
   } catch (error) {
     for (const handle of handles) await handle.close();
     throw await fileFault(place, path, error, sizeBytes);
@@ -71,8 +85,15 @@ const tooSmall = (place: FaultPlace, sizeBytes: number) =>
     ...(place.host !== undefined && { host: place.host }),
   });
 
-/** A device's stat has no size: the last readable byte tells it, found by halving. */
-const deviceBytes = async (device: FileHandle): Promise<number> => {
+/** A device's stat has no size: the kernel tells it in units of 512 bytes, whatever the device's own sectors are. */
+const deviceBytes = async (device: FileHandle, rdev: number): Promise<number> => {
+  const [major, minor] = [(rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00)];
+  const sectors = await readFile(`/sys/dev/block/${major}:${minor}/size`, 'ascii').catch(() => '');
+  return /^[1-9]\d*\s*$/.test(sectors) ? Number(sectors) * 512 : readableBytes(device);
+};
+
+/** Where the kernel does not show it, the last readable byte tells it, found by halving. */
+const readableBytes = async (device: FileHandle): Promise<number> => {
   const byte = new Uint8Array(1);
   let [low, high] = [0, 2 ** 53 - 1];
   while (low < high) {
@@ -105,7 +126,8 @@ interface FileSinkParts {
   path: string;
   sizeBytes: number;
   startsZeroed: boolean;
-  isDevice: boolean;
+  /** Options of fallocate that make zeroes, best first: without room where that is wanted. */
+  zeroing: string[];
   buffered: FileHandle;
   direct: FileHandle | undefined;
 }
@@ -114,7 +136,6 @@ class FileSink implements DiskSink {
   readonly sizeBytes: number;
   readonly startsZeroed: boolean;
   readonly #parts: FileSinkParts;
-  #canPunch = true;
   #canDirect = true;
 
   constructor(parts: FileSinkParts) {
@@ -188,18 +209,25 @@ class FileSink implements DiskSink {
     }
   }
 
-  /** Node has no fallocate(2); the program of util-linux works on the path. False if it cannot. */
+  /**
+   * Node has no fallocate(2); the program of util-linux works on the path. False if no way works here. Punching a device
+   * gives the room back where it can and zeroes it in any case; the kernel refuses what it would have to write out.
+   */
   async #punch(offset: number, length: number): Promise<boolean> {
-    if (!this.#canPunch) return false;
-    const { path, isDevice } = this.#parts;
+    const { path, zeroing } = this.#parts;
     const range = ['--keep-size', '--offset', String(offset), '--length', String(length)];
-    const how = isDevice ? '--zero-range' : '--punch-hole';
-    this.#canPunch = await new Promise<boolean>((resolve) => {
-      const child = spawn('fallocate', [how, ...range, '--', path], { stdio: 'ignore' });
-      child.once('error', () => resolve(false));
-      child.once('exit', (status) => resolve(status === 0));
-    });
-    return this.#canPunch;
+    for (let how = zeroing[0]; how !== undefined; how = zeroing[0]) {
+      const option = how;
+      const done = await new Promise<boolean>((resolve) => {
+        const child = spawn('fallocate', [option, ...range, '--', path], { stdio: 'ignore' });
+        child.once('error', () => resolve(false));
+        child.once('exit', (status) => resolve(status === 0));
+      });
+      if (done) return true;
+      // Another call may have given up the same way meanwhile.
+      if (zeroing[0] === option) zeroing.shift();
+    }
+    return false;
   }
 }
 

@@ -1,10 +1,11 @@
-import type { DataPlane } from '../activities/parts.ts';
+import type { DataPlane, LocalDisk } from '../activities/parts.ts';
 import type { ExportEndpoint } from '../activities/contract.ts';
 import type { HostConfig } from '../config/schema.ts';
 import type { DiskSink, DiskSource } from '../domain/platform.ts';
 import { Exports } from '../platforms/libvirt/export.ts';
 import { LocalNbdServers } from '../platforms/libvirt/local-nbd.ts';
 import type { LocalNbd } from '../platforms/libvirt/local-nbd.ts';
+import type { ReadSecret } from '../platforms/libvirt/served-image.ts';
 import { openFileSink } from '../transfer/file-sink.ts';
 import { openNbdSink } from '../transfer/nbd-sink.ts';
 import { openNbdSource } from '../transfer/nbd-source.ts';
@@ -22,14 +23,15 @@ export class NbdDataPlane implements DataPlane {
   readonly #local: LocalNbdServers;
   readonly #trust: ExportTrust;
 
-  constructor(config: HostConfig) {
+  /** `readSecret` is asked for the secrets of network disks; without it those that have one cannot be opened. */
+  constructor(config: HostConfig, readSecret?: ReadSecret) {
     const { name: host, stateDir } = config;
+    const common = { host, stateDir, ...(readSecret === undefined ? {} : { readSecret }) };
     this.#config = config;
-    this.#local = new LocalNbdServers({ host, stateDir });
+    this.#local = new LocalNbdServers(common);
     this.#trust = new ExportTrust({ stateDir, tlsDir: config.tls.dir });
     this.#exports = new Exports({
-      host,
-      stateDir,
+      ...common,
       tlsDir: config.tls.dir,
       address: config.migrationAddress,
       ports: config.exportPorts,
@@ -42,8 +44,13 @@ export class NbdDataPlane implements DataPlane {
   }
 
   async ensureExport(options: Parameters<DataPlane['ensureExport']>[0]): Promise<ExportEndpoint> {
-    const { migrationId, name, path, format, target } = options;
-    const request = { moveId: migrationId, diskName: name, path, format, allow: { host: target } };
+    const { migrationId, name, target } = options;
+    const request = {
+      moveId: migrationId,
+      diskName: name,
+      ...imageOf(options),
+      allow: { host: target },
+    };
     const trust = await this.#trust.now();
     // Each attempt of a copy asks anew, when nobody reads: the moment to let go of old certificates.
     if (await this.#trust.isStale(migrationId, name, trust))
@@ -75,11 +82,9 @@ export class NbdDataPlane implements DataPlane {
   }
 
   async openLocal(options: Parameters<DataPlane['openLocal']>[0]): Promise<DiskSource> {
-    const { path, format, signal } = options;
-    const server = await this.#local.open(
-      { path, format, readOnly: true, cacheNone: true },
-      signal,
-    );
+    const { path, signal } = options;
+    const request = { ...imageOf(options), readOnly: true, cacheNone: true };
+    const server = await this.#local.open(request, signal);
     return this.#through(server, async () =>
       openNbdSource({
         address: { path: server.socketPath },
@@ -92,13 +97,11 @@ export class NbdDataPlane implements DataPlane {
   }
 
   async openSink(options: Parameters<DataPlane['openSink']>[0]): Promise<DiskSink> {
-    const { path, format, sizeBytes, signal } = options;
+    const { path, format, network, sizeBytes, signal } = options;
     const host = this.#config.name;
-    if (format === 'raw') return openFileSink({ path, sizeBytes, host });
-    const server = await this.#local.open(
-      { path, format, readOnly: false, cacheNone: true },
-      signal,
-    );
+    if (format === 'raw' && network === undefined) return openFileSink({ path, sizeBytes, host });
+    const request = { ...imageOf(options), readOnly: false, cacheNone: true };
+    const server = await this.#local.open(request, signal);
     return this.#through(server, async () => {
       const address = { path: server.socketPath };
       // The server ends with its last client, so the look stays open until the sink is.
@@ -138,6 +141,12 @@ export class NbdDataPlane implements DataPlane {
     }
   }
 }
+
+const imageOf = ({ path, format, network }: LocalDisk): LocalDisk => ({
+  path,
+  format,
+  ...(network === undefined ? {} : { network }),
+});
 
 /** A fresh image says so of its whole length at once. */
 async function readsAsZeroes(disk: DiskSource, signal: AbortSignal): Promise<boolean> {

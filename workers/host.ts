@@ -13,6 +13,7 @@ import { ensureHookSeen } from './hook-seen.ts';
 import { LibvirtHypervisor } from './hypervisor.ts';
 import { takeUpDuties } from './reconcile-duties.ts';
 import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
+import { refuseUnknownVerb } from './unknown-verb.ts';
 import { version } from './version.ts';
 
 /** Beats reach the server at least this often, so that a dead worker is noticed in seconds. */
@@ -22,8 +23,8 @@ export async function runHost(config: Config): Promise<void> {
   const logger = installLogging(config.log.level);
   const host = hostSection(config);
   const ledger = new Ledger({ stateDir: host.stateDir, host: host.name });
-  const dataPlane = new NbdDataPlane(host);
   const hypervisor = new LibvirtHypervisor(host, ledger);
+  const dataPlane = new NbdDataPlane(host, hypervisor.readSecret);
   const hook = await installHook({ hooksDir: host.hooksDir, stateDir: host.stateDir });
   const seen = await ensureHookSeen(hypervisor);
   logger.info({ hook, live: seen.live, detail: seen.detail }, 'guard');
@@ -49,7 +50,10 @@ export async function runHost(config: Config): Promise<void> {
       namespace,
       dataConverter,
       taskQueue: hostQueue(host.name),
-      activities: duties.activities,
+      activities: {
+        ...duties.activities,
+        default: refuseUnknownVerb({ host: host.name, version }),
+      },
       shutdownGraceTime: shutdownGraceMs,
       maxHeartbeatThrottleInterval: heartbeatThrottleMs,
       defaultHeartbeatThrottleInterval: heartbeatThrottleMs,

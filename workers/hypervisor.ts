@@ -9,6 +9,8 @@ import type { Ledger } from '../guard/ledger.ts';
 import { probeHook } from '../guard/probe.ts';
 import { LibvirtHost } from '../platforms/libvirt/connect.ts';
 import { DomainDocument } from '../platforms/libvirt/domain-xml.ts';
+import { secretReader } from '../platforms/libvirt/secret-value.ts';
+import type { ReadSecret } from '../platforms/libvirt/served-image.ts';
 import { LibvirtSource } from '../platforms/libvirt/source.ts';
 import { LibvirtTarget } from '../platforms/libvirt/target.ts';
 import { LibvirtState } from '../platforms/libvirt/vm-state.ts';
@@ -21,6 +23,8 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #target: LibvirtTarget;
   readonly #state: LibvirtState;
   readonly #ledger: Ledger;
+  /** Gives the data plane the secrets of network disks. */
+  readonly readSecret: ReadSecret;
 
   constructor({ name, libvirt }: HostConfig, ledger: Ledger) {
     this.#host = new LibvirtHost({ name, socketPath: libvirt.socket, uri: libvirt.uri });
@@ -28,6 +32,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#target = new LibvirtTarget(this.#host);
     this.#state = new LibvirtState(this.#host);
     this.#ledger = ledger;
+    this.readSecret = secretReader(this.#host);
   }
 
   async close(): Promise<void> {
