@@ -16,9 +16,15 @@ interface Where {
   dir: string;
 }
 
+interface Printed extends Where {
+  output: string;
+}
+
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
+
+const sayJson = (value: unknown): void => say(JSON.stringify(value, null, 2));
 
 const dirOf = (options: Where): string => resolve(options.dir);
 
@@ -33,14 +39,25 @@ function readSize(text: string): number {
 
 const readNames = (text: string): string[] => text.split(',').filter((name) => name !== '');
 
-async function up(options: Where & { name: string; hosts: string[]; pool: number }): Promise<void> {
+async function up(
+  options: Printed & { name: string; hosts: string[]; pool: number },
+): Promise<void> {
   const report = await checkMachine();
   if (!report.ok) throw cannotRun(report.missing);
   const started = performance.now();
   const dir = dirOf(options);
   const { name, hosts, pool } = options;
-  await Lab.up({ dir, name, hosts, poolBytes: pool, onStep: (line) => say(`  ${line}`) });
-  say(`The lab is up after ${((performance.now() - started) / 1000).toFixed(1)} s.`);
+  const asJson = options.output === 'json';
+  const onStep = (line: string): void => {
+    if (!asJson) say(`  ${line}`);
+  };
+  const lab = await Lab.up({ dir, name, hosts, poolBytes: pool, onStep });
+  const tookMs = Math.round(performance.now() - started);
+  if (asJson) {
+    sayJson({ ...(await described(lab)), tookMs });
+    return;
+  }
+  say(`The lab is up after ${(tookMs / 1000).toFixed(1)} s.`);
   say(
     `Try \`vmferry lab exec ${hosts[0] ?? ''} -- virsh list --all\`; \`vmferry lab down\` removes it.`,
   );
@@ -53,10 +70,20 @@ const cannotRun = (missing: readonly Shortcoming[]): VmFerryError =>
     remedy: 'See `vmferry lab check` for each of them and its remedy.',
   });
 
-async function down(options: Where): Promise<void> {
-  await Lab.down({ dir: dirOf(options) });
-  say('No lab is up.');
+async function down(options: Printed): Promise<void> {
+  const dir = dirOf(options);
+  await Lab.down({ dir });
+  if (options.output === 'json') sayJson({ dir });
+  else say('No lab is up.');
 }
+
+/** As docs/schemas/lab-status.json says. */
+const described = async (lab: Lab) => ({
+  name: lab.name,
+  dir: lab.dir,
+  switchNetns: lab.switchNetns,
+  hosts: await labStatus(lab),
+});
 
 function table(head: string[], rows: string[][]): string {
   const none = {
@@ -94,11 +121,12 @@ const hostRow = (host: LabHostStatus): string[] => [
   host.libvirtdPid === undefined ? '-' : String(host.libvirtdPid),
 ];
 
-async function status(options: Where & { output: string }): Promise<void> {
+async function status(options: Printed): Promise<void> {
   const lab = await Lab.attach({ dir: dirOf(options) });
-  const hosts = await labStatus(lab);
+  const found = await described(lab);
+  const { hosts } = found;
   if (options.output === 'json') {
-    say(JSON.stringify({ name: lab.name, dir: lab.dir, switchNetns: lab.switchNetns, hosts }));
+    sayJson(found);
     return;
   }
   say(`Lab ${lab.name} in ${lab.dir}, control side ${lab.controlAddress} in ${lab.switchNetns}\n`);
@@ -140,8 +168,13 @@ async function console(
   }
 }
 
-async function check(): Promise<void> {
+async function check({ output }: { output: string }): Promise<void> {
   const report = await checkMachine();
+  if (output === 'json') {
+    sayJson(report);
+    if (!report.ok) process.exit(1);
+    return;
+  }
   const tell = (mark: string, { what, why, remedy }: Shortcoming): void => {
     say(`${mark} ${what}: ${why}.\n  ${remedy}`);
   };
@@ -151,25 +184,24 @@ async function check(): Promise<void> {
   if (!report.ok) process.exit(1);
 }
 
-/** `vmferry lab up|down|status|exec|console|check`. */
-export function labCommand(): Command {
+/** `vmferry lab up|down|status|exec|console|check`; `env` gives the default of `--dir`. */
+export function labCommand(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Command {
   const lab = new Command('lab').summary('hosts in namespaces on this machine, to try vmferry on');
   const command = (name: string, summary: string): Command =>
     lab
       .command(name)
       .summary(summary)
       .description(summary)
-      .option(
-        '--dir <folder>',
-        "the lab's folder",
-        process.env['VMFERRY_LAB_DIR'] ?? '.vmferry/lab',
-      );
+      .option('--dir <folder>', "the lab's folder", env['VMFERRY_LAB_DIR'] ?? '.vmferry/lab');
   command('up', 'make the hosts')
     .option('--name <name>', 'tells labs of one machine apart', 'vmferry')
     .option('--hosts <names>', 'names with commas between', readNames, ['alpha', 'beta'])
     .option('--pool <size>', 'storage of each host; sparse', readSize, 4 * 1024 ** 3)
+    .addOption(outputOption())
     .action(up);
-  command('down', 'remove the lab and all that runs in it').action(down);
+  command('down', 'remove the lab and all that runs in it').addOption(outputOption()).action(down);
   command('status', 'show hosts and VMs').addOption(outputOption()).action(status);
   command('exec', 'run a command in a host')
     .argument('<host>')
@@ -185,6 +217,7 @@ export function labCommand(): Command {
     .command('check')
     .summary('say whether this machine can be a lab')
     .description('say whether this machine can be a lab, and what to do if not')
+    .addOption(outputOption())
     .action(check);
   return lab;
 }

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import { completeCommand, completionCommand } from './commands/completion.ts';
+import { configCommand } from './commands/config.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { guardCommand } from './commands/guard.ts';
@@ -13,12 +15,14 @@ import { vmsCommand } from './commands/vms.ts';
 import { codecServerCommand, controlCommand, hostCommand } from './commands/workers.ts';
 import { exitCodeHelp, exitCodeOfFault, ExitCode } from './exit-code.ts';
 import { faultLines, faultOf, usageError } from './fault.ts';
+import { helpAfter } from './manual/help.ts';
 import { asksForJson } from './options.ts';
 import { Session } from './session.ts';
 import type { Backend, Globals } from './session.ts';
 import type { Terminal } from './terminal.ts';
 
-const versionOf = (): string => {
+/** The version of package.json. */
+export const versionOf = (): string => {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 };
@@ -31,8 +35,8 @@ const exitCodes = (): string => {
 const widestHelp = 100;
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
-function build(session: Session, extra: readonly Command[]): Command {
-  const { terminal } = session;
+/** All commands, ready to parse; the manual page and the completions are made of them too. */
+export function buildProgram(session: Session, extra: readonly Command[]): Command {
   const program = new Command('vmferry')
     .description('Moves KVM virtual machines durably between libvirt hosts.')
     .version(versionOf(), '-V, --version')
@@ -56,44 +60,53 @@ function build(session: Session, extra: readonly Command[]): Command {
       };
       session.output = action.opts<{ output?: 'text' | 'json' }>().output ?? 'text';
     });
-  program.commandsGroup('Moves:');
-  program.addCommand(migrateCommand(session));
-  for (const make of [
+  addCommands(program, session, extra);
+  dress(program, { session, path: '' });
+  return program;
+}
+
+function addCommands(program: Command, session: Session, extra: readonly Command[]): void {
+  const add = (group: string, makers: readonly ((session: Session) => Command)[]): void => {
+    program.commandsGroup(group);
+    for (const make of makers) program.addCommand(make(session));
+  };
+  add('Moves:', [
+    migrateCommand,
     statusCommand,
     explainCommand,
     commitCommand,
     rollbackCommand,
     retryCommand,
     cancelCommand,
-  ]) {
-    program.addCommand(make(session));
-  }
-  program.commandsGroup('The fleet:');
-  for (const make of [vmsCommand, hostsCommand, doctorCommand, guardCommand, pkiCommand])
-    program.addCommand(make(session));
-  program.addCommand(orphansCommand(session));
-  program.commandsGroup('Processes:');
-  for (const make of [controlCommand, hostCommand, codecServerCommand])
-    program.addCommand(make(session));
-  program.commandsGroup('More:');
+    orphansCommand,
+  ]);
+  add('The fleet:', [vmsCommand, hostsCommand, doctorCommand, guardCommand, pkiCommand]);
+  add('Processes:', [controlCommand, hostCommand, codecServerCommand]);
+  add('More:', [configCommand, completionCommand]);
   program.addHelpCommand(new Command('help').argument('[command]').summary('explain a command'));
   for (const command of extra) program.addCommand(command);
-  const explained = (command: Command, path: string): void => {
-    command.exitOverride((error) => {
-      throw error.exitCode === 0 || error.code === 'commander.help' ? error : usageOf(error, path);
-    });
-    command.configureOutput({
-      writeOut: (text) => terminal.out.write(text),
-      writeErr: (text) => terminal.err.write(text),
-      // Said by `explain`, in the form of all errors.
-      outputError: () => undefined,
-      getOutHelpWidth: () => Math.min(widestHelp, terminal.out.columns ?? 80),
-      getErrHelpWidth: () => Math.min(widestHelp, terminal.err.columns ?? 80),
-    });
-    for (const inner of command.commands) explained(inner, `${path} ${inner.name()}`);
-  };
-  explained(program, 'vmferry');
-  return program;
+  program.addCommand(completeCommand(session), { hidden: true });
+}
+
+/** Gives a command and those below it the manual, the form of errors and the width of this terminal. */
+function dress(command: Command, { session, path }: { session: Session; path: string }): void {
+  const { terminal } = session;
+  const outWidth = (): number => Math.min(widestHelp, terminal.out.columns ?? 80);
+  command.exitOverride((error) => {
+    if (error.exitCode === 0 || error.code === 'commander.help') throw error;
+    throw usageOf(error, `vmferry ${path}`.trimEnd());
+  });
+  command.configureOutput({
+    writeOut: (text) => terminal.out.write(text),
+    writeErr: (text) => terminal.err.write(text),
+    // Said by `explain`, in the form of all errors.
+    outputError: () => undefined,
+    getOutHelpWidth: outWidth,
+    getErrHelpWidth: () => Math.min(widestHelp, terminal.err.columns ?? 80),
+  });
+  if (path !== '') command.addHelpText('after', () => helpAfter(path, outWidth()));
+  for (const inner of command.commands)
+    dress(inner, { session, path: `${path} ${inner.name()}`.trimStart() });
 }
 
 /** Says what went wrong, in words or as `{"error": Fault}`, and gives the exit code. */
@@ -129,7 +142,7 @@ export async function runCli(args: readonly string[], surroundings: Surroundings
   const session = new Session(surroundings.terminal, surroundings.backend);
   session.output = asksForJson(args) ? 'json' : 'text';
   try {
-    await build(session, surroundings.extra ?? []).parseAsync([...args], { from: 'user' });
+    await buildProgram(session, surroundings.extra ?? []).parseAsync([...args], { from: 'user' });
     return session.exitCode;
   } catch (error) {
     return explain(session, error);

@@ -243,10 +243,10 @@ Findings
   none
 
 Disks
-  Disk  How                            Size     Taken
-  vda   copied                     20.0 GiB  6.00 GiB
+  Disk  How                             Size     Taken
+  vda   copied                      20.0 GiB  6.00 GiB
       /var/lib/libvirt/images/web-1.qcow2, qcow2 → /srv/fast/web-1.raw, raw in pool fast
-  vdb   shared, seen by both hosts  100 GiB  42.0 GiB
+  vdb   shared, seen by both hosts   100 GiB  42.0 GiB
       /mnt/nfs/web-1-data.raw, raw
 
 Steps

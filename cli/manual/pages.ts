@@ -1,0 +1,10 @@
+/** Every command's manual, by its path: `migrate`, `guard claim`. */
+import type { Manual } from './manual.ts';
+import { fleetManuals, labManuals } from './fleet.ts';
+import { moveManuals } from './moves.ts';
+
+export const manuals: Readonly<Record<string, Manual | undefined>> = {
+  ...moveManuals,
+  ...fleetManuals,
+  ...labManuals,
+};
