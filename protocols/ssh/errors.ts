@@ -10,6 +10,8 @@ export const SshErrorKind = {
   authentication: 'authentication',
   /** The session works, but the server would not open this channel; `reason` says why. */
   refused: 'refused',
+  /** More channels at once than the session was allowed; nothing was asked of the server. */
+  busy: 'busy',
   /** Not done within the time allowed. */
   timeout: 'timeout',
   /** The session ended under whatever was under way; what was sent may have arrived or not. */

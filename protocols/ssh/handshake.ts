@@ -1,9 +1,9 @@
 /** Opens the connection of a session: TCP, key exchange, the pinned host key, authentication. */
 import { createConnection } from 'node:net';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import ssh2 from 'ssh2';
 import type { Client, ClientErrorExtensions, ConnectConfig } from 'ssh2';
-import { authenticationOf } from './authentication.ts';
+import { authenticationOf, withPassphrases } from './authentication.ts';
 import type { Authentication, SshAuth } from './authentication.ts';
 import { abortError, errorText, SshError, SshErrorKind } from './errors.ts';
 import { canonicalFingerprint, fingerprintOf, typeOf } from './host-key.ts';
@@ -14,12 +14,23 @@ export interface HandshakeOptions {
   /** 22 unless it is given. */
   readonly port?: number;
   readonly username: string;
-  readonly auth: SshAuth;
-  /** The one key that the server may have. There is no way to accept any. */
+  /** One way, or several for a server that wants more than one, in their order. */
+  readonly auth: SshAuth | readonly SshAuth[];
+  /** The key that the server may have. There is no way to accept any. */
   readonly hostKey: {
-    /** As `ssh-keygen -lf` prints it: base64, with or without `SHA256:` before it. */
-    readonly sha256: string;
+    /**
+     * As `ssh-keygen -lf` prints it: base64, with or without `SHA256:` before it. Several while a
+     * host changes its key.
+     */
+    readonly sha256: string | readonly string[];
   };
+  /** A session with a host in between, which connects to `host` as it sees it; it stays open. */
+  readonly via?: Jump;
+}
+
+/** What a session offers to another one that goes through it. */
+export interface Jump {
+  openTcp(host: string, port: number, options: { readonly signal: AbortSignal }): Promise<Duplex>;
 }
 
 /** How often to ask a silent server whether it is there, and how many unanswered asks end the session. */
@@ -31,7 +42,7 @@ export interface SshKeepAlive {
 /** A connection that is logged in. */
 export interface Connected {
   readonly client: Client;
-  readonly socket: Socket;
+  readonly socket: Duplex;
 }
 
 const SSH_PORT = 22;
@@ -49,10 +60,11 @@ export async function connect(
   keepAlive: SshKeepAlive | false,
   signal: AbortSignal,
 ): Promise<Connected> {
-  const attempt = new Attempt(options);
-  if (signal.aborted) throw abortError(attempt.what, signal.reason);
-  const { host, port = SSH_PORT } = options;
-  const socket = createConnection({ host, port, noDelay: true });
+  const { auth } = options;
+  const asked = withPassphrases('length' in auth ? auth : [auth]);
+  const ways = await orAborted(asked, signal, () => abortError(whatOf(options), signal.reason));
+  const attempt = new Attempt(options, ways);
+  const socket = await openSocket(options, signal);
   const client = new ssh2.Client();
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   const onReady = (): void => resolve(undefined);
@@ -83,20 +95,56 @@ const keepAliveConfig = (keepAlive: SshKeepAlive | false): ConnectConfig =>
     ? { keepaliveInterval: 0 }
     : { keepaliveInterval: keepAlive.intervalMs, keepaliveCountMax: keepAlive.count };
 
+const whatOf = (options: HandshakeOptions): string => `the SSH login to ${nameOf(options)}`;
+
+/** Directly, or through the host in between. */
+async function openSocket(options: HandshakeOptions, signal: AbortSignal): Promise<Duplex> {
+  const { host, port = SSH_PORT, via } = options;
+  if (signal.aborted) throw abortError(whatOf(options), signal.reason);
+  if (via === undefined) return createConnection({ host, port, noDelay: true });
+  try {
+    return await via.openTcp(host, port, { signal });
+  } catch (cause) {
+    const refused = cause instanceof SshError && cause.kind === SshErrorKind.refused;
+    if (!refused) throw cause;
+    const text = `no SSH session with ${nameOf(options)}: ${cause.message}`;
+    throw new SshError(SshErrorKind.unreachable, text, { cause });
+  }
+}
+
+/** Resolves like `pending`, unless the signal fires before. */
+async function orAborted<T>(
+  pending: Promise<T>,
+  signal: AbortSignal,
+  makeError: () => Error,
+): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const onAbort = (): void => reject(makeError());
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  pending.then(resolve, reject);
+  try {
+    return await promise;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
 /** One try to log in, and what became known on the way, which is what an error is explained by. */
 class Attempt {
   readonly what: string;
   readonly #name: string;
-  readonly #expected: string;
+  readonly #expected: readonly string[];
   readonly #authentication: Authentication;
   #mismatch: SshError | undefined;
   #shookHands = false;
 
-  constructor(options: HandshakeOptions) {
+  constructor(options: HandshakeOptions, auth: readonly SshAuth[]) {
+    const { sha256 } = options.hostKey;
     this.#name = nameOf(options);
-    this.what = `the SSH login to ${this.#name}`;
-    this.#expected = canonicalFingerprint(options.hostKey.sha256);
-    this.#authentication = authenticationOf(options.username, options.auth);
+    this.what = whatOf(options);
+    this.#expected = (typeof sha256 === 'string' ? [sha256] : sha256).map(canonicalFingerprint);
+    this.#authentication = authenticationOf(options.username, auth);
   }
 
   /** Throws `SshError` (invalid) where the private key cannot be read. */
@@ -143,8 +191,8 @@ class Attempt {
   /** Asked in the first key exchange and in each later one. */
   #isPinned(key: Buffer): boolean {
     const seen = fingerprintOf(key);
-    const expected = this.#expected;
-    if (seen === expected) return true;
+    if (this.#expected.includes(seen)) return true;
+    const expected = this.#expected.join(' or ');
     const text =
       `the host key of ${this.#name} is not the pinned one: ` +
       `expected ${expected}, seen ${seen} (${typeOf(key)})`;

@@ -1,11 +1,10 @@
 /** An SSH session to one host, for its forwarded sockets: unix (libvirt) and TCP (NBD). */
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel } from 'ssh2';
 import { ChannelStream } from './channel-stream.ts';
 import { abortError, errorText, RefusalReason, SshError, SshErrorKind } from './errors.ts';
 import { connect, nameOf } from './handshake.ts';
-import type { HandshakeOptions, SshKeepAlive } from './handshake.ts';
+import type { Connected, HandshakeOptions, SshKeepAlive } from './handshake.ts';
 
 /** How to open a session. */
 export interface SshOptions extends HandshakeOptions {
@@ -13,6 +12,8 @@ export interface SshOptions extends HandshakeOptions {
   readonly timeoutMs?: number;
   /** Every 5 s, 3 times, unless it is given; false turns it off. */
   readonly keepAlive?: SshKeepAlive | false;
+  /** Channels open at the same time, those that are being opened included; 64 unless it is given. */
+  readonly maxChannels?: number;
   /** Gives up the opening; it has no effect on an open session. */
   readonly signal?: AbortSignal;
 }
@@ -45,6 +46,7 @@ export interface SshCloseReason {
 type Callback = (error: Error | undefined, channel: ClientChannel) => void;
 
 const DEFAULT_TIMEOUT_MS = 20_000;
+const DEFAULT_MAX_CHANNELS = 64;
 const DEFAULT_KEEP_ALIVE: SshKeepAlive = { intervalMs: 5_000, count: 3 };
 /** How long `close` waits until the server has hung up. */
 const CLOSE_TIMEOUT_MS = 2_000;
@@ -54,20 +56,23 @@ const ORIGIN = { host: '127.0.0.1', port: 0 };
 /** Open one with `SshSession.open`. Channels may be opened at any time, many at once. */
 export class SshSession {
   readonly #client: Client;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #name: string;
   readonly #timeoutMs: number;
+  readonly #maxChannels: number;
   readonly #streams = new Set<ChannelStream>();
+  #opening = 0;
   readonly #closed = Promise.withResolvers<SshCloseReason>();
   /** Fires when the session ends, so that channels that are being opened give up. */
   readonly #ended = new AbortController();
   #reason: SshCloseReason | undefined;
 
-  private constructor({ client, socket }: { client: Client; socket: Socket }, options: SshOptions) {
+  private constructor({ client, socket }: Connected, options: SshOptions) {
     this.#client = client;
     this.#socket = socket;
     this.#name = nameOf(options);
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#maxChannels = options.maxChannels ?? DEFAULT_MAX_CHANNELS;
     client.on('error', (cause) => {
       const silent = cause.level === 'client-timeout';
       const kind = silent ? SshCloseKind.keepAlive : SshCloseKind.peer;
@@ -90,7 +95,7 @@ export class SshSession {
 
   /**
    * Connects to a unix socket of the server (OpenSSH 6.7 and later). Rejects with `SshError`:
-   * refused (`reason` says why), timeout, aborted or lost. The stream fails with `lost` if the
+   * refused (`reason` says why), busy (too many are open), timeout, aborted or lost. The stream fails with `lost` if the
    * session ends under it.
    */
   openUnixSocket(path: string, options: ChannelOptions = {}): Promise<Duplex> {
@@ -128,6 +133,11 @@ export class SshSession {
   ): Promise<Duplex> {
     const what = `${target} of ${this.#name}`;
     if (this.#reason !== undefined) throw this.#lost(what);
+    if (this.#streams.size + this.#opening >= this.#maxChannels) {
+      const text = `${this.#maxChannels} channels are open already; ${what} was not asked for`;
+      throw new SshError(SshErrorKind.busy, text);
+    }
+    this.#opening += 1;
     const limit = withLimit(options.timeoutMs ?? this.#timeoutMs, options.signal);
     const signal = AbortSignal.any([limit, this.#ended.signal]);
     const { promise, resolve, reject } = Promise.withResolvers<ClientChannel>();
@@ -150,6 +160,7 @@ export class SshSession {
     } catch (error) {
       throw error instanceof SshError ? error : this.#lost(what, error);
     } finally {
+      this.#opening -= 1;
       signal.removeEventListener('abort', onAbort);
     }
   }

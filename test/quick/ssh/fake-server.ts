@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import ssh2 from 'ssh2';
-import type { Connection, ServerChannel } from 'ssh2';
+import type { AuthContext, Connection, ServerChannel, TcpipRequestInfo } from 'ssh2';
 import { fingerprintOf } from '../../../protocols/ssh/host-key.ts';
 import type { SshOptions } from '../../../protocols/ssh/index.ts';
 
@@ -24,18 +24,24 @@ export interface FakeServer {
 /** How it behaves. */
 export interface Behaviour {
   readonly method?: 'password' | 'keyboard-interactive';
+  /** Judges each attempt to log in; by password unless it is given. */
+  readonly admit?: (context: AuthContext) => void;
   /** Called for each TCP channel; not answered unless it is given. */
-  readonly onTcp?: (accept: () => ServerChannel) => void;
+  readonly onTcp?: (accept: () => ServerChannel, reject: () => void, to: TcpipRequestInfo) => void;
 }
 
 /** Starts one on loopback. */
 export async function startFakeServer(behaviour: Behaviour = {}): Promise<FakeServer> {
-  const { method = 'password', onTcp } = behaviour;
+  const { method = 'password', admit, onTcp } = behaviour;
   const passwords: string[] = [];
   const sockets = new Set<Socket>();
   const serve = (client: Connection): void => {
     client.on('error', () => undefined);
     client.on('authentication', (context) => {
+      if (admit !== undefined) {
+        admit(context);
+        return;
+      }
       const judge = (password: string | undefined): void => {
         passwords.push(password ?? '');
         if (password === 'secret') context.accept();
@@ -46,7 +52,7 @@ export async function startFakeServer(behaviour: Behaviour = {}): Promise<FakeSe
       else if (tried === 'password') judge(context.password);
       else context.prompt([{ prompt: 'Password: ', echo: false }], ([answer]) => judge(answer));
     });
-    client.on('tcpip', (accept) => onTcp?.(accept));
+    client.on('tcpip', (accept, reject, info) => onTcp?.(accept, reject, info));
   };
   const ssh = new ssh2.Server({ hostKeys: [privateKey] }, serve);
   const server = createServer((socket) => {
