@@ -47,7 +47,7 @@ export async function takeUpDuties(options: {
     gate,
     quarantine,
     witness,
-    exports: () => recorded.list(),
+    exports: () => recorded.names(),
     endLocalServers: () => dataPlane.endOrphans(),
     log: (level, facts, message) => logger[level](facts, message),
   });

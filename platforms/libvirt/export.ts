@@ -12,6 +12,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { VmFerryError, permanent, transient } from '../../domain/errors.ts';
+import { withFileLock } from './export-lock.ts';
 import { argumentsOf, endProcess, isAlive, isOnThisHost, startTimeOf } from './process.ts';
 import type { ProcessIdentity } from './process.ts';
 import { isReady, portTaken, startServer, untilReady } from './qemu-nbd.ts';
@@ -71,7 +72,7 @@ const maxClients = 16;
 export class Exports {
   readonly #options: ExportsOptions;
   readonly #records: Records<ExportRecord>;
-  /** One operation at a time for each export of this process. */
+  /** One operation at a time for each export of this process; the lock keeps other processes' away. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(options: ExportsOptions) {
@@ -105,11 +106,36 @@ export class Exports {
     await this.#inTurn(key, async () => this.#end(key, await this.#records.read(key)));
   }
 
-  /** Ends all exports of a move. */
+  /** Ends all exports of a move, also those that no whole record tells of. */
   async removeAll(moveId: string): Promise<void> {
-    const records = await this.#records.list();
-    const own = records.filter((record) => record.moveId === moveId);
-    await Promise.all(own.map(async ({ diskName }) => this.remove(moveId, diskName)));
+    const told = (await this.names()).filter((one) => one.moveId === moveId);
+    const own = new Set([
+      ...told.map(({ diskName }) => diskName),
+      ...(await this.#tracesOf(moveId)),
+    ]);
+    await Promise.all([...own].map(async (diskName) => this.remove(moveId, diskName)));
+  }
+
+  /** Disks of which a killed worker left a lock, or half of a record, and nothing else. */
+  async #tracesOf(moveId: string): Promise<string[]> {
+    const names = await readdir(join(this.#options.stateDir, 'exports')).catch(() => []);
+    const start = encodeURIComponent(`${moveId}:`);
+    return names.flatMap((name) =>
+      name.startsWith(start) ? (/^[\w-]+/.exec(name.slice(start.length))?.[0] ?? []) : [],
+    );
+  }
+
+  /** Every export that a record or a server of this host tells of, whole or not. */
+  async names(): Promise<{ moveId: string; diskName: string }[]> {
+    const servers = await serversOf((name) => name.startsWith(exportNameOf('')));
+    const keys = new Set([
+      ...(await this.#records.keys()),
+      ...servers.map(({ exportName }) => exportName.slice(exportNameOf('').length)),
+    ]);
+    return [...keys].flatMap((key) => {
+      const [, moveId, diskName] = /^(.+):([^:]+)$/.exec(key) ?? [];
+      return moveId === undefined || diskName === undefined ? [] : [{ moveId, diskName }];
+    });
   }
 
   /** Every recorded export, and whether it serves now. */
@@ -208,13 +234,16 @@ export class Exports {
   async #end(key: string, record: ExportRecord | undefined): Promise<void> {
     const { host } = this.#options;
     const argument = exportNameOf(key);
-    const processes = [...(record === undefined ? [] : [record]), ...(await serversOf(argument))];
+    const processes = [
+      ...(record === undefined ? [] : [record]),
+      ...(await serversOf((name) => name === argument)),
+    ];
     await Promise.all(processes.map(async (each) => endProcess(each, { argument, host })));
     await this.#records.remove(key);
     for (const kind of ['pid', 'log'] as const) await rm(this.#pathOf(key, kind), { force: true });
   }
 
-  #pathOf(key: string, kind: 'pid' | 'log'): string {
+  #pathOf(key: string, kind: 'pid' | 'log' | 'lock'): string {
     return join(this.#options.stateDir, 'exports', `${encodeURIComponent(key)}.${kind}`);
   }
 
@@ -227,7 +256,9 @@ export class Exports {
 
   async #inTurn<T>(key: string, act: () => Promise<T>): Promise<T> {
     const before = this.#turns.get(key) ?? Promise.resolve();
-    const turn = before.then(act, act);
+    const { host } = this.#options;
+    const alone = (): Promise<T> => withFileLock({ path: this.#pathOf(key, 'lock'), host }, act);
+    const turn = before.then(alone, alone);
     this.#turns.set(key, turn);
     try {
       return await turn;
@@ -267,15 +298,20 @@ const sameRequest = (
   record.allowDn === dnOf(request.allow) &&
   record.address === address;
 
-/** Servers of this host with that export name, recorded or not. */
-async function serversOf(exportName: string): Promise<ProcessIdentity[]> {
+/** Servers of this host whose export's name is wanted, recorded or not. */
+async function serversOf(
+  wanted: (exportName: string) => boolean,
+): Promise<(ProcessIdentity & { exportName: string })[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const found = await Promise.all(
     pids.map(async (pid) => {
       const argv = await argumentsOf(pid);
-      if (!(argv[0] ?? '').endsWith('qemu-nbd') || !argv.includes(exportName)) return [];
+      const exportName = argv[argv.indexOf('-x') + 1] ?? '';
+      if (!(argv[0] ?? '').endsWith('qemu-nbd') || !argv.includes('-x') || !wanted(exportName))
+        return [];
       const startTime = await startTimeOf(pid);
-      return startTime !== undefined && (await isOnThisHost(pid)) ? [{ pid, startTime }] : [];
+      if (startTime === undefined || !(await isOnThisHost(pid))) return [];
+      return [{ pid, startTime, exportName }];
     }),
   );
   return found.flat();

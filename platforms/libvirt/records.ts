@@ -1,6 +1,6 @@
 /** Small JSON records that outlive the worker: one file each, whole or not there. */
 import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { ZodType } from 'zod';
 
 export class Records<T> {
@@ -23,16 +23,24 @@ export class Records<T> {
   }
 
   async list(): Promise<T[]> {
+    const names = await this.#names();
+    const records = await Promise.all(
+      names.map((name) => this.#readFile(join(this.#folder, name))),
+    );
+    return records.filter((record) => record !== undefined);
+  }
+
+  /** The keys of all records, also of those that are not whole. */
+  async keys(): Promise<string[]> {
+    return (await this.#names()).map((name) => decodeURIComponent(name.slice(0, -'.json'.length)));
+  }
+
+  async #names(): Promise<string[]> {
     const names = await readdir(this.#folder).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
     });
-    const records = await Promise.all(
-      names
-        .filter((name) => name.endsWith('.json'))
-        .map((name) => this.#readFile(join(this.#folder, name))),
-    );
-    return records.filter((record) => record !== undefined);
+    return names.filter((name) => name.endsWith('.json'));
   }
 
   /** Durable once it resolves: after a power cut the record is the old or the new one. */
@@ -51,8 +59,15 @@ export class Records<T> {
     await this.#syncFolder();
   }
 
+  /** Removes the record, and what a killed writer left beside it. */
   async remove(key: string): Promise<void> {
-    await rm(this.#path(key), { force: true });
+    const path = this.#path(key);
+    const names = await readdir(this.#folder).catch(() => []);
+    const halves = names.filter(
+      (name) => name.startsWith(`${basename(path)}.`) && name.endsWith('.tmp'),
+    );
+    for (const name of halves) await rm(join(this.#folder, name), { force: true });
+    await rm(path, { force: true });
   }
 
   async #readFile(path: string): Promise<T | undefined> {
