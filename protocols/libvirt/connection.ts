@@ -25,6 +25,7 @@ import type { ArgsOf, ProcedureName, ResultOf, StreamName } from './procedures.t
 import type { SaslCredentials } from './sasl/mechanisms.ts';
 import type { RpcStream } from './stream.ts';
 import { Streams } from './streams.ts';
+import { SharedRegistrations } from './shared-registrations.ts';
 import { Subscriptions } from './subscriptions.ts';
 import type { EventHandler } from './subscriptions.ts';
 import type { SurplusHandler } from './surplus.ts';
@@ -91,6 +92,7 @@ export class Connection {
   readonly #calls: Calls;
   readonly #keepAlive: KeepAlive;
   readonly #subscriptions: Subscriptions;
+  readonly #registrations: SharedRegistrations;
   readonly #streams: Streams;
   readonly #timeoutMs: number;
   readonly #onSurplus: SurplusHandler;
@@ -101,10 +103,9 @@ export class Connection {
   private constructor(stream: Duplex, options: OpenOptions) {
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#onSurplus = options.onSurplus ?? (() => undefined);
-    this.#subscriptions = new Subscriptions({
-      onHandlerError: options.onHandlerError ?? throwLater,
-      onSurplus: this.#onSurplus,
-    });
+    const { onHandlerError = throwLater } = options;
+    this.#subscriptions = new Subscriptions({ onHandlerError, onSurplus: this.#onSurplus });
+    this.#registrations = new SharedRegistrations(onHandlerError);
     const { maxClientRequests = DEFAULT_MAX_CLIENT_REQUESTS } = options;
     this.#link = new Link(stream, {
       onFrame: (frame) => this.#onFrame(frame),
@@ -250,9 +251,16 @@ export class Connection {
       const reply = await this.call('ConnectDomainEventCallbackRegisterAny', args, callOptions);
       return reply.callbackId;
     };
-    const callbackId = await this.#subscriptions.add(register, handler);
+    const leave = await this.#registrations.join(
+      `${name} ${dom?.uuid ?? ''}`,
+      handler as (payload: unknown) => void,
+      {
+        register: (deliver) => this.#subscriptions.add(register, deliver),
+        deregister: (callbackId) => this.#deregister(callbackId),
+      },
+    );
     let stopping: Promise<void> | undefined;
-    return { stop: () => (stopping ??= this.#deregister(callbackId)) };
+    return { stop: () => (stopping ??= leave()) };
   }
 
   /** Calls `handler` whenever a domain starts, stops, is defined or undefined, and so on. */

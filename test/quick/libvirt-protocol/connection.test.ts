@@ -374,6 +374,50 @@ describe('events', () => {
     await connection.close();
   });
 
+  it('have one registration for all who want them, since libvirt refuses a second', async () => {
+    const daemon = new FakeDaemon();
+    const errors: unknown[] = [];
+    const connection = await daemon.open({ onHandlerError: (error) => errors.push(error) });
+    const asked: string[] = [];
+    let callbackId = 3;
+    daemon.answer((call, name) => {
+      asked.push(name ?? '');
+      if (name === 'ConnectDomainEventCallbackRegisterAny')
+        daemon.reply(call, name, { callbackId });
+      else daemon.reply(call, 'ConnectDomainEventCallbackDeregisterAny', {});
+    });
+    const seen: string[] = [];
+    const arrived = Promise.withResolvers<undefined>();
+    const [first, second] = await Promise.all([
+      connection.onLifecycle(({ event }) => {
+        seen.push(`first ${event}`);
+        throw new Error('first');
+      }),
+      connection.onLifecycle(({ event }) => {
+        seen.push(`second ${event}`);
+        arrived.resolve(undefined);
+      }),
+    ]);
+    daemon.send(lifecycle(3, 2));
+    await arrived.promise;
+    expect(seen).toEqual(['first 2', 'second 2']);
+    expect(errors).toHaveLength(1);
+    await first.stop();
+    expect(asked).toEqual(['ConnectDomainEventCallbackRegisterAny']);
+    // The last one leaves as another comes: the daemon hears of both, one after the other.
+    callbackId = 4;
+    const third = Promise.withResolvers<number>();
+    await Promise.all([second.stop(), connection.onLifecycle(({ event }) => third.resolve(event))]);
+    daemon.send(lifecycle(4, 5));
+    expect(await third.promise).toBe(5);
+    expect(asked).toEqual([
+      'ConnectDomainEventCallbackRegisterAny',
+      'ConnectDomainEventCallbackDeregisterAny',
+      'ConnectDomainEventCallbackRegisterAny',
+    ]);
+    await connection.close();
+  });
+
   it('whose handler throws tell so, and the next handlers are still called', async () => {
     const daemon = new FakeDaemon();
     const errors: unknown[] = [];
