@@ -46,6 +46,9 @@ export class Fleet {
   readonly codec: Supervised;
   readonly hosts: ReadonlyMap<string, Supervised>;
   readonly #ports: Ports;
+  /** By host: what its worker gets beside the environment of this process, from its next start on. */
+  readonly #environments = new Map<string, NodeJS.ProcessEnv>();
+  #spares = 0;
 
   private constructor(options: FleetOptions, ports: Ports) {
     this.lab = options.lab;
@@ -72,7 +75,12 @@ export class Fleet {
     });
     this.control = onMachine('control', ['control']);
     this.codec = onMachine('codec-server', ['codec-server']);
-    this.hosts = new Map(options.lab.hosts.map((host) => [host.name, this.#hostWorker(host, log)]));
+    this.hosts = new Map(
+      options.lab.hosts.map((host) => [
+        host.name,
+        this.#hostWorker(host, { name: `host-${host.name}`, restart: true }),
+      ]),
+    );
   }
 
   static async start(options: FleetOptions): Promise<Fleet> {
@@ -113,6 +121,27 @@ export class Fleet {
     return found;
   }
 
+  /** Gives the worker of a host this environment from its next start on, beside that of this process. */
+  setEnvironment(host: string, environment: NodeJS.ProcessEnv): void {
+    this.#environments.set(host, environment);
+  }
+
+  /** One more worker of a host, as a second service started by mistake is one. The caller starts and stops it. */
+  spareWorker(host: string): Supervised {
+    this.#spares += 1;
+    const name = `host-${host}-spare-${this.#spares}`;
+    return this.#hostWorker(this.lab.host(host), { name, restart: false });
+  }
+
+  /** Resolves when this worker has said that it polls. */
+  async workerReady(worker: Supervised): Promise<void> {
+    await waitUntil(() => saysReady(worker), {
+      what: `the worker ${worker.name} to be ready; see ${worker.logPath}`,
+      timeoutMs: 60_000,
+      everyMs: 50,
+    });
+  }
+
   /** Starts Temporal if it is down, on its database; resolves when it answers. */
   async startTemporal(): Promise<void> {
     this.temporal.start();
@@ -125,13 +154,7 @@ export class Fleet {
 
   /** Resolves when every worker has said that it polls. */
   async ready(): Promise<void> {
-    for (const worker of [this.control, ...this.hosts.values()]) {
-      await waitUntil(() => saysReady(worker), {
-        what: `the worker ${worker.name} to be ready; see ${worker.logPath}`,
-        timeoutMs: 60_000,
-        everyMs: 50,
-      });
-    }
+    for (const worker of [this.control, ...this.hosts.values()]) await this.workerReady(worker);
   }
 
   /** Stops everything that `start` started; the database and the logs stay. */
@@ -140,15 +163,16 @@ export class Fleet {
     await this.temporal.stop();
   }
 
-  #hostWorker(host: LabHost, log: (name: string) => string): Supervised {
+  #hostWorker(host: LabHost, { name, restart }: { name: string; restart: boolean }): Supervised {
     return new Supervised({
-      name: `host-${host.name}`,
-      logPath: log(`host-${host.name}`),
-      restart: true,
+      name,
+      logPath: join(this.dir, 'logs', `${name}.log`),
+      restart,
       launch: (output) =>
         host.spawn([process.execPath, cli, 'host', '--config', this.#hostConfigPath(host)], {
           stdio: ['ignore', output, output],
           detached: true,
+          env: this.#environments.get(host.name) ?? {},
         }),
     });
   }
