@@ -11,6 +11,7 @@ import { LibvirtHost } from '../platforms/libvirt/connect.ts';
 import { DomainDocument } from '../platforms/libvirt/domain-xml.ts';
 import { secretReader } from '../platforms/libvirt/secret-value.ts';
 import type { ReadSecret } from '../platforms/libvirt/served-image.ts';
+import { StorageProof } from '../platforms/libvirt/storage-proof.ts';
 import { LibvirtSource } from '../platforms/libvirt/source.ts';
 import { LibvirtTarget } from '../platforms/libvirt/target.ts';
 import { LibvirtState } from '../platforms/libvirt/vm-state.ts';
@@ -23,6 +24,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #target: LibvirtTarget;
   readonly #state: LibvirtState;
   readonly #ledger: Ledger;
+  readonly #proof: StorageProof;
   /** Gives the data plane the secrets of network disks. */
   readonly readSecret: ReadSecret;
 
@@ -33,6 +35,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#state = new LibvirtState(this.#host);
     this.#ledger = ledger;
     this.readSecret = secretReader(this.#host);
+    this.#proof = new StorageProof(this.#host);
   }
 
   async close(): Promise<void> {
@@ -77,9 +80,11 @@ export class LibvirtHypervisor implements Hypervisor {
     return { kind, path, ...(network === undefined ? {} : { network }) };
   }
 
-  writeNonces: Hypervisor['writeNonces'] = () => Promise.resolve([]);
-  findNonce: Hypervisor['findNonce'] = () => Promise.resolve(undefined);
-  removeNonces: Hypervisor['removeNonces'] = () => Promise.resolve();
+  writeNonces: Hypervisor['writeNonces'] = (migrationId, disks) =>
+    this.#proof.write(migrationId, disks);
+  findNonce: Hypervisor['findNonce'] = (nonce, disk, pool) => this.#proof.find(nonce, disk, pool);
+  removeNonces: Hypervisor['removeNonces'] = (migrationId, disks) =>
+    this.#proof.remove(migrationId, disks);
   missingSecrets: Hypervisor['missingSecrets'] = (secrets) => this.#state.missingSecrets(secrets);
   packState: Hypervisor['packState'] = (uuid, options) => this.#state.pack(uuid, options);
   unpackState: Hypervisor['unpackState'] = (uuid, parcel) => this.#state.unpack(uuid, parcel);
