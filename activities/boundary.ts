@@ -73,6 +73,15 @@ const workerStopped = ({ host, verb }: BoundaryOptions): Fault => ({
 
 function faultOf(error: unknown, { host, verb }: BoundaryOptions): Fault {
   if (error instanceof VmFerryError) return { host, ...error.toFault() };
+  if (isNoRoom(error)) {
+    return {
+      code: 'host-disk-full',
+      handling: Handling.needsOperator,
+      message: `${host} has no room for what ${verb} has to write down: ${error.message}`,
+      remedy: 'Make room on the file system of the state folder, then `vmferry retry`.',
+      host,
+    };
+  }
   return {
     code: 'internal-error',
     handling: Handling.needsOperator,
@@ -81,6 +90,11 @@ function faultOf(error: unknown, { host, verb }: BoundaryOptions): Fault {
     host,
   };
 }
+
+/** A file of ours could not be written; whatever tells more of itself has an error of its own by now. */
+const isNoRoom = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error &&
+  ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
 
 const asError = (error: unknown): Error =>
   error instanceof Error ? error : new Error(String(error));
