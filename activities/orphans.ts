@@ -14,7 +14,7 @@ import { diskIdentity } from '../guard/identity.ts';
 import { withVmLock } from '../guard/lock.ts';
 import { isVmUuid } from '../guard/ledger-file.ts';
 import type { Quarantine } from '../guard/quarantine.ts';
-import { journalPathFor } from '../transfer/journal.ts';
+import { journalPathOf } from './journal-path.ts';
 import { MoveFolder } from './move-folder.ts';
 import {
   allDisksOfVms,
@@ -147,7 +147,7 @@ async function removeVolume(
     await quarantine.audit({ what: 'remove orphan', operator, orphan });
     if (!(await hypervisor.deleteVolume(placeOf(path, volume)))) throw unmanaged(host, path);
   }
-  await rm(journalPathFor(path), { force: true });
+  await rm(journalPathOf(parts, { kind: volume.kind, path }), { force: true });
   await releaseLedger(parts, quarantine, orphan);
   await quarantine.forget(orphan.id);
 }

@@ -3,13 +3,16 @@
  * nobody, the definition of a VM that never was this host's. What stays: every volume, every VM.
  */
 import { rm } from 'node:fs/promises';
+import { markEnded } from '../activities/ended.ts';
+import { journalPathOf } from '../activities/journal-path.ts';
+import { removeNonces } from '../activities/nonces.ts';
 import { underLock } from '../activities/ours.ts';
+import type { OwnVolume } from '../activities/move-folder.ts';
 import type { HostParts } from '../activities/parts.ts';
 import { removeTemporaryFiles } from '../activities/policy-memory.ts';
 import type { MoveFate, MoveMemory, Orphan } from '../domain/orphans.ts';
 import type { LedgerEntry } from '../domain/ownership.ts';
 import type { Quarantine } from '../guard/quarantine.ts';
-import { journalPathFor } from '../transfer/journal.ts';
 import { heldVm, ownEntry, volumeOrphans } from './reconcile-orphans.ts';
 import type { MoveSight } from './reconcile-sight.ts';
 
@@ -32,6 +35,7 @@ export async function clearClosed(options: ClearOptions): Promise<Orphan[] | und
   return underLock(parts, { ref: memory, operation: 'clear up after a move', signal }, async () => {
     if (!(await stillClosed())) return undefined;
     await parts.dataPlane.closeExports(migrationId);
+    await removeNonces(parts, memory);
     const because = `Temporal says that the move of ${memory.vm.name} ${endWords[fate.how]}`;
     const entry = await ownEntry(parts, memory);
     const about = { host: parts.name, sight, because };
@@ -39,9 +43,14 @@ export async function clearClosed(options: ClearOptions): Promise<Orphan[] | und
     const now = await ownEntry(parts, memory);
     const held = now !== undefined && isStuck(now, memory) ? [heldVm(about, now)] : [];
     // As long as the VM is held, what the source remembers of it is worth having.
-    if (held.length > 0) await removeTemporaryFiles(sight.folder);
-    else await sight.folder.remove();
-    return held;
+    if (held.length > 0) {
+      await removeTemporaryFiles(sight.folder);
+      return held;
+    }
+    // An attempt that slept through all this must not begin the move anew.
+    await markEnded(parts, memory);
+    await sight.folder.remove();
+    return [];
   });
 }
 
@@ -66,11 +75,18 @@ async function clearTargetSide(
   const { memory, target, migrationId } = sight;
   const { vm } = memory;
   const removeJournals = async (): Promise<void> => {
-    for (const { path } of target?.volumes ?? []) await rm(journalPathFor(path), { force: true });
+    for (const { path, kind = 'file' } of (target?.volumes ?? []) as Partial<OwnVolume>[])
+      if (path !== undefined && path !== '')
+        await rm(journalPathOf(parts, { path, kind }), { force: true });
   };
   // After the cutover its volumes are the VM's own disks.
   if (entry?.state === 'owner') return removeJournals();
-  if (entry !== undefined && target?.defined === true) await undefineIfOff(parts, vm.uuid);
+  if (entry !== undefined && target?.defined === true) {
+    // What never ran here has nothing of its own; the source still has what was copied.
+    const state = entry.state === 'incoming' ? 'remove' : 'keep';
+    if ((await hypervisor.state(vm.uuid)) === 'shut-off')
+      await hypervisor.undefine(vm.uuid, { state });
+  }
   const used = new Set((await hypervisor.facts()).vms.flatMap(({ diskPaths }) => diskPaths));
   const found = (await volumeOrphans(about)).filter(
     ({ what }) => entry !== undefined || !used.has(what),
@@ -88,9 +104,4 @@ async function clearTargetSide(
     const note = 'a move here was undone';
     await ledger.transition(vm.uuid, { to: 'released', epoch, migrationId, name, note, disks: [] });
   }
-}
-
-/** The guard has never let it start here, so the definition is only this move's; a VM that runs is not touched. */
-async function undefineIfOff({ hypervisor }: HostParts, uuid: string): Promise<void> {
-  if ((await hypervisor.state(uuid)) === 'shut-off') await hypervisor.undefine(uuid);
 }

@@ -5,7 +5,6 @@ import type { OrphanOrder, OrphanOutcome } from '../../domain/orphans.ts';
 import { ExitCode } from '../exit-code.ts';
 import { usageError } from '../fault.ts';
 import type { Ferry } from '../ferry.ts';
-import { operatorOf } from '../operator.ts';
 import { outputOption } from '../options.ts';
 import { orphanLines } from '../render/orphans.ts';
 import { harmless } from '../render/text.ts';
@@ -14,7 +13,7 @@ import type { Session } from '../session.ts';
 /** What these commands ask of the client. */
 export interface OrphanFerry {
   orphans(options: { hosts?: string[] }): Promise<ListOrphansResult>;
-  settleOrphan(order: OrphanOrder & { host: string }): Promise<OrphanOutcome>;
+  settleOrphan(order: Pick<OrphanOrder, 'id' | 'order'> & { host: string }): Promise<OrphanOutcome>;
 }
 
 const ferryOf = (ferry: Ferry): OrphanFerry => ferry as Ferry & OrphanFerry;
@@ -41,9 +40,8 @@ async function settle(
   session: Session,
   { id, order, host }: Pick<OrphanOrder, 'id' | 'order'> & { host: string },
 ): Promise<void> {
-  const operator = operatorOf(session.terminal.env);
   const outcome = await session.withFerry((ferry) =>
-    ferryOf(ferry).settleOrphan({ host, id, order, operator }),
+    ferryOf(ferry).settleOrphan({ host, id, order }),
   );
   if (session.output === 'json') session.printJson(outcome);
   else
@@ -64,6 +62,8 @@ export const orphansCommand = (session: Session): Command => {
       'Lists what moves left on the hosts: volumes of moves that ended without their undo, VMs that the guard still ' +
         'holds, and everything of moves that Temporal does not know. vmferry removes none of it by itself.',
     )
+    // `--host` and `-o` after a subcommand are the subcommand's own.
+    .enablePositionalOptions()
     .option('--host <name>', 'only of this host; may be given several times', collect, [])
     .addOption(outputOption())
     .action((options: { host: string[] }) => list(session, options.host));
@@ -78,13 +78,13 @@ export const orphansCommand = (session: Session): Command => {
     .requiredOption('--host <name>', 'the host it lies on')
     .option('--yes', 'say that its data may be lost for good')
     .addOption(outputOption())
-    .action((id: string, options: { host: string[] | string; yes?: true }) => {
-      if (options.yes !== true)
+    .action((id: string, { host, yes }: { host: string; yes?: true }) => {
+      if (yes !== true)
         throw usageError(
           `what ${id} holds would be lost for good`,
           'Say --yes if that is meant; `vmferry orphans` shows what it is.',
         );
-      return settle(session, { id, order: 'remove', host: hostIn(options.host) });
+      return settle(session, { id, order: 'remove', host });
     });
   orphans
     .command('keep')
@@ -92,12 +92,8 @@ export const orphansCommand = (session: Session): Command => {
     .argument('<id>', 'as the list shows it')
     .requiredOption('--host <name>', 'the host it lies on')
     .addOption(outputOption())
-    .action((id: string, options: { host: string[] | string }) =>
-      settle(session, { id, order: 'keep', host: hostIn(options.host) }),
+    .action((id: string, { host }: { host: string }) =>
+      settle(session, { id, order: 'keep', host }),
     );
   return orphans;
 };
-
-/** Both the list and its subcommands have `--host`; commander may give either form. */
-const hostIn = (host: string[] | string): string =>
-  typeof host === 'string' ? host : (host.at(-1) ?? '');
