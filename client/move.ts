@@ -1,8 +1,8 @@
-import type { Client, WorkflowHandle } from '@temporalio/client';
+import type { Client, WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 import { cancelled, permanent } from '../domain/errors.ts';
 import { isEnd, Phase } from '../domain/move.ts';
 import type { DiskProgress, MoveReport } from '../domain/move.ts';
-import { queryNames, signalNames, updateNames } from '../workflows/contract.ts';
+import { memoNames, queryNames, signalNames, updateNames } from '../workflows/contract.ts';
 import type {
   CancelOrder,
   CommitOrder,
@@ -45,8 +45,11 @@ export class Move {
   /** The report as of now, and what the copies' heartbeats say. */
   async status(): Promise<MoveStatus> {
     return this.#try('read the move', async () => {
+      const described = await this.#handle.describe();
+      const last = described.memo?.[memoNames.report] as MoveReport | undefined;
+      if (last !== undefined) return { report: last, progress: [] };
       const report = await this.#handle.query<MoveReport>(queryNames.report);
-      const progress = isEnd(report.phase) ? [] : await this.#progress();
+      const progress = isEnd(report.phase) ? [] : await this.#progress(described);
       return { report, progress };
     });
   }
@@ -152,8 +155,7 @@ export class Move {
     });
   }
 
-  async #progress(): Promise<DiskProgress[]> {
-    const { raw } = await this.#handle.describe();
+  async #progress({ raw }: WorkflowExecutionDescription): Promise<DiskProgress[]> {
     const converter = this.#client.options.loadedDataConverter;
     const disks: DiskProgress[] = [];
     for (const { heartbeatDetails } of raw.pendingActivities ?? []) {

@@ -100,6 +100,8 @@ export interface CancelOrder {
   operator: string;
 }
 
+/** The last report of a move that is over; needs no worker to be read. */
+export const memoNames = { report: 'report' } as const;
 export const queryNames = { report: 'report' } as const;
 /** Updates: the answer tells whether the order was accepted, and if not why. */
 export const updateNames = { commit: 'commit', rollback: 'rollback', retry: 'retry' } as const;

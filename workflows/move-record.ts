@@ -1,10 +1,16 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { log, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import {
+  log,
+  setCurrentDetails,
+  upsertMemo,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { Fault } from '../domain/errors.ts';
 import { Phase, stepNames } from '../domain/move.ts';
 import type { MoveReport, Step, StepName } from '../domain/move.ts';
 import type { MigrateVmInput } from './contract.ts';
-import { searchAttributes } from './contract.ts';
+import { memoNames, searchAttributes } from './contract.ts';
 
 const phaseKey = defineSearchAttributeKey(searchAttributes.phase, SearchAttributeType.KEYWORD);
 
@@ -127,6 +133,8 @@ export class MoveRecord {
     }
     this.report.endedAt = now();
     this.#show();
+    // To be read without a worker: one of this move's version may be gone by the time somebody asks.
+    upsertMemo({ [memoNames.report]: this.report });
   }
 
   #forgetParked(): void {
