@@ -17,6 +17,7 @@ const usage = `usage: npm run <command> [-- arguments], or node scripts/run.mjs 
 
   setup   everything that tests and the demo need; a second run takes under a second and no network
   demo    set-up, then the demonstration in the lab; arguments go to it
+  bench   set-up, then figures of this machine beside those of other tools; arguments go to it
   test    set-up, lint, then the lanes quick, contract and lab
   quick   what works without root and daemons: the quick lane; arguments go to vitest
   build   the workflow bundle and the configuration's JSON Schema
@@ -37,6 +38,11 @@ const commands = {
       return 1;
     }
     return run(process.execPath, ['cli/demo.ts', ...args], { through: true });
+  },
+  bench: async (args) => {
+    // What the machine lacks is said by name in the results.
+    await setUp('full');
+    return run(process.execPath, ['bench/main.ts', ...args], { through: true });
   },
   test: async () => runLanes(await setUp('full')),
   quick: async (args) => {

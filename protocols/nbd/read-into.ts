@@ -2,9 +2,9 @@ import type { TLSSocket } from 'node:tls';
 
 /** As `net.connect`'s option `onread`: the next buffer to fill, and what to do with so many bytes of it. */
 export interface OnRead {
-  buffer(): Uint8Array;
+  readonly buffer: () => Uint8Array;
   /** False stops reading. */
-  callback(count: number): boolean;
+  readonly callback: (count: number) => boolean;
 }
 
 interface NativeHandle {

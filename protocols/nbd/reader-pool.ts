@@ -13,8 +13,8 @@ type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K>
 export type NewOrder = DistributiveOmit<Exclude<ReaderOrder, { do: 'abort' }>, 'id'>;
 
 interface Waiting {
-  resolve(answer: ReaderAnswer): void;
-  reject(error: NbdError): void;
+  readonly resolve: (answer: ReaderAnswer) => void;
+  readonly reject: (error: NbdError) => void;
 }
 
 const fromWords = ({ kind, message, errno }: WordOfError): NbdError =>

@@ -1,0 +1,143 @@
+/** `npm run bench`: figures of this machine, ours and the peers' in turn. Never a test: nothing fails by a figure. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { BenchContext, BenchGroup } from './benchmark.ts';
+import { copies } from './copies.ts';
+import { moves } from './moves.ts';
+import { markdownOf, tableOf } from './render.ts';
+import { resultOf, skippedResult, type BenchResult } from './result.ts';
+
+const groups: readonly BenchGroup[] = [copies, moves];
+const allNames = groups.flatMap(({ names }) => Object.keys(names));
+
+const usage = `usage: npm run bench -- [--json FILE] [--markdown FILE] [--only NAME]... [--runs N] [--fill-mib N]
+
+  --json FILE      the results as JSON
+  --markdown FILE  the results as a table for docs/performance.md
+  --only NAME      these alone: a name, or the beginning of some
+  --runs N         counted runs of each, 5 by default
+  --fill-mib N     data on the disk of 4 GiB, 1200 by default; less for a quick look
+
+Names: ${allNames.join(', ')}`;
+
+interface Wishes {
+  json?: string;
+  markdown?: string;
+  names: ReadonlySet<string>;
+  runs: number;
+  fillMiB: number;
+}
+
+function readWishes(args: string[]): Wishes {
+  const { values } = parseArgs({
+    args,
+    options: {
+      json: { type: 'string' },
+      markdown: { type: 'string' },
+      only: { type: 'string', multiple: true },
+      runs: { type: 'string', default: '5' },
+      'fill-mib': { type: 'string', default: '1200' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help === true) {
+    console.log(usage);
+    process.exit(0);
+  }
+  const runs = wholeNumber('--runs', values.runs, { least: 1, most: 100 });
+  const fillMiB = wholeNumber('--fill-mib', values['fill-mib'], { least: 64, most: 4000 });
+  const { only } = values;
+  const names = allNames.filter((name) => only?.some((each) => name.startsWith(each)) ?? true);
+  if (names.length === 0) throw new Error(`nothing is called ${only?.join(', ')}`);
+  const { json, markdown } = values;
+  return {
+    names: new Set(names),
+    runs,
+    fillMiB,
+    ...(json !== undefined && { json }),
+    ...(markdown !== undefined && { markdown }),
+  };
+}
+
+function wholeNumber(what: string, text: string, { least, most }: { least: number; most: number }) {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new Error(`${what} takes a whole number from ${least} to ${most}, not ${text}`);
+}
+
+/** Runs a group in a folder of its own and clears up after it, whatever happens. */
+async function runGroup(
+  group: BenchGroup,
+  wishes: Wishes,
+  at: { signal: AbortSignal; commands: Map<string, string> },
+): Promise<BenchResult[]> {
+  const wanted = Object.keys(group.names).filter((name) => wishes.names.has(name));
+  if (wanted.length === 0) return [];
+  const missing = await group.missing();
+  const results = new Map<string, BenchResult>();
+  for (const name of wanted) {
+    const why = missing[name];
+    if (why !== undefined) results.set(name, skippedResult(name, group.names[name] ?? '', why));
+  }
+  const able = wanted.filter((name) => !results.has(name));
+  if (able.length === 0) return [...results.values()];
+  await using closing = new AsyncDisposableStack();
+  const dir = await mkdtemp(join(tmpdir(), 'vmferry-bench-'));
+  closing.defer(() => rm(dir, { recursive: true, force: true }));
+  const context: BenchContext = {
+    runs: wishes.runs,
+    fillMiB: wishes.fillMiB,
+    dir,
+    say: (line) => console.error(`… ${line}`),
+    showCommand: (name, command) => at.commands.set(name, command.replaceAll(dir, 'DIR')),
+    defer: (act) => closing.defer(act),
+    signal: at.signal,
+  };
+  let why = 'it did not come to it';
+  try {
+    await group.run(context, new Set(able), ({ name, unit, samples }) =>
+      results.set(name, resultOf(name, unit, samples)),
+    );
+  } catch (error) {
+    why = at.signal.aborted
+      ? 'interrupted'
+      : `it failed: ${error instanceof Error ? error.message : String(error)}`;
+    process.exitCode = at.signal.aborted ? 130 : 1;
+  }
+  const unitOf = (name: string): string => group.names[name] ?? '';
+  return wanted.map((name) => results.get(name) ?? skippedResult(name, unitOf(name), why));
+}
+
+async function main(): Promise<void> {
+  const wishes = readWishes(process.argv.slice(2));
+  const stop = new AbortController();
+  // The second one is Node's own again, for someone who cannot wait for the clearing up.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      console.error('… clearing up');
+      stop.abort(new Error('interrupted'));
+    });
+  }
+  const commands = new Map<string, string>();
+  const results: BenchResult[] = [];
+  for (const group of groups) {
+    if (stop.signal.aborted) break;
+    results.push(...(await runGroup(group, wishes, { signal: stop.signal, commands })));
+  }
+  console.log(`\n${tableOf(results)}`);
+  if (commands.size > 0) console.log('\nThe commands of the peers, on the target:');
+  for (const [name, command] of commands) console.log(`  ${name}: ${command}`);
+  if (wishes.json !== undefined) {
+    await writeFile(wishes.json, `${JSON.stringify({ results }, null, 2)}\n`);
+  }
+  if (wishes.markdown !== undefined) await writeFile(wishes.markdown, `${markdownOf(results)}\n`);
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(`✗ ${error instanceof Error ? error.message : String(error)}\n${usage}`);
+  process.exitCode = 2;
+}
