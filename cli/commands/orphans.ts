@@ -61,9 +61,11 @@ export const orphansCommand = (session: Session): Command => {
     .description(
       'Lists what moves left on the hosts: volumes of moves that ended without their undo, VMs that the guard still ' +
         'holds, and everything of moves that Temporal does not know. vmferry removes none of it by itself.',
-    )
-    // `--host` and `-o` after a subcommand are the subcommand's own.
-    .enablePositionalOptions()
+    );
+  // A command of its own, so that `--host` and `-o` after another one are not taken for the list's.
+  orphans
+    .command('list', { isDefault: true })
+    .summary('list them; the same without `list`')
     .option('--host <name>', 'only of this host; may be given several times', collect, [])
     .addOption(outputOption())
     .action((options: { host: string[] }) => list(session, options.host));
