@@ -1,13 +1,16 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { BigIntStats } from 'node:fs';
+import { isAbsolute } from 'node:path';
 
 /**
  * What is behind `path` (symbolic links followed), for `DiskIdentity.identity`:
  * `<device>:<inode>:<birth, s since 1970>` of a file, `block:<major>:<minor>` of a block device, empty if nothing is
  * there. The birth time (0 where the file system keeps none) tells a new file that was given the inode number of a
- * deleted disk from the disk itself. Other errors of `stat` are thrown as they are.
+ * deleted disk from the disk itself. A network disk (`rbd:pool/image`) has none: its name is all that a host knows.
+ * Other errors of `stat` are thrown as they are.
  */
 export async function diskIdentity(path: string): Promise<string> {
+  if (!isAbsolute(path)) return '';
   const facts = await statOrAbsent(path);
   if (facts === undefined) return '';
   if (facts.isBlockDevice()) return `block:${major(facts.rdev)}:${minor(facts.rdev)}`;

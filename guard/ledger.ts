@@ -269,11 +269,11 @@ export class Ledger {
     }
     for (const { path, identity } of entry.disks) {
       if (
-        !isAbsolute(path) ||
+        !(isAbsolute(path) || isNetworkName(path)) ||
         Buffer.byteLength(path) > ledgerLimits.pathBytes ||
         path.includes('\0')
       ) {
-        throw wrong(`"${path.slice(0, 200)}" is no absolute path of a disk`);
+        throw wrong(`"${path.slice(0, 200)}" is no absolute path and no network name of a disk`);
       }
       if (!/^(?:\d+:\d+(?::\d+)?|block:\d+:\d+)?$/.test(identity)) {
         throw wrong(`"${identity.slice(0, 200)}" is no identity of a disk`);
@@ -324,11 +324,18 @@ const isSame = (
   entry.epoch === expect.epoch &&
   entry.migrationId === expect.migrationId;
 
+/** `rbd:pool/image`, `iscsi:<iqn>/<lun>`, `nfs:<path>`: what the hook makes of a definition's `protocol` and `name`. */
+const isNetworkName = (path: string): boolean => /^[a-z][a-z0-9+-]*:./.test(path);
+
 const isAbsent = (error: unknown): boolean =>
   (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 
-/** The disk with its path as `readlink -f` gives it; a last part that does not exist (yet) is fine. */
+/**
+ * The disk with its path as `readlink -f` gives it; a last part that does not exist (yet) is fine. A network disk has no
+ * path, only a name.
+ */
 async function withResolvedPath(disk: DiskIdentity): Promise<DiskLine> {
+  if (!isAbsolute(disk.path)) return { ...disk, resolvedPath: '' };
   const resolved = await resolveExisting(disk.path);
   return { ...disk, resolvedPath: resolved === disk.path ? '' : resolved };
 }
