@@ -41,47 +41,76 @@ export function encodeFrame(frame: Frame): Buffer {
   return Buffer.concat([to.finish(), frame.body], bytes);
 }
 
+/** A message that comes in pieces gets this much at first, then twice as much as before. */
+const FIRST_PART_BYTES = 64 * 1024;
+
 /**
- * Cuts a byte stream into messages, however it was split. Memory grows only with bytes that came:
- * a length by itself allocates nothing, and one out of range is a `ProtocolError`.
+ * Cuts a byte stream into messages, however it was split. A length by itself allocates 64 KiB at most,
+ * and one out of range is a `ProtocolError`; what is kept of an unfinished message is at most twice
+ * what came of it, in whatever pieces it came, and never more than 32 MiB.
  */
 export class FrameReader {
-  #chunks: Buffer[] = [];
-  #bufferedBytes = 0;
+  #part = Buffer.alloc(LENGTH_BYTES);
+  #partBytes = 0;
   #neededBytes = LENGTH_BYTES;
 
   /** Takes the next bytes, returns the messages that are complete with them. */
   *push(chunk: Uint8Array): Generator<Frame, void, undefined> {
-    if (chunk.length === 0) return;
-    this.#chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-    this.#bufferedBytes += chunk.length;
-    while (this.#bufferedBytes >= this.#neededBytes) {
-      const buffered = this.#join();
-      const length = buffered.readUInt32BE(0);
-      if (length < HEADER_BYTES || length > MAX_MESSAGE_BYTES) {
-        throw new ProtocolError(`a message of ${length} bytes is no libvirt message`);
+    let rest = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    while (rest.length > 0) {
+      const lengthBytes = this.#partBytes === 0 ? wholeMessageBytes(rest) : undefined;
+      if (lengthBytes !== undefined) {
+        const whole = rest.subarray(0, lengthBytes);
+        rest = rest.subarray(lengthBytes);
+        yield decodeFrame(whole);
+        continue;
       }
-      this.#neededBytes = length;
-      if (this.#bufferedBytes < length) return;
-      this.#keep(buffered.subarray(length));
-      yield decodeFrame(buffered.subarray(0, length));
+      rest = this.#keep(rest);
+      const complete = this.#takeComplete();
+      if (complete !== undefined) yield decodeFrame(complete);
     }
   }
 
-  /** Joins what came only once a length or a whole message is there, so the work stays linear. */
-  #join(): Buffer {
-    const [first] = this.#chunks;
-    if (first !== undefined && this.#chunks.length === 1) return first;
-    const joined = Buffer.concat(this.#chunks, this.#bufferedBytes);
-    this.#chunks = [joined];
-    return joined;
+  /** Keeps what belongs to the unfinished message, gives back the rest. */
+  #keep(bytes: Buffer): Buffer {
+    const kept = Math.min(bytes.length, this.#neededBytes - this.#partBytes);
+    const used = this.#partBytes + kept;
+    if (used > this.#part.length) {
+      const roomBytes = Math.max(used, 2 * this.#part.length, FIRST_PART_BYTES);
+      const grown = Buffer.allocUnsafeSlow(Math.min(roomBytes, this.#neededBytes));
+      this.#part.copy(grown, 0, 0, this.#partBytes);
+      this.#part = grown;
+    }
+    bytes.copy(this.#part, this.#partBytes, 0, kept);
+    this.#partBytes = used;
+    if (used === LENGTH_BYTES) this.#neededBytes = lengthOf(this.#part);
+    return bytes.subarray(kept);
   }
 
-  #keep(rest: Buffer): void {
-    this.#chunks = rest.length > 0 ? [rest] : [];
-    this.#bufferedBytes = rest.length;
+  /** A message that was completed is handed out with its memory, which nobody writes to any more. */
+  #takeComplete(): Buffer | undefined {
+    if (this.#partBytes < this.#neededBytes || this.#neededBytes === LENGTH_BYTES) return undefined;
+    const complete = this.#part.subarray(0, this.#neededBytes);
+    this.#part = Buffer.alloc(LENGTH_BYTES);
+    this.#partBytes = 0;
     this.#neededBytes = LENGTH_BYTES;
+    return complete;
   }
+}
+
+function lengthOf(bytes: Buffer): number {
+  const length = bytes.readUInt32BE(0);
+  if (length < HEADER_BYTES || length > MAX_MESSAGE_BYTES) {
+    throw new ProtocolError(`a message of ${length} bytes is no libvirt message`);
+  }
+  return length;
+}
+
+/** The length of the message that the bytes begin with, undefined unless it is there as a whole. */
+function wholeMessageBytes(bytes: Buffer): number | undefined {
+  if (bytes.length < LENGTH_BYTES) return undefined;
+  const length = lengthOf(bytes);
+  return bytes.length >= length ? length : undefined;
 }
 
 function decodeFrame(bytes: Buffer): Frame {

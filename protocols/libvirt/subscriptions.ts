@@ -4,7 +4,7 @@ import { events } from './events.ts';
 import type { EventName, EventOf } from './events.ts';
 import type { Frame } from './framing.ts';
 import type { SurplusHandler } from './surplus.ts';
-import { XdrDecoder } from './xdr.ts';
+import { ProtocolError, XdrDecoder } from './xdr.ts';
 
 /** Called once per event, in the order in which the daemon sent them. */
 export type EventHandler<N extends EventName> = (event: EventOf<N>) => void;
@@ -15,8 +15,9 @@ interface Delivery {
   readonly payload: unknown;
 }
 
-/** Events that may come before the answer to their registration; a daemon sends few so early. */
+/** What may come before the answer to its registration; a daemon sends few events so early. */
 const MAX_EARLY_EVENTS = 1000;
+const MAX_EARLY_BYTES = 4 * 1024 * 1024;
 
 const namesByProcedure = new Map<number, EventName>(
   Object.entries(events).map(([name, { procedure }]) => [procedure, name as EventName]),
@@ -32,6 +33,7 @@ export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   #registering = 0;
   #early: Delivery[] = [];
+  #earlyBytes = 0;
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
@@ -53,7 +55,10 @@ export class Subscriptions {
       return callbackId;
     } finally {
       this.#registering -= 1;
-      if (this.#registering === 0) this.#early = [];
+      if (this.#registering === 0) {
+        this.#early = [];
+        this.#earlyBytes = 0;
+      }
     }
   }
 
@@ -71,9 +76,16 @@ export class Subscriptions {
     if (decoder.remainingBytes > 0) this.#options.onSurplus(name, decoder.remainingBytes);
     const delivery = { callbackId, name, payload };
     if (this.#handlers.has(callbackId)) this.#deliver(delivery);
-    else if (this.#registering > 0 && this.#early.length < MAX_EARLY_EVENTS) {
-      this.#early.push(delivery);
+    else if (this.#registering > 0) this.#keep(delivery, frame.body.length);
+  }
+
+  /** To drop one would be to miss it, so too many end the connection. */
+  #keep(delivery: Delivery, bytes: number): void {
+    this.#earlyBytes += bytes;
+    if (this.#early.length >= MAX_EARLY_EVENTS || this.#earlyBytes > MAX_EARLY_BYTES) {
+      throw new ProtocolError('too many events before their registration was answered');
     }
+    this.#early.push(delivery);
   }
 
   #deliver({ callbackId, payload }: Delivery): void {

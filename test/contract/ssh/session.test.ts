@@ -194,7 +194,7 @@ describe.skipIf(!sshdIsHere)('libvirt through a forwarded unix socket', () => {
     await connection.call('DomainDestroyFlags', { dom });
   });
 
-  it('is reached through a host in between, which may go no further than its own', async () => {
+  it('is reached through a host in between, and lost with it', async () => {
     const far = await another('far', []);
     await using via = await open();
     const session = await SshSession.open({ ...optionsFor(far), via });

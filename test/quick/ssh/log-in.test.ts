@@ -109,7 +109,7 @@ it('a host that changes its key may be pinned by both', async () => {
   const server = await start();
   const { sha256 } = server.options.hostKey;
   const other = `SHA256:${'A'.repeat(43)}`;
-  await logIn(server, { hostKey: { sha256: [other, sha256 as string] } });
+  await logIn(server, { hostKey: { sha256: [other, sha256] } });
   const none = logIn(server, { hostKey: { sha256: [other] } });
   await expect(none).rejects.toMatchObject({ kind: 'host-key-mismatch', expected: other });
   const empty = logIn(server, { hostKey: { sha256: [] } });
