@@ -1,5 +1,4 @@
 /** The manual of the commands about moves. */
-import { ExitCode } from '../exit-code.ts';
 import type { Manual } from './manual.ts';
 import { asking, following } from './manual.ts';
 
@@ -77,7 +76,7 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     json: order,
     configured: true,
   },
-  orphans: {
+  'orphans list': {
     when: 'Use it after moves were terminated, hosts were reinstalled or Temporal was lost: it shows what they left.',
     examples: [
       ['vmferry orphans', 'of all hosts that are online'],
@@ -102,12 +101,5 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     codes: asking,
     json: [['what was done', 'orphan-outcome']],
     configured: true,
-  },
-  help: {
-    when: 'Use it as `--help` of a command.',
-    examples: [['vmferry help migrate', 'explain migrate']],
-    codes: [ExitCode.done],
-    json: [],
-    configured: false,
   },
 };

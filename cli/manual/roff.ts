@@ -1,6 +1,7 @@
 /** The manual page, in the man(7) macros that groff and mandoc know, from the commands themselves and their manuals. */
 import type { Command, Option } from 'commander';
 import { exitCodeHelp } from '../exit-code.ts';
+import { wrap } from '../render/text.ts';
 import type { Manual } from './manual.ts';
 import { configFiles, environment } from './manual.ts';
 import { manuals } from './pages.ts';
@@ -14,10 +15,17 @@ const safe = (text: string): string =>
     .replaceAll('…', '...')
     .replace(/^([.'])/u, '\\&$1');
 
+/** Longer lines of input are no error, but bad style to mandoc. */
+const inputCells = 72;
+
+/** Running text, in lines that an editor likes. */
+const prose = (text: string): string =>
+  wrap(text.replaceAll('’', "'"), inputCells).map(safe).join('\n');
+
 const bold = (text: string): string => `\\fB${safe(text)}\\fR`;
 
 const tagged = (rows: readonly (readonly [string, string])[]): string[] =>
-  rows.flatMap(([name, what]) => ['.TP', bold(name), safe(what)]);
+  rows.flatMap(([name, what]) => ['.TP', bold(name), prose(what)]);
 
 /** `--from <host>` and what it means, with choices and default. */
 function optionRow(option: Option): [string, string] {
@@ -33,10 +41,10 @@ const usageOf = (command: Command, path: string): string => `vmferry ${path} ${c
 function manualLines(manual: Manual): string[] {
   return [
     '.PP',
-    safe(manual.when),
+    prose(manual.when),
     ...manual.examples.flatMap(([command, effect]) => [
       '.PP',
-      `${safe(effect.charAt(0).toUpperCase() + effect.slice(1))}:`,
+      prose(`${effect.charAt(0).toUpperCase()}${effect.slice(1)}:`),
       '.PP',
       '.RS 4',
       '.nf',
@@ -48,7 +56,7 @@ function manualLines(manual: Manual): string[] {
       ? []
       : [
           '.PP',
-          safe(
+          prose(
             `With -o json: ${manual.json.map(([when, name]) => `${name}.json (${when})`).join(', ')}.`,
           ),
         ]),
@@ -68,7 +76,7 @@ function commandLines(command: Command, path: string): string[] {
     `.SS "vmferry ${safe(path)}"`,
     bold(usageOf(command, path)),
     '.PP',
-    safe(description),
+    prose(description),
     ...tagged(command.options.filter(({ hidden }) => !hidden).map(optionRow)),
     ...(manual === undefined ? [] : manualLines(manual)),
     ...command.commands.flatMap((inner) => commandLines(inner, `${path} ${inner.name()}`)),
@@ -90,8 +98,8 @@ export function manualPage(program: Command, { version, date }: { version: strin
     '.SH SYNOPSIS',
     `${bold('vmferry')} [options] command [arguments]`,
     '.SH DESCRIPTION',
-    safe(program.description()),
-    safe(
+    prose(program.description()),
+    prose(
       'Everything durable happens in Temporal: a closed window, a lost connection or Ctrl-C never stops a move.',
     ),
     '.SH OPTIONS',

@@ -88,9 +88,10 @@ function stepTime(step: Step, now: number): string {
 function stepDetail(step: Step, report: MoveReport): string {
   const retries = step.attempts === 1 ? '1 retry' : `${step.attempts} retries`;
   const copied = report.disks.reduce((sum, disk) => sum + disk.bytesCopied, 0);
+  const moved = step.bytes ?? (step.name === 'copy' ? copied : 0);
   const detail =
-    step.name === 'copy' && step.state === 'done' && copied > 0
-      ? `${bytes(copied)} of data`
+    step.state === 'done' && moved > 0
+      ? `${bytes(moved)} of data`
       : step.state === 'skipped'
         ? 'not needed'
         : stepPurpose(step.name, report);

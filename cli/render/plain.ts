@@ -1,7 +1,7 @@
 import type { Step } from '../../domain/move.ts';
 import type { MoveStatus } from '../ferry.ts';
 import { amount, millisecondsLeft } from './disk-bars.ts';
-import { duration, percent, rate, wholeSeconds } from './quantity.ts';
+import { bytes, duration, percent, rate, wholeSeconds } from './quantity.ts';
 import { harmless } from './text.ts';
 
 const progressEveryMs = 5000;
@@ -29,6 +29,10 @@ export class PlainLog {
     const others = status.report.steps.filter(({ state }) => state !== 'running');
     // What ended comes before what it made way for.
     const lines = [
+      // The whole pipeline before anything of it begins.
+      ...(last === undefined
+        ? [`pipeline ${status.report.steps.map(({ name }) => name).join(' ')}`]
+        : []),
       ...changes(others),
       ...(last?.report.phase === status.report.phase ? [] : [`phase ${status.report.phase}`]),
       ...concernChanges(last, status),
@@ -79,11 +83,12 @@ function stepChanges(last: Step | undefined, step: Step): string[] {
       step.startedAt !== undefined && step.endedAt !== undefined
         ? ` in ${duration(Date.parse(step.endedAt) - Date.parse(step.startedAt))}`
         : '';
+    const data = step.state === 'done' && step.bytes !== undefined ? `, ${bytes(step.bytes)}` : '';
     const cause =
       step.state === 'failed' && step.firstError !== undefined
         ? `: ${step.firstError.message}`
         : '';
-    lines.push(`step ${step.name} ${step.state}${took}${cause}`);
+    lines.push(`step ${step.name} ${step.state}${took}${data}${cause}`);
   }
   return lines;
 }

@@ -1,11 +1,11 @@
 import type { Concern } from '../../domain/concerns.ts';
 import { isEnd } from '../../domain/move.ts';
-import type { DiskResult, MoveReport } from '../../domain/move.ts';
+import type { DiskResult, GivenOrder, MoveReport } from '../../domain/move.ts';
 import { exitCodeOf, ExitCode } from '../exit-code.ts';
 import { faultLines } from '../fault.ts';
 import { bytes, duration, moment, wholeSeconds } from './quantity.ts';
 import { nextSteps, standingOf } from './next-steps.ts';
-import { phaseWords } from './step-names.ts';
+import { phaseWords, stepTitles } from './step-names.ts';
 import { table } from './table.ts';
 import type { Cell } from './table.ts';
 import { cells, harmless, padEnd, wrap } from './text.ts';
@@ -107,8 +107,15 @@ function fieldLines(entries: readonly [string, string][], view: View): string[] 
   );
 }
 
+const sharedWords = {
+  nonce: 'shared, seen by both hosts',
+  content: 'shared, same content',
+} as const;
+
 function verdict(disk: DiskResult, view: View): Cell {
   const { glyphs } = view.theme;
+  if (disk.shared !== undefined)
+    return { text: `${glyphs.done} ${sharedWords[disk.shared]}`, paint: 'green' };
   if (disk.verified) {
     return {
       text: `${glyphs.done} ${(disk.targetHash ?? '').slice(0, hashCells)}`,
@@ -195,6 +202,43 @@ function troubleLines(report: MoveReport, view: View): string[] {
   ];
 }
 
+/** Each step that began: when, how long, how much, and how often it was tried again. */
+function stepLines(report: MoveReport, view: View): string[] {
+  const begun = report.steps.filter(({ startedAt }) => startedAt !== undefined);
+  const rows = begun.map((step): Cell[] => {
+    const { startedAt = '', endedAt, attempts } = step;
+    const took = endedAt === undefined ? '' : duration(Date.parse(endedAt) - Date.parse(startedAt));
+    return [
+      {
+        text: stepTitles[step.name],
+        ...(step.state === 'failed' ? { paint: 'red' as const } : {}),
+      },
+      { text: startedAt.slice(11, 19) },
+      { text: step.state === 'running' ? 'running' : took },
+      { text: step.bytes === undefined ? '' : bytes(step.bytes) },
+      { text: attempts === 0 ? '' : String(attempts) },
+      { text: step.firstError?.message ?? '', paint: 'yellow' },
+    ];
+  });
+  if (rows.length === 0) return [];
+  const columns = [
+    { title: 'Step' },
+    { title: 'At (UTC)' },
+    { title: 'Took', align: 'right' },
+    { title: 'Data', align: 'right' },
+    { title: 'Retries', align: 'right' },
+    { title: 'First error', elastic: true },
+  ] as const;
+  // A column in which nothing stands would only take room from the errors.
+  const used = columns.map((_, index) => rows.some((row) => (row[index]?.text ?? '') !== ''));
+  const kept = <T>(list: readonly T[]): T[] => list.filter((_, index) => used[index]);
+  const lines = table(kept(columns), rows.map(kept), { ...view, width: view.width - indent });
+  return lines.map((line) => ' '.repeat(indent) + line);
+}
+
+const orderWords = ({ order, operator, at }: GivenOrder): string =>
+  `${order} by ${operator === '' ? 'somebody unnamed' : operator}, ${moment(at)}`;
+
 /** What a person wants to know once a move rests or has ended, and what to do next. `now` in ms since the epoch. */
 export function reportLines(report: MoveReport, view: View, now: number): string[] {
   const next = nextSteps(standingOf(report), view);
@@ -214,9 +258,11 @@ export function reportLines(report: MoveReport, view: View, now: number): string
     '',
     ...fieldLines(fields(report, view, now), view),
     ...diskLines(report, view),
+    ...section('Steps', stepLines(report, view), view),
     ...section('Findings', concernLines(report.concerns, view), view),
     ...troubleLines(report, view),
     ...section('Notes', bulletLines(report.notes, view), view),
+    ...section('Orders', bulletLines((report.orders ?? []).map(orderWords), view), view),
     ...section('Next', nextLines, view),
   ];
 }

@@ -52,7 +52,8 @@ describe('vmferry migrate', () => {
     expect(code).toBe(0);
     expect(err).toBe('');
     expect(closed).toBe(1);
-    expect(out).toMatch(/^2026-03-04T10:01:00Z web-1 phase checking\n/u);
+    expect(out).toMatch(/^2026-03-04T10:01:00Z web-1 pipeline check reserve-target .* commit\n/u);
+    expect(out).toContain('web-1 phase checking\n');
     expect(out).toContain('web-1 step stop-source done in 1.5 s\n');
     expect(out).toContain('web-1 disk vda 16% 1.05 of 6.20 GiB 412 MiB/s 12 s left\n');
     expect(out).toContain('web-1 step copy try 2, first error: the worker of beta stopped');

@@ -55,8 +55,8 @@ const script: readonly { step: StepName; phase: Phase; ms: number }[] = [
 
 const gib = 1024 ** 3;
 const playedDisks = [
-  { name: 'vda', capacityBytes: 20 * gib, totalBytes: 6.2 * gib },
-  { name: 'vdb', capacityBytes: 100 * gib, totalBytes: 41.7 * gib },
+  { name: 'vda', capacityBytes: 20 * gib, totalBytes: Math.floor(6.2 * gib) },
+  { name: 'vdb', capacityBytes: 100 * gib, totalBytes: Math.floor(41.7 * gib) },
 ];
 const hash = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
 

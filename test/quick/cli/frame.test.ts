@@ -42,7 +42,7 @@ describe('the frame of a move', () => {
       '  ⠋ Copy            the data of each disk, to beta                          4 s',
       '    try 2; first: the worker of beta stopped answering during: copy vdb',
       '    vda    ━━━━━━━━━━━━━──  87 %      5.46 of 6.20 GiB   412 MiB/s     1 s left',
-      '    vdb    ━━━━━━━━───────  54 %      22.9 of 41.7 GiB   412 MiB/s    46 s left',
+      '    vdb    ━━━━━━━━───────  55 %      22.9 of 41.7 GiB   412 MiB/s    46 s left',
       '    total  ━━━━━━━━───────  59 %      28.4 of 47.9 GiB   824 MiB/s    24 s left',
       '  · Verify          hashes of both sides',
       '  · Define          the VM on beta',

@@ -50,6 +50,19 @@ describe('the report of a move', () => {
   vda   20.0 GiB  6.20 GiB       0 B  ✓ 9f86d081884c7d65
   vdb    100 GiB  41.7 GiB  64.0 MiB  ✓ 9f86d081884c7d65
 
+Steps
+  Step            At (UTC)   Took  Retries  First error
+  Check           10:00:00  0.8 s
+  Reserve target  10:00:00  0.3 s
+  Guard source    10:00:01  0.2 s
+  Stop source     10:00:01  1.5 s
+  Export          10:00:02  0.3 s
+  Copy            10:00:03  9.0 s        1  the worker of beta stopped answeri…
+  Verify          10:00:12  1.2 s
+  Define          10:00:13  0.2 s
+  Cut over        10:00:13  0.3 s
+  Start           10:00:13  2.1 s
+
 Findings
   ! alpha and beta have different CPU models
     Nothing to do for a cold move.
