@@ -31,6 +31,8 @@ export interface PrivateLibvirtdOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where its sockets lie if other namespaces must see them too; `/run/libvirt` unless it is given. */
   readonly socketDir?: string;
+  /** In the machine's network, to reach servers on its loopback; else in one of its own. */
+  readonly sharesNetwork?: boolean;
   /** Makes libvirtd listen with TLS on 127.0.0.1:16514 of its own network namespace. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
 }
@@ -70,7 +72,7 @@ export async function startPrivateLibvirtd(
   const namespaces = [
     '--mount',
     '--uts',
-    '--net',
+    ...(options.sharesNetwork === true ? [] : ['--net']),
     '--pid',
     '--fork',
     '--kill-child',

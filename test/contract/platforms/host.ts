@@ -48,13 +48,16 @@ export const fileDisk = (path: string, format = 'raw', name = 'vda'): string =>
   `<disk type='file' device='disk'><driver name='qemu' type='${format}'/><source file='${path}'/><target dev='${name}' bus='virtio'/></disk>`;
 
 /** `hook` is the text of the host's qemu hook. */
-export async function startTestHost(options: { hook?: string } = {}): Promise<TestHost> {
+export async function startTestHost(
+  options: { hook?: string; sharesNetwork?: boolean } = {},
+): Promise<TestHost> {
   const dir = await mkdtemp('/var/tmp/vmferry-plat-');
   const poolDir = join(dir, 'pool');
   await mkdir(poolDir);
   const libvirtd = await startPrivateLibvirtd({
     dir: join(dir, 'host'),
     ...(options.hook === undefined ? {} : { qemuHook: options.hook }),
+    ...(options.sharesNetwork === undefined ? {} : { sharesNetwork: options.sharesNetwork }),
   });
   const virsh = async (...args: string[]): Promise<string> =>
     (await libvirtd.exec('virsh', '-q', ...args)).stdout.trim();
