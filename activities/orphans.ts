@@ -75,7 +75,7 @@ async function allOrphans({ quarantine, look }: OrphanCare): Promise<Orphan[]> {
   return [...set, ...found.filter(({ id }) => !ids.has(id) && !kept.has(id))];
 }
 
-/** Throws `orphan-unknown`, `policy-denied`, `orphan-in-use`, `orphan-changed`, `orphan-not-ours`, `move-runs`. */
+/** Throws `orphan-unknown`, `policy-denied`, `orphan-in-use`, `orphan-changed`, `orphan-not-ours`, `move-runs`, `orphan-held`. */
 export async function settleOrphan(
   parts: HostParts,
   care: OrphanCare,
@@ -106,7 +106,7 @@ async function remove(
   orphan: Orphan,
   operator: string,
 ): Promise<void> {
-  await assertOver(parts.name, care, orphan);
+  await assertOver(parts, care, orphan);
   if (orphan.kind === 'vm') {
     throw permanent({
       code: 'orphan-is-a-vm',
@@ -179,11 +179,11 @@ async function releaseLedger(
 }
 
 /** A move that runs, or may run, needs what is to be removed, whatever a person believes. */
-async function assertOver(host: string, care: OrphanCare, orphan: Orphan): Promise<void> {
+async function assertOver(parts: HostParts, care: OrphanCare, orphan: Orphan): Promise<void> {
+  const { name: host } = parts;
   const { moveId, migrationId, server } = orphan;
   if (care.isAtWork(migrationId)) throw moveRuns(host, orphan, 'it is being worked on');
-  // Nothing tells whom to ask: it was listed because of that, and the word is the person's.
-  if (moveId === '' || server === undefined) return;
+  if (moveId === '' || server === undefined) return assertUnheld(parts, orphan);
   const fate = await care.fateOf({ moveId, migrationId, server });
   if (fate.state === 'open') throw moveRuns(host, orphan, 'Temporal says that it runs');
   if (fate.state === 'unknown' && (fate.why === 'unreachable' || fate.why === 'unclear'))
@@ -193,6 +193,22 @@ async function assertOver(host: string, care: OrphanCare, orphan: Orphan): Promi
       remedy: 'Nothing was removed. Try again once Temporal answers.',
       host,
     });
+}
+
+/** Nothing tells whom to ask about the move; as long as the guard keeps a VM for it, it may well be alive. */
+async function assertUnheld(
+  { ledger, name: host }: HostParts,
+  { migrationId, what }: Orphan,
+): Promise<void> {
+  const { entries } = await ledger.list();
+  const held = entries.find((entry) => entry.migrationId === migrationId);
+  if (held === undefined || held.state === 'quarantined') return;
+  throw unsafe({
+    code: 'orphan-held',
+    message: `${what} on ${host} belongs to a move that nothing is known of, and the guard keeps ${held.name} for it (${held.state})`,
+    remedy: `See \`vmferry status\`. If no move of it is under way, \`vmferry guard claim ${held.uuid} --reason ...\` where it is to live, then try again.`,
+    host,
+  });
 }
 
 const folderFor = ({ stateDir, name: host }: HostParts, { migrationId }: Orphan): MoveFolder =>

@@ -174,17 +174,32 @@ export class Gate {
     if (verb === 'revokeTarget' && letIn) return;
     const role = memory?.role ?? roleBy(verb, input);
     const peerAsked = role === 'source' ? input.target : input.source;
-    const peer = memory?.peer ?? (typeof peerAsked === 'string' ? peerAsked : undefined);
+    const known = memory?.peer === '' ? undefined : memory?.peer;
+    const peer = known ?? (typeof peerAsked === 'string' ? peerAsked : undefined);
     if (typeof peerAsked === 'string' && peer !== undefined && peerAsked !== peer)
       throw this.#otherPeer(input, peer, peerAsked);
+    const operator = memory?.operator ?? '';
     const act: PolicyAct = {
       verbs: verbsOf(verb, role),
       disks: disksOf(input, role),
       ...(peer === undefined ? {} : { peer }),
       // Moves that began before there was a memory of them carry no operator; they were let in then.
-      ...(memory === undefined && letIn ? {} : { operator: memory?.operator ?? '' }),
+      ...(letIn && operator === '' ? {} : { operator }),
     };
     await this.#refuse(act, { letIn, park: verb === 'removeSource' });
+    if (memory === undefined) await this.#rememberLate(input, { role, peer: peer ?? '' });
+  }
+
+  /** A move of an older version: from now on the host knows which one its folder is. */
+  async #rememberLate(ref: MoveRef, as: Pick<MoveMemory, 'role' | 'peer'>): Promise<void> {
+    const folder = folderOf(this.#parts, ref);
+    if ((await folder.read('source')) === undefined && (await folder.read('target')) === undefined)
+      return;
+    const { moveId, migrationId, vm } = ref;
+    const server = this.#server();
+    const firstSeenAt = new Date().toISOString();
+    const operator = '';
+    await rememberMove(folder, { moveId, migrationId, vm, ...as, operator, server, firstSeenAt });
   }
 
   /** A move of an older version, or one whose memory is damaged, has left other traces. */

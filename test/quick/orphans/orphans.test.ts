@@ -1,4 +1,4 @@
-import { access, link, open, readFile, rename, symlink, writeFile } from 'node:fs/promises';
+import { access, link, open, readFile, rename, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { listOrphans, settleOrphan } from '../../../activities/orphans.ts';
@@ -196,6 +196,17 @@ it('removes what is left of a move that Temporal lost, volumes first, by word', 
   expect(host.exported).toEqual([]);
   // The guard holds the VM on: only a claim changes that.
   expect((await list()).map(({ kind }) => kind)).toEqual(['vm']);
+});
+
+it('removes nothing of a move that nobody can be asked about while the guard keeps a VM for it', async () => {
+  const move = await host.move();
+  await move.reserve({ volumes: [] });
+  await move.folder.removeFile('move.json');
+  const longAgo = new Date(0);
+  await utimes(move.folder.path, longAgo, longAgo);
+  const folder = (await list()).find(({ kind }) => kind === 'folder')!;
+  await expect(settle(folder.id)).rejects.toMatchObject({ code: 'orphan-held' });
+  expect(await exists(move.folder.path)).toBe(true);
 });
 
 it('reads a register that a killed worker was writing', async () => {

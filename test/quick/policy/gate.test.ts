@@ -258,6 +258,14 @@ describe('a move that was never let in', () => {
     const at = host({ operators: { allow: ['ada@*'], deny: [] } });
     await at.folder.write('source', { wasRunning: true, autostart: false });
     expect(await verb(at, 'guardSource', { target: 'beta' })).toBe('acted');
+    expect(await readMoveMemory(at.folder)).toMatchObject({
+      moveId: 'migrate/default/web',
+      role: 'source',
+      peer: 'beta',
+      operator: '',
+    });
+    // Nor later: it was let in, whoever asked for it.
+    expect(await verb(at, 'ensureExport', { target: 'beta' })).toBe('acted');
   });
 });
 
