@@ -219,7 +219,7 @@ const storage: FaultRow[] = [
     storages: both,
     end: 'committed',
     alone: true,
-    codes: ['ledger-unwritable', 'state-folder-unwritable'],
+    codes: ['ledger-unwritable', 'state-folder-unwritable', 'host-disk-full'],
     play: once('guarded', (scene) => fillUntilParked(scene, fills.targetState)),
   },
   {
@@ -227,7 +227,7 @@ const storage: FaultRow[] = [
     storages: both,
     end: 'committed',
     alone: true,
-    codes: ['ledger-unwritable', 'state-folder-unwritable'],
+    codes: ['ledger-unwritable', 'state-folder-unwritable', 'host-disk-full'],
     play: once('guarded', (scene) => fillUntilParked(scene, fills.sourceState)),
   },
 ];
