@@ -20,7 +20,7 @@ const usage = `usage: npm run <command> [-- arguments], or node scripts/run.mjs 
   bench   set-up, then figures of this machine beside those of other tools; arguments go to it
   test    set-up, lint, then the lanes quick, contract and lab
   quick   what works without root and daemons: the quick lane; arguments go to vitest
-  build   the workflow bundle and the configuration's JSON Schema
+  build   the workflow bundle, the JSON Schemas and the manual page
   lint    prettier, eslint, tsc, dependency-cruiser, knip
   format  prettier --write`;
 
@@ -53,7 +53,11 @@ const commands = {
   build: async () => {
     await setUp('quick');
     await builtFromSources();
-    return run(process.execPath, ['scripts/write-config-schema.mjs'], { through: true });
+    for (const writer of ['config-schema', 'output-schemas', 'manual']) {
+      const code = await run(process.execPath, [`scripts/write-${writer}.mjs`], { through: true });
+      if (code !== 0) return code;
+    }
+    return 0;
   },
   lint: async () => {
     await setUp('quick');
