@@ -64,16 +64,18 @@ export async function namersOf(
 }
 
 /**
- * Processes that have the file or device open, and loop devices on it, as `qemu-nbd (4711)`. Rejects where the kernel
- * does not let this user look, since then nobody knows.
+ * Processes that have the file or device open, and loop devices on it, as `qemu-nbd (4711)`. Processes that the kernel
+ * does not let this user look into count as one more: nobody knows what they have open.
  */
 export async function openersOf(path: string): Promise<string[]> {
   const wanted = await stat(path, { bigint: true });
   const found = new Set<string>();
+  let closed = 0;
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid) || pid === String(process.pid)) continue;
     const fds = await readdir(`/proc/${pid}/fd`).catch(goneIsEmpty);
-    for (const fd of fds) {
+    if (fds === undefined) closed += 1;
+    for (const fd of fds ?? []) {
       const at = await stat(`/proc/${pid}/fd/${fd}`, { bigint: true }).catch(() => undefined);
       if (at === undefined) continue;
       const same = wanted.isBlockDevice()
@@ -83,12 +85,17 @@ export async function openersOf(path: string): Promise<string[]> {
     }
   }
   for (const loop of await loopsOn(path)) found.add(loop);
+  if (closed > 0)
+    found.add(
+      `perhaps one of ${closed} processes that the worker may not look into (CAP_SYS_PTRACE)`,
+    );
   return [...found];
 }
 
-const goneIsEmpty = (error: unknown): string[] => {
+const goneIsEmpty = (error: unknown): string[] | undefined => {
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'ENOENT' || code === 'ESRCH') return [];
+  if (code === 'EACCES' || code === 'EPERM') return undefined;
   throw error;
 };
 

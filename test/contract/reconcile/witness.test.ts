@@ -70,7 +70,7 @@ it('says open of a move that waits, and how it ended of one that is over', async
   await failed.signal('end', 'badly');
   await cancelled.cancel();
   await terminated.terminate('by hand');
-  await Promise.allSettled([done, failed, cancelled].map((one) => one!.result()));
+  await Promise.allSettled([done, failed, cancelled].map((one) => one.result()));
   const fates = await Promise.all(moves.map((move) => fateOf(move)));
   expect(fates).toEqual([
     { state: 'open' },

@@ -16,7 +16,7 @@ import { namedNetworkNamespace } from '../../../lab/processes.ts';
 import { checkVmDisk } from '../../../lab/vm.ts';
 import type { LabVm } from '../../../lab/vm.ts';
 import { must, withXml } from '../refusals/tiny-vm.ts';
-import { ended, midCopy, openStage } from '../stage.ts';
+import { ended, midCopy, openStage, reached } from '../stage.ts';
 import type { Stage } from '../stage.ts';
 import { diskServersIn } from '../witness.ts';
 
@@ -166,7 +166,26 @@ it('lets a person claim the VM, which then moves like any other', async () => {
   expect(await namesIn(alpha, join(alpha.stateDir, 'moves'))).toEqual([]);
   await checkVmDisk(alpha, vm);
   const report = await ended(
-    await stage.ferry.migrate({ vm: vm.name, from: 'alpha', to: 'beta', autoCommit: true }),
+    await stage.ferry.migrate({
+      ...{ vm: vm.name, from: 'alpha', to: 'beta', autoCommit: true, autoStart: true },
+    }),
   );
-  expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta' });
+  expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', vmRunning: true });
+});
+
+it('leaves a VM that has moved already where it runs, disks and all, if its move is terminated before the commit', async () => {
+  onTestFailed(async () => console.error(await stage.logs()), 20_000);
+  const away = await stage.ferry.migrate({ vm: vm.name, from: 'beta', to: 'alpha' });
+  expect(await reached(away, 'awaiting-commit')).toMatchObject({ vmOn: 'alpha', vmRunning: true });
+  await client.workflow.getHandle(away.id).terminate('by hand, before the commit');
+
+  await expect.poll(async () => kindsOn(await orphans()), patience).toEqual(['beta vm']);
+  await expect.poll(() => namesIn(alpha, join(alpha.stateDir, 'moves')), patience).toEqual([]);
+  expect(await stage.virsh('alpha', 'domstate', vm.name)).toBe('running');
+  expect(await ledgerOf(alpha).read(vm.uuid)).toMatchObject({ state: 'owner' });
+  expect(await namesIn(alpha, alpha.poolPath)).toContain(`${vm.name}.raw`);
+  // The source's copy is a person's to remove; meanwhile it starts nowhere.
+  expect(await ledgerOf(beta).read(vm.uuid)).toMatchObject({ state: 'released' });
+  await expect(stage.virsh('beta', 'start', vm.name)).rejects.toThrow(/may not start/);
+  expect(await namesIn(beta, beta.poolPath)).toContain(`${vm.name}.raw`);
 });
