@@ -15,7 +15,13 @@ export async function settleTarget(
   signal: AbortSignal,
 ): Promise<void> {
   const folder = folderOf(parts, input);
-  const options = { ref: input, states: ['owner'] as const, operation: 'settle', signal };
+  const options = {
+    ref: input,
+    states: ['owner'] as const,
+    operation: 'settle',
+    signal,
+    lastVerb: true as const,
+  };
   await whileOurs(parts, options, async () => {
     await parts.hypervisor.setAutostart(input.vm.uuid, input.autostart);
     for (const volume of (await targetMemory(folder)).volumes)
@@ -42,6 +48,7 @@ export async function removeSource(
     states: ['released'] as const,
     operation: 'remove the source',
     signal,
+    lastVerb: true as const,
   };
   return whileOurs(parts, options, async (entry) => {
     const left: string[] = [];

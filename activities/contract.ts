@@ -226,7 +226,8 @@ export interface HostActivities {
   offerState(input: OfferStateInput): Promise<Parcel>;
   /** Target, once defined: the parcel taken over and put where libvirt looks for it. */
   ensureState(input: EnsureStateInput): Promise<void>;
-  closeExports(input: MoveRef): Promise<void>;
+  /** Source. `over`: the move ends here, so a late attempt of it may not begin it anew. */
+  closeExports(input: MoveRef & { over?: true }): Promise<void>;
   ensureCopied(input: CopyDiskInput): Promise<CopyDiskResult>;
   hashDisk(input: HashDiskInput): Promise<HashDiskResult>;
   /** Target: defined with the definition mended; not startable before the cutover. */

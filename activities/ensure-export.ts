@@ -1,8 +1,9 @@
 import { fingerprint } from '../guard/identity.ts';
 import { offeredDefinition } from './check-source.ts';
 import type { DiskPlan, MoveRef, OpenExport, OpenExportInput } from './contract.ts';
+import { markEnded } from './ended.ts';
 import { removeNonces } from './nonces.ts';
-import { folderOf, whileOurs } from './ours.ts';
+import { folderOf, underLock, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { offeredState } from './state-parcel.ts';
 
@@ -51,7 +52,14 @@ export async function sourceFingerprint(
 }
 
 /** Ends everything that the source shows of itself for this move, the copy of the definition included. */
-export async function closeExports(parts: HostParts, ref: MoveRef): Promise<void> {
+export async function closeExports(
+  parts: HostParts,
+  ref: MoveRef & { over?: true },
+  signal: AbortSignal,
+): Promise<void> {
+  if (ref.over === true) {
+    await underLock(parts, { ref, operation: 'end the move', signal }, () => markEnded(parts, ref));
+  }
   await parts.operations.endAll(ref.migrationId);
   await parts.dataPlane.closeExports(ref.migrationId);
   await folderOf(parts, ref).removeFile(offeredDefinition);

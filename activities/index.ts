@@ -52,7 +52,7 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
     ensureExport: verb('ensureExport', (input, { signal }) => ensureExport(parts, input, signal)),
     offerState: verb('offerState', (input, { signal }) => offerState(parts, input, signal)),
     ensureState: verb('ensureState', (input, { signal }) => ensureState(parts, input, signal)),
-    closeExports: verb('closeExports', (input) => closeExports(parts, input)),
+    closeExports: verb('closeExports', (input, { signal }) => closeExports(parts, input, signal)),
     ensureCopied: verb('ensureCopied', async (input, attempt) => {
       await throttles.setHostRate((host) => gate?.bandwidth(host) ?? host);
       const throttle = throttles.of(input.migrationId, input.bandwidthBytesPerSecond);

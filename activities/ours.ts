@@ -36,18 +36,28 @@ export const whileOpen = <T>(
     return act();
   });
 
+export interface OursOptions {
+  ref: EpochRef;
+  states: readonly OwnerState[];
+  operation: string;
+  signal: AbortSignal;
+  /** The verb that ends the move on this host: it may run again if its reply was lost. */
+  lastVerb?: true;
+}
+
 /**
  * Acts on a VM under its lock, after the ledger was seen to hold this move's epoch and one of `states`: a late attempt
  * of an old activity is refused here, whatever it believes. Throws `stale-epoch`.
  */
 export async function whileOurs<T>(
   parts: HostParts,
-  options: { ref: EpochRef; states: readonly OwnerState[]; operation: string; signal: AbortSignal },
+  options: OursOptions,
   act: (entry: LedgerEntry) => Promise<T>,
 ): Promise<T> {
   const { ref, states, operation } = options;
   const { uuid, name } = ref.vm;
-  return underLock(parts, options, async () => {
+  const lock = options.lastVerb === true ? underLock : whileOpen;
+  return lock(parts, options, async () => {
     const entry = await parts.ledger.read(uuid);
     const ours = entry?.migrationId === ref.migrationId && entry.epoch === ref.epoch;
     if (entry !== undefined && ours && states.includes(entry.state)) return act(entry);

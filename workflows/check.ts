@@ -3,6 +3,7 @@ import { blocks } from '../domain/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
 import type { DiskPlan } from '../domain/disk-plan.ts';
 import { Phase } from '../domain/move.ts';
+import type { Compensation } from './compensations.ts';
 import { MoveFailed } from './faults.ts';
 import type { SourceCheck, TargetCheck } from '../activities/contract.ts';
 import type { Checked, Move } from './move.ts';
@@ -35,7 +36,7 @@ export async function checkSource(move: Move): Promise<SourceCheck> {
         host: from,
         what: 'close exports',
         limit: limits.act,
-        call: (at) => at.closeExports(ref),
+        call: (at) => at.closeExports({ ...ref, over: true }),
       }),
   });
   try {
@@ -57,18 +58,40 @@ export async function checkSource(move: Move): Promise<SourceCheck> {
 
 /** What the target says, and where each disk would go. */
 export async function checkTarget(move: Move, source: SourceCheck): Promise<TargetCheck> {
-  const { record, hosts, ref, input } = move;
+  const { record, hosts, ref, input, undo } = move;
   const { request } = input;
-  const target = await hosts.do({
-    host: request.to,
-    what: `check room and fit for ${input.vm.name}`,
-    limit: limits.check,
-    call: (at) => at.checkTarget({ ...ref, request, source }),
-  });
+  const target = await hosts
+    .do({
+      host: request.to,
+      what: `check room and fit for ${input.vm.name}`,
+      limit: limits.check,
+      call: (at) => at.checkTarget({ ...ref, request, source }),
+    })
+    .catch((error: unknown) => {
+      // It may have taken the definition over, unless no worker ever heard of it.
+      const unheard = error instanceof MoveFailed && error.fault.code === 'worker-unreachable';
+      if (!unheard) undo.push(clearingOfTarget(move, () => 0));
+      throw error;
+    });
   record.report.concerns.push(...target.concerns);
   record.report.oneRunning = source.guardLive && target.guardLive ? 'enforced' : 'none';
   return target;
 }
+
+/** Removes what this move made on the target. Before the reservation that is a file, under no epoch yet. */
+export const clearingOfTarget = (
+  { hosts, ref, input: { request } }: Move,
+  epoch: () => number,
+): Compensation => ({
+  name: `clear ${request.to} of what the move made there`,
+  run: () =>
+    hosts.do({
+      host: request.to,
+      what: 'clear the target',
+      limit: limits.act,
+      call: (at) => at.clearTarget({ ...ref, epoch: epoch() }),
+    }),
+});
 
 function showDisks({ record, input }: Move, disks: readonly DiskPlan[]): void {
   const { report } = record;

@@ -5,14 +5,14 @@ import { Handling } from '../domain/errors.ts';
 import { Phase, stepNames } from '../domain/move.ts';
 import type { MovePlan, PlannedDisk, StepName } from '../domain/move.ts';
 import type { SourceCheck } from '../activities/contract.ts';
-import { checkSource, checkTarget, comparedDisks } from './check.ts';
+import { checkSource, checkTarget, clearingOfTarget, comparedDisks } from './check.ts';
 import { Compensations } from './compensations.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { MoveFailed } from './faults.ts';
 import { MoveRecord } from './move-record.ts';
 import { moveRef } from './move.ts';
 import type { Move } from './move.ts';
-import { Hosts, limits } from './on-host.ts';
+import { Hosts } from './on-host.ts';
 import { Orders } from './orders.ts';
 
 /** What a move would do: both hosts judge, all that speaks against it is told at once, and nothing stays. */
@@ -26,8 +26,8 @@ export async function dryRun(input: MigrateVmInput): Promise<MovePlan> {
   record.enter(Phase.checking);
   try {
     const source = await checkSource(move);
-    undo.push({ name: `clear ${input.request.to}`, run: () => clearTarget(move) });
     const target = await checkTarget(move, source);
+    undo.push(clearingOfTarget(move, () => 0));
     return planOf(move, source, target.disks);
   } catch (error) {
     if (!(error instanceof MoveFailed)) throw error;
@@ -41,16 +41,6 @@ export async function dryRun(input: MigrateVmInput): Promise<MovePlan> {
   } finally {
     await undo.runAll();
   }
-}
-
-/** The definition that the check took over; nothing else was made, and the ledger was only read. */
-async function clearTarget({ hosts, ref, input }: Move): Promise<void> {
-  await hosts.do({
-    host: input.request.to,
-    what: 'clear the target',
-    limit: limits.act,
-    call: (at) => at.clearTarget({ ...ref, epoch: 0 }),
-  });
 }
 
 function planOf(move: Move, source: SourceCheck, disks: readonly DiskPlan[]): MovePlan {

@@ -8,7 +8,7 @@ import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
 import type { MoveReport } from '../domain/move.ts';
-import { judge } from './check.ts';
+import { clearingOfTarget, judge } from './check.ts';
 import { Compensations } from './compensations.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { copyAll, verifyAll } from './copy.ts';
@@ -57,16 +57,7 @@ async function reserve(move: Move, checked: Checked): Promise<Checked> {
   const { epoch } = checked;
   const ref: EpochRef = { ...move.ref, epoch };
   record.enter(Phase.preparing);
-  undo.push({
-    name: `clear ${to} of what the move made there`,
-    run: () =>
-      hosts.do({
-        host: to,
-        what: 'clear the target',
-        limit: limits.act,
-        call: (at) => at.clearTarget({ ...ref, epoch: undoEpoch(move, epoch) }),
-      }),
-  });
+  undo.push(clearingOfTarget(move, () => undoEpoch(move, epoch)));
   const disks = await record.during('reserve-target', () =>
     hosts.do({
       host: to,

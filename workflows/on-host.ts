@@ -78,7 +78,8 @@ export class Hosts {
         this.#record.unpark(what);
         return result;
       } catch (error) {
-        if (isCancellation(error)) throw error;
+        // A call within this one has retried and parked already.
+        if (isCancellation(error) || error instanceof MoveFailed) throw error;
         const fault = faultOf(error, { host, what });
         this.#record.failedAttempt(fault);
         if (!mayRetry(fault) && neverUndo !== true) throw new MoveFailed(fault);
