@@ -94,7 +94,7 @@ export async function takePlace(
  */
 export async function keepPlace(access: Server, own: string, options: PlaceOptions): Promise<void> {
   const { logger, signal } = options;
-  while (!signal.aborted) {
+  for (;;) {
     await delay(lookAgainMs, undefined, { signal }).catch(ignoreAbort);
     if (signal.aborted) return;
     try {
