@@ -1,7 +1,7 @@
 /** What a domain's definition says, read from the document without changing it. */
 import type { Element } from '@xmldom/xmldom';
 import type { KeptState, SecretRef, VmDisk, VmHostFile, VmNic } from '../../domain/vm.ts';
-import { definitionSecrets, diskSecrets, readNetworkPlace } from './domain-network.ts';
+import { definitionSecrets, diskSecrets, isEncrypted, readNetworkPlace } from './domain-network.ts';
 import { readDefinedState } from './kept-state.ts';
 import { networkPath } from './network-place.ts';
 import { XmlError, attribute, childElements, elementAt, sizeBytesOf, textOf } from './xml.ts';
@@ -101,7 +101,7 @@ function readDisk(name: string, element: Element): DefinedDisk {
   const device = attribute(element, 'device');
   const network = kind === 'network' ? readNetworkPlace(element, source) : undefined;
   const secrets = diskSecrets(element);
-  const encrypted = encryptionOf(element) !== undefined;
+  const encrypted = isEncrypted(element);
   const disk: DefinedDisk = {
     name,
     device: device === 'cdrom' || device === 'floppy' || device === 'lun' ? device : 'disk',
@@ -131,9 +131,6 @@ function diskKind(type: string, source: Element | undefined): VmDisk['kind'] {
   if (type === 'volume') return 'file';
   return type === 'file' && attribute(source, 'file') !== '' ? 'file' : 'none';
 }
-
-const encryptionOf = (disk: Element): Element | undefined =>
-  elementAt(disk, 'encryption') ?? elementAt(disk, 'source', 'encryption');
 
 /** The chain that the definition states; libvirt's own reading of the images may know more. */
 function readBacking(disk: Element): string[] {

@@ -48,6 +48,10 @@ export const diskSecrets = (disk: Element): SecretRef[] =>
       .map(readSecretRef),
   );
 
+/** Whether any image of the chain is encrypted below the guest. */
+export const isEncrypted = (disk: Element): boolean =>
+  descendants(disk).some(({ nodeName }) => nodeName === 'encryption');
+
 /** The disks' secrets and those that emulated TPMs and devices log in or are encrypted with. */
 export function definitionSecrets(devices: Element | undefined): SecretRef[] {
   if (devices === undefined) return [];

@@ -1,7 +1,7 @@
 /** Reading and writing the small files that libvirt keeps of a VM: bounded, never through a link, durable. */
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 
 /** Numbers of a user and a group of the host. */
 export interface FileOwner {
@@ -108,18 +108,25 @@ export async function ensureStateFolder(
   await syncFolder(dirname(path));
 }
 
-/** Removes what is in the folder beside the names given; what is no state (the emulator's lock) stays. */
-export async function removeOthers(
-  folder: string,
-  { keep, isState }: { keep: readonly string[]; isState: (name: string) => boolean },
-): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (isState(name) && !keep.includes(name)) await rm(join(folder, name), { force: true });
-  }
-  await syncFolder(folder);
+/**
+ * Gives a finished folder its name, and only then. What has the name already is set aside, not removed: it may be all
+ * that is left of an earlier life of the VM on this host.
+ */
+export async function putFolderInPlace(finished: string, place: string): Promise<void> {
+  await setAside(place);
+  await rename(finished, place);
+  await syncFolder(dirname(place));
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** Renames what lies there, if anything, to a name that tells when (ms of the epoch); nothing of libvirt's looks there. */
+export async function setAside(path: string): Promise<void> {
+  await rename(path, `${path}.before-${Date.now()}`).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  });
+}
+
+/** Makes the names in a folder durable; also those that an attempt which was killed left without it. */
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
     await folder.sync();

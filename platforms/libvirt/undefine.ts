@@ -1,9 +1,11 @@
 /** Forgetting a domain, with or without what libvirt keeps of it in files of its own. */
 import { permanent } from '../../domain/errors.ts';
+import type { KeptState } from '../../domain/vm.ts';
 import { DomainXmlFlag, UndefineFlag } from '../../protocols/libvirt/index.ts';
 import type { Connection, DomainRef } from '../../protocols/libvirt/index.ts';
 import { DomainDocument } from './domain-xml.ts';
 import { isRefusal } from './faults.ts';
+import { otherUserOfNvram } from './nvram-owner.ts';
 
 /**
  * Undefines a domain that is off, with its managed save and the metadata of its snapshots and checkpoints. Disks stay.
@@ -18,9 +20,10 @@ export async function undefineDomain(
 ): Promise<void> {
   const { managedSave, snapshotsMetadata, checkpointsMetadata } = UndefineFlag;
   const always = managedSave | snapshotsMetadata | checkpointsMetadata;
-  const nvram = state === 'remove' ? UndefineFlag.nvram : UndefineFlag.keepNvram;
+  const kept = await keptState(connection, dom);
+  const nvram = await nvramFlag(connection, { dom, state, kept });
   const tpm = state === 'remove' ? UndefineFlag.tpm : UndefineFlag.keepTpm;
-  if (!(await hasEmulatedTpm(connection, dom))) {
+  if (!kept.some(({ role }) => role === 'tpm')) {
     await connection.call('DomainUndefineFlags', { dom, flags: always | nvram });
     return;
   }
@@ -34,12 +37,22 @@ export async function undefineDomain(
   }
 }
 
-async function hasEmulatedTpm(connection: Connection, dom: DomainRef): Promise<boolean> {
+async function keptState(connection: Connection, dom: DomainRef): Promise<KeptState[]> {
   const flags = DomainXmlFlag.inactive;
   const { xml } = await connection.call('DomainGetXMLDesc', { dom, flags });
-  return DomainDocument.parse(xml)
-    .facts()
-    .keptState.some(({ role }) => role === 'tpm');
+  return DomainDocument.parse(xml).facts().keptState;
+}
+
+/** Variables that another VM's definition uses, too, are not this one's to remove. */
+async function nvramFlag(
+  connection: Connection,
+  { dom, state, kept }: { dom: DomainRef; state: 'keep' | 'remove'; kept: readonly KeptState[] },
+): Promise<number> {
+  const path = kept.find(({ role }) => role === 'nvram')?.path;
+  if (state === 'keep' || path === undefined)
+    return state === 'keep' ? UndefineFlag.keepNvram : UndefineFlag.nvram;
+  const other = await otherUserOfNvram(connection, { path, uuid: dom.uuid });
+  return other === undefined ? UndefineFlag.nvram : UndefineFlag.keepNvram;
 }
 
 const tpmWouldGo = (host: string, { dom, cause }: { dom: DomainRef; cause: unknown }) =>

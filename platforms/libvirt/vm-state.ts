@@ -2,6 +2,7 @@
  * Packs what libvirt keeps of a stopped VM beside definition and disks, and puts it in its place on another host.
  * Where that is, is always read from the definition and the rules of the host it comes to, never from the parcel.
  */
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { permanent, unsafe } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
@@ -14,14 +15,17 @@ import { secretKey } from './domain-network.ts';
 import { DomainDocument } from './domain-xml.ts';
 import { nvramFolder, tpmFolder } from './kept-state.ts';
 import { isOff, vmStateOf } from './lifecycle.ts';
+import { otherUserOfNvram } from './nvram-owner.ts';
 import { ensureSecret, missingSecrets, readSecrets } from './secrets.ts';
 import { ensureSnapshots, isSnapshotOf, readSnapshots } from './snapshots.ts';
 import {
   OddStateFile,
   ensureStateFolder,
   readStateFile,
-  removeOthers,
+  putFolderInPlace,
+  setAside,
   stateFileNames,
+  syncFolder,
   writeStateFile,
 } from './state-files.ts';
 import { emulatorOwner, tpmOwner } from './state-owners.ts';
@@ -76,13 +80,14 @@ export class LibvirtState {
 
   /**
    * Puts a parcel where libvirt looks for it. All of it is checked against the definition here before anything is
-   * written; what the parcel lacks stays as it is. Durable once it resolves, safe to run twice.
-   * Throws `vm-still-active`, `state-parcel-refused`, `secret-in-the-way`.
+   * written; what the parcel lacks stays as it is, and what it replaces is set aside. Durable once it resolves, safe
+   * to run twice. Throws `vm-still-active`, `state-parcel-refused`, `nvram-in-use`, `secret-in-the-way`.
    */
   async unpack(uuid: string, parcel: Buffer): Promise<void> {
     await this.#host.use(async (connection) => {
       const { dom, facts } = await this.#stopped(connection, uuid);
       const state = checked(parcel, { facts, host: this.#host.name });
+      if (state.nvram !== undefined) await this.#refuseOthersNvram(connection, facts);
       for (const secret of state.secrets) {
         await ensureSecret(connection, secret, this.#host.name);
       }
@@ -133,30 +138,50 @@ export class LibvirtState {
   ): Promise<void> {
     const place = keptPlace(facts, 'nvram');
     if (place === undefined) return;
+    const old = await readStateFile(this.#here(place), maxParcelBytes);
+    if (old?.equals(content)) return syncFolder(this.#here(dirname(place)));
     const owner = await emulatorOwner(connection);
     await ensureStateFolder(this.#here(nvramFolder), { keep: true, owner, mode: 0o755 });
+    await setAside(this.#here(place));
     await writeStateFile(this.#here(place), content, { owner, mode: 0o600 });
   }
 
-  async #writeTpm(facts: DefinedFacts, { files }: TpmContent): Promise<void> {
+  async #writeTpm(facts: DefinedFacts, { version, files }: TpmContent): Promise<void> {
     const place = keptPlace(facts, 'tpm');
     if (place === undefined) return;
+    if (isSameTpm(await this.#readTpm(facts), files)) return syncFolder(this.#here(tpmFolder));
     const { fileRoot, name: host } = this.#host;
     const owner = await tpmOwner({ fileRoot, host });
     const root = { uid: 0, gid: 0 };
     // As libvirt makes them: others pass through the upper two, only the emulator's user sees the state.
     await ensureStateFolder(this.#here(tpmFolder), { keep: true, owner: root, mode: 0o711 });
-    await ensureStateFolder(this.#here(dirname(place)), { keep: false, owner: root, mode: 0o711 });
-    const folder = this.#here(place);
-    await ensureStateFolder(folder, { keep: false, owner, mode: 0o700 });
+    const vmFolder = this.#here(dirname(place));
+    const made = `${vmFolder}.vmferry-new`;
+    // A left-over of an attempt that was killed.
+    await rm(made, { recursive: true, force: true });
+    await ensureStateFolder(made, { keep: false, owner: root, mode: 0o711 });
+    await ensureStateFolder(join(made, version), { keep: false, owner, mode: 0o700 });
     for (const { name, content } of files) {
-      await writeStateFile(join(folder, name), content, { owner, mode: 0o600 });
+      await writeStateFile(join(made, version, name), content, { owner, mode: 0o600 });
     }
-    // State of an earlier life of the VM on this host would be taken for a part of this one.
-    const keep = files.map(({ name }) => name);
-    await removeOthers(folder, { keep, isState: (name) => !name.startsWith('.') });
+    await putFolderInPlace(made, vmFolder);
+  }
+
+  /** Throws `nvram-in-use` if another VM of this host has the file that the variables would go to. */
+  async #refuseOthersNvram(connection: Connection, facts: DefinedFacts): Promise<void> {
+    const path = keptPlace(facts, 'nvram');
+    if (path === undefined) return;
+    const other = await otherUserOfNvram(connection, { path, uuid: facts.uuid });
+    if (other !== undefined) throw nvramInUse(this.#host.name, { facts, path, other });
   }
 }
+
+/** Whether the state that lies there is this very state. */
+const isSameTpm = (there: TpmContent | undefined, files: TpmContent['files']): boolean =>
+  there?.files.length === files.length &&
+  files.every(({ name, content }) =>
+    there.files.some((file) => file.name === name && Buffer.compare(file.content, content) === 0),
+  );
 
 const keptPlace = ({ keptState }: DefinedFacts, role: KeptState['role']): string | undefined =>
   keptState.find((each) => each.role === role)?.path;
@@ -217,6 +242,17 @@ const stillActive = (host: string, name: string): VmFerryError =>
     code: 'vm-still-active',
     message: `${name} on ${host} is not off: its UEFI variables and its TPM are in use`,
     remedy: 'Stop it first, if this copy is not the one that should run.',
+    host,
+  });
+
+const nvramInUse = (
+  host: string,
+  { facts, path, other }: { facts: DefinedFacts; path: string; other: string },
+): VmFerryError =>
+  permanent({
+    code: 'nvram-in-use',
+    message: `the UEFI variables of ${facts.name} would lie in ${path} on ${host}, where the VM ${other} has its own`,
+    remedy: `Give ${other} a file of its own (<nvram> in virsh edit), or ${facts.name} one on its source, then start the move again.`,
     host,
   });
 

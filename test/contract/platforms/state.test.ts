@@ -1,6 +1,6 @@
 /** What libvirt keeps of a VM beside definition and disks, moved between two real hosts. */
 import { existsSync } from 'node:fs';
-import { open, readFile, readdir, stat } from 'node:fs/promises';
+import { open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DomainDocument } from '../../../platforms/libvirt/domain-xml.ts';
@@ -88,6 +88,33 @@ describe.skipIf(!hasFirmware)('UEFI variables', () => {
     expect(await readdir(inside(beta, nvramFolder))).toEqual([]);
   });
 
+  it('of a renamed VM are neither written over nor removed for its successor in the name', async () => {
+    await defineOn(alpha, xmlOf(autoselected));
+    await alpha.target.start(uuid, { paused: true });
+    await alpha.target.destroy(uuid);
+    const parcel = await alpha.state.pack(uuid, { snapshots: false });
+    const path = `${nvramFolder}/guest_VARS.fd`;
+    const older = xmlOf(stated)
+      .replace(uuid, '00000000-0000-4000-8000-000000000077')
+      .replace('<name>guest<', '<name>older<')
+      .replace('guest-own.fd', 'guest_VARS.fd');
+    await writeFile(join(beta.dir, 'older.xml'), older);
+    await beta.virsh('define', join(beta.dir, 'older.xml'));
+    await writeFile(inside(beta, path), 'of the older one');
+    await defineOn(beta, xmlOf(autoselected));
+    await expect(beta.state.unpack(uuid, parcel)).rejects.toEqual(fault('nvram-in-use'));
+    await beta.source.undefine(uuid, { state: 'remove' });
+    expect(await readFile(inside(beta, path), 'utf8')).toBe('of the older one');
+    await beta.virsh('undefine', 'older', '--keep-nvram');
+    await defineOn(beta, xmlOf(autoselected));
+    await beta.state.unpack(uuid, parcel);
+    const aside = (await readdir(inside(beta, nvramFolder))).find((name) => /before-/.test(name));
+    expect(await readFile(inside(beta, join(nvramFolder, aside!)), 'utf8')).toBe(
+      'of the older one',
+    );
+    await rm(inside(beta, join(nvramFolder, aside!)));
+  });
+
   it('are not there before the first start, which then needs their template', async () => {
     await defineOn(alpha, xmlOf(stated));
     const { keptState, hostFiles } = await alpha.source.inspect(uuid);
@@ -124,6 +151,9 @@ describe.skipIf(!hasTpm)('the state of an emulated TPM', () => {
     await stray.close();
     await beta.state.unpack(uuid, parcel);
     expect(await readdir(inside(beta, folder))).toEqual(['tpm2-00.permall']);
+    const folders = await readdir(inside(beta, '/var/lib/libvirt/swtpm'));
+    const aside = folders.filter((name) => name !== uuid);
+    expect(aside).toEqual([expect.stringMatching(new RegExp(`^${uuid}.before-`))]);
     const [from, to] = [alpha, beta].map((host) => join(inside(host, folder), 'tpm2-00.permall'));
     const packed = await readFile(from!);
     expect((await readFile(to!)).equals(packed)).toBe(true);

@@ -1,4 +1,6 @@
 /** Network disks, secrets and kept state, as a definition names them and as a mending leaves them. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DefinedFacts } from '../../../platforms/libvirt/domain-facts.ts';
 import { DomainDocument } from '../../../platforms/libvirt/domain-xml.ts';
@@ -13,6 +15,50 @@ const factsOf = (devices: string, os?: string): DefinedFacts =>
   DomainDocument.parse(xmlOf(devices, os)).facts();
 const disk = (source: string, { type = 'network', more = '' } = {}): string =>
   `<disk type='${type}' device='disk'><driver name='qemu' type='raw' cache='none'/>${source}<target dev='vda' bus='virtio'/>${more}</disk>`;
+
+const fixture = (name: string): DefinedFacts =>
+  DomainDocument.parse(
+    readFileSync(join(import.meta.dirname, `../../fixtures/domains/${name}.xml`), 'utf8'),
+  ).facts();
+
+describe('definitions as users have them', () => {
+  it('name every disk by its storage', () => {
+    const { disks, secrets, hostFiles, fixedDevices } = fixture('network-disks');
+    expect(disks.map(({ name, device, path, format }) => [name, device, path, format])).toEqual([
+      ['vda', 'disk', 'rbd:vms/db-02', 'raw'],
+      ['sda', 'lun', 'iscsi:iqn.2026-11.org.example:db02/3', 'raw'],
+      ['vdb', 'disk', 'nfs:/export/vms/db-02-logs.qcow2', 'qcow2'],
+      ['vdc', 'disk', '/dev/disk/by-id/wwn-0x5000c50015ea71ad', 'raw'],
+      ['fda', 'floppy', '/var/lib/libvirt/images/drivers.vfd', 'raw'],
+      ['sdb', 'cdrom', 'other:iso/netboot.iso', 'raw'],
+    ]);
+    expect(disks.map(({ encrypted }) => encrypted === true)).toEqual([
+      ...[false, false, false, true, false, false],
+    ]);
+    expect(secrets).toEqual([
+      { uuid: '2ec115d7-3a88-3ceb-bc12-0ac909a6fd87' },
+      { usageType: 'iscsi', usage: 'libvirtiscsi' },
+      { uuid: 'f52a81b2-424e-490c-823d-6bd4235bc572' },
+    ]);
+    expect(hostFiles).toEqual([{ role: 'other', path: '/etc/ceph/lab.conf' }]);
+    expect(fixedDevices).toEqual([]);
+  });
+
+  it('keep state and need secrets that no disk shows', () => {
+    const { keptState, secrets, fixedDevices, disks, uuid: id } = fixture('uefi-tpm');
+    // Only its base image is, and still nobody reads the chain without the key.
+    expect(disks[0]).toMatchObject({ encrypted: true, backing: [expect.any(String)] });
+    expect(keptState).toEqual([
+      { role: 'nvram', path: `${nvramFolder}/win-11_VARS.fd` },
+      { role: 'tpm', path: `/var/lib/libvirt/swtpm/${id}/tpm2` },
+    ]);
+    expect(secrets).toEqual([
+      { usageType: 'volume', usage: '/var/lib/libvirt/images/win-11-base.qcow2' },
+      { uuid: '6dd3e4a5-1d76-44ce-961f-f119f5aad935' },
+    ]);
+    expect(fixedDevices).toEqual([]);
+  });
+});
 
 describe('network disks', () => {
   it.each([

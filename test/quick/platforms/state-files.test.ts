@@ -17,7 +17,7 @@ import {
   ensureStateFolder,
   isStateThere,
   readStateFile,
-  removeOthers,
+  putFolderInPlace,
   stateFileNames,
   writeStateFile,
 } from '../../../platforms/libvirt/state-files.ts';
@@ -72,8 +72,19 @@ describe('a file of kept state', () => {
     expect(await isStateThere(folder)).toBe(true);
     expect(await stateFileNames(folder, 2)).toEqual(['.lock', 'tpm2-00.permall']);
     await expect(stateFileNames(folder, 1)).rejects.toEqual(odd);
-    await removeOthers(folder, { keep: ['x'], isState: (name) => !name.startsWith('.') });
-    expect(await readdir(folder)).toEqual(['.lock']);
+  });
+
+  it('comes in a whole folder, and what had its name is still there', async () => {
+    for (const name of ['place', 'new', 'other']) {
+      await mkdir(join(dir, name));
+      await writeFile(join(dir, name, 'file'), name);
+    }
+    await putFolderInPlace(join(dir, 'new'), join(dir, 'place'));
+    expect(await readFile(join(dir, 'place/file'), 'utf8')).toBe('new');
+    const aside = (await readdir(dir)).find((name) => /^place\.before-\d+$/.test(name));
+    expect(await readFile(join(dir, aside!, 'file'), 'utf8')).toBe('place');
+    await putFolderInPlace(join(dir, 'other'), join(dir, 'free'));
+    expect(await readFile(join(dir, 'free/file'), 'utf8')).toBe('other');
   });
 
   it('lies in a folder that keeps its mode where the host has it already', async () => {
