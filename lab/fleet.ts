@@ -65,6 +65,8 @@ export class Fleet {
           spawn(process.execPath, [cli, ...args, '--config', this.configPath], {
             stdio: ['ignore', output, output],
             detached: true,
+            // One version, whatever happens to the sources: a lab has no old workers beside its new ones.
+            env: { ...process.env, VMFERRY_BUILD_ID: 'lab' },
           }),
       });
     this.temporal = new Supervised({
