@@ -9,11 +9,11 @@ export interface BenchContext {
   /** A folder of its own, removed afterwards. */
   dir: string;
   /** A line for people, on stderr. */
-  say(line: string): void;
+  readonly say: (line: string) => void;
   /** Shows a peer's command as it was run, once. */
-  showCommand(name: string, command: string): void;
+  readonly showCommand: (name: string, command: string) => void;
   /** Runs when the benchmarks end, however they end; the last given runs first. */
-  defer(act: () => Promise<void>): void;
+  readonly defer: (act: () => Promise<void>) => void;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
 }

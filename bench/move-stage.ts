@@ -61,7 +61,7 @@ export class MoveStage {
       const { report } = await move.status();
       if (report.phase === 'committed') return report;
       if (isEnd(report.phase) || report.phase === 'parked') {
-        throw new Error(`the move ended as ${report.phase}: ${JSON.stringify(report.error ?? {})}`);
+        throw new Error(`the move came to ${report.phase}: ${JSON.stringify(report)}`);
       }
       await delay(askEveryMs);
     }
