@@ -19,7 +19,7 @@ import { signAuthority, signCertificate } from './sign.ts';
 /** Of the authority's own certificate. */
 const defaultAuthorityDays = 3650;
 /** Of the others: long enough to be renewed at ease, short enough that the renewal is not forgotten how to do. */
-export const defaultDays = 398;
+const defaultDays = 398;
 
 export interface AuthorityOptions {
   dir: string;

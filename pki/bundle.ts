@@ -6,14 +6,14 @@ import { Role } from './roles.ts';
 import type { Subject } from './roles.ts';
 
 /** Files of a pair by role: a host has both ends of a connection, with one key. */
-export const pairNames = (role: Role): { cert: string; key: string }[] => {
+const pairNames = (role: Role): { cert: string; key: string }[] => {
   const of = (end: string) => ({ cert: `${end}-cert.pem`, key: `${end}-key.pem` });
   if (role === Role.host) return [of('server'), of('client')];
   return [of(role === Role.client ? 'client' : 'server')];
 };
 
 /** Folder of a name: hosts by their names, others with their role. */
-export const bundleFolder = (
+const bundleFolder = (
   authority: Authority,
   { role, name }: Pick<Subject, 'role' | 'name'>,
 ): string => join(authority.files.bundles, role === Role.host ? name : `${role}-${name}`);

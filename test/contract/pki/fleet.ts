@@ -12,7 +12,7 @@ import { installBundle } from '../../../pki/install.ts';
 import { NbdDataPlane } from '../../../workers/data-plane.ts';
 
 export const migrationId = 'migrate/test/7d9e6a4c';
-export const diskBytes = 4 * 1024 * 1024;
+const diskBytes = 4 * 1024 * 1024;
 const secondsOfDay = 86_400;
 
 export class TestFleet {
