@@ -30,10 +30,10 @@ const xmlOf = (os: string, devices = ''): string =>
   );
 
 /** Defined as a move does it: the note tells whose it is. */
-async function defineOn(host: TestHost, xml: string): Promise<void> {
+async function defineOn(host: TestHost, xml: string): Promise<string> {
   const document = DomainDocument.parse(xml);
   document.mendForTarget({ disks: [], note: { owner: 'beta', epoch: 2, move: 'm' } });
-  await host.target.ensureDefined(document.toString(), { uuid });
+  return (await host.target.ensureDefined(document.toString(), { uuid })).how;
 }
 
 const inside = (host: TestHost, path: string): string => join(host.libvirt.fileRoot, path);
@@ -221,13 +221,38 @@ describe('secrets', () => {
     expect(await beta.state.missingSecrets(secrets)).toEqual(secrets);
 
     const parcel = await alpha.state.pack(uuid, { snapshots: false });
-    await defineOn(beta, xml);
+    expect([await defineOn(beta, xml), await defineOn(beta, xml)]).toEqual([
+      'created',
+      'unchanged',
+    ]);
     await beta.state.unpack(uuid, parcel);
     await beta.state.unpack(uuid, parcel);
     expect(await valueOn(beta, 1)).toEqual(Uint8Array.from(value));
     expect(await beta.virsh('secret-dumpxml', id(1))).toContain('client.admin &amp; more');
     expect(await valueOn(beta, 3)).toEqual(Uint8Array.from(Buffer.from('chap')));
     expect(await beta.state.missingSecrets(secrets)).toEqual([{ uuid: id(2) }]);
+  });
+
+  it('are told apart by whether the host gives them out', async () => {
+    await define(alpha, secret(1, ''), value);
+    await define(alpha, secret(2, '', true), value);
+    await define(alpha, secret(3, ''));
+    const path = join(alpha.poolDir, 'locked.img');
+    await alpha.libvirtd.exec('truncate', '-s', '1M', path);
+    const locked = [1, 2, 3, 4].map(
+      (at) =>
+        `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${path}'><encryption format='luks'><secret type='passphrase' uuid='${id(at)}'/></encryption></source><target dev='vd${'_abcd'[at]}' bus='virtio'/></disk>`,
+    );
+    await alpha.define('guest', { uuid, disks: locked.join('') });
+    const { secrets, disks } = await alpha.source.inspect(uuid);
+    expect(secrets).toEqual(
+      [true, false, false, false].map((readable, at) => ({ uuid: id(at + 1), readable })),
+    );
+    expect(disks[0]).toMatchObject({ encrypted: true, secrets: [{ uuid: id(1) }] });
+    expect(await alpha.state.missingSecrets(secrets ?? [])).toEqual([
+      expect.objectContaining({ uuid: id(3) }),
+      expect.objectContaining({ uuid: id(4) }),
+    ]);
   });
 
   it('get a value where they have none, and keep the one that they have', async () => {
