@@ -103,5 +103,5 @@ it('lets no name of a file play with the terminal', async () => {
   const nasty = { ...volume, what: '/x/\u001b]0;owned\u0007', why: 'a\u001b[2Jb' };
   const orphans = () => Promise.resolve({ orphans: [nasty], unreachable: [] });
   const { out } = await run([], { orphans });
-  expect(out).not.toMatch(/\u001b\]|\u001b\[2J|\u0007/);
+  for (const control of ['\u001b]', '\u001b[2J', '\u0007']) expect(out).not.toContain(control);
 });
