@@ -21,7 +21,7 @@ export function readDisk(text: string, before: DiskChoices = {}): DiskChoices {
   if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`${name} was named before.`);
   const choice: DiskChoices[string] = {};
   for (const part of text.slice(colon + 1).split(',')) {
-    const [key = '', value = ''] = splitOnce(part, '=');
+    const [key, value] = splitOnce(part, '=');
     if (value === '') throw new InvalidArgumentError(`Expected ${form}.`);
     if (key === 'pool' && choice.pool === undefined) choice.pool = value;
     else if (key === 'format' && choice.format === undefined && isFormat(value))

@@ -1,5 +1,7 @@
+import { isGrpcServiceError } from '@temporalio/client';
 import type { Client, WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 import { cancelled, permanent } from '../domain/errors.ts';
+import type { VmFerryError } from '../domain/errors.ts';
 import { isEnd, Phase } from '../domain/move.ts';
 import type { DiskProgress, MoveReport } from '../domain/move.ts';
 import { memoNames, queryNames, signalNames, updateNames } from '../workflows/contract.ts';
@@ -25,6 +27,7 @@ export class Move {
   readonly id: string;
   readonly #client: Client;
   readonly #handle: WorkflowHandle;
+  readonly #runId: string | undefined;
   readonly #operator: string;
   readonly #address: string;
 
@@ -36,6 +39,7 @@ export class Move {
     address: string;
   }) {
     this.id = options.id;
+    this.#runId = options.runId;
     this.#client = options.client;
     this.#handle = options.client.workflow.getHandle(options.id, options.runId);
     this.#operator = options.operator;
@@ -90,7 +94,9 @@ export class Move {
    */
   async story(): Promise<Story> {
     return this.#try('read the history of', async () => {
-      const { events } = await this.#handle.fetchHistory();
+      const { events } = await this.#handle.fetchHistory().catch((error: unknown) => {
+        throw isAbsence(error) ? this.#noHistory(error) : error;
+      });
       const reader = new HistoryReader(this.#client.options.loadedDataConverter);
       const story = tellStory(this.id, await reader.read(events ?? []), Date.now());
       if (story !== undefined) return story;
@@ -155,6 +161,17 @@ export class Move {
     });
   }
 
+  #noHistory(cause: unknown): VmFerryError {
+    const run = this.#runId === undefined ? '' : `, run ${this.#runId}`;
+    return permanent({
+      code: 'move-not-found',
+      message: `Temporal keeps no history of ${this.id}${run}`,
+      remedy:
+        'It may be older than the retention of the namespace. List the moves with `vmferry status`.',
+      cause,
+    });
+  }
+
   async #progress({ raw }: WorkflowExecutionDescription): Promise<DiskProgress[]> {
     const converter = this.#client.options.loadedDataConverter;
     const disks: DiskProgress[] = [];
@@ -177,6 +194,12 @@ export class Move {
     }
   }
 }
+
+// gRPC's INVALID_ARGUMENT (an ID of a run that is none) and NOT_FOUND; the client leaves them as they are here.
+const absences: readonly number[] = [3, 5];
+
+const isAbsence = (error: unknown): boolean =>
+  isGrpcServiceError(error) && absences.includes(error.code.valueOf());
 
 type Codecs = Client['options']['loadedDataConverter']['payloadCodecs'];
 type Payload = Parameters<Codecs[number]['decode']>[0][number];

@@ -7,9 +7,10 @@ import type { VmSummary } from '../../domain/vm.ts';
 import type { LedgerListing } from '../../guard/ledger.ts';
 import type { Finding } from '../checks.ts';
 import type { HostLine } from '../ferry.ts';
-import { bytes, count, flag, ledgerEntry, text, time, unreachable, vm, objectOf } from './parts.ts';
+import { bytes, count, flag, ledgerEntry, text, time, unreachable, vm } from './parts.ts';
+import type { ShapeOf } from './parts.ts';
 
-const vmLine: z.ZodType<VmSummary> = objectOf<VmSummary>()({
+const vmLine: z.ZodType<VmSummary> = z.strictObject({
   host: text,
   uuid: text,
   name: text,
@@ -18,12 +19,12 @@ const vmLine: z.ZodType<VmSummary> = objectOf<VmSummary>()({
   vcpus: count,
   diskBytes: bytes,
   ownership: text.exactOptional(),
-});
+} satisfies ShapeOf<VmSummary>);
 
 /** `vms` */
 export const vmList = z.strictObject({ vms: z.array(vmLine), unreachable });
 
-const facts: z.ZodType<HostFacts> = objectOf<HostFacts>()({
+const facts: z.ZodType<HostFacts> = z.strictObject({
   name: text,
   hostname: text,
   hostUuid: text,
@@ -58,9 +59,9 @@ const facts: z.ZodType<HostFacts> = objectOf<HostFacts>()({
   guard: z.strictObject({ hookLive: flag, detail: text }),
   migrationAddress: text,
   version: text,
-});
+} satisfies ShapeOf<HostFacts>);
 
-const hostLine: z.ZodType<HostLine> = objectOf<HostLine>()({
+const hostLine: z.ZodType<HostLine> = z.strictObject({
   name: text,
   online: flag,
   announcement: z
@@ -68,30 +69,30 @@ const hostLine: z.ZodType<HostLine> = objectOf<HostLine>()({
     .exactOptional(),
   facts: facts.exactOptional(),
   trouble: text.exactOptional(),
-});
+} satisfies ShapeOf<HostLine>);
 
 /** `hosts`; `facts` with `--facts`. */
 export const hostList = z.array(hostLine);
 
-const finding: z.ZodType<Finding> = objectOf<Finding>()({
+const finding: z.ZodType<Finding> = z.strictObject({
   check: text,
   state: z.enum(['good', 'bad', 'unknown']),
   detail: text,
   remedy: text.exactOptional(),
-});
+} satisfies ShapeOf<Finding>);
 
 /** `doctor` */
 export const findings = z.array(finding);
 
 /** `guard show` */
-export const ledgerListing: z.ZodType<LedgerListing> = objectOf<LedgerListing>()({
+export const ledgerListing: z.ZodType<LedgerListing> = z.strictObject({
   entries: z.array(ledgerEntry),
   corrupt: z.array(z.strictObject({ uuid: text, file: text, reason: text })),
-});
+} satisfies ShapeOf<LedgerListing>);
 
 const server = z.strictObject({ clusterId: text, namespaceId: text });
 
-const orphan: z.ZodType<OrphanLine> = objectOf<OrphanLine>()({
+const orphan: z.ZodType<OrphanLine> = z.strictObject({
   id: text,
   host: text,
   kind: z.enum(['volume', 'vm', 'folder', 'export']),
@@ -116,14 +117,14 @@ const orphan: z.ZodType<OrphanLine> = objectOf<OrphanLine>()({
   sizeBytes: bytes,
   usedBy: z.array(text),
   removable: flag,
-});
+} satisfies ShapeOf<OrphanLine>);
 
 /** `orphans` */
 export const orphanList = z.strictObject({ orphans: z.array(orphan), unreachable });
 
 /** `orphans remove`, `orphans keep` */
-export const orphanOutcome: z.ZodType<OrphanOutcome> = objectOf<OrphanOutcome>()({
+export const orphanOutcome: z.ZodType<OrphanOutcome> = z.strictObject({
   id: text,
   what: text,
   done: z.enum(['removed', 'kept']),
-});
+} satisfies ShapeOf<OrphanOutcome>);

@@ -1,18 +1,19 @@
 /** What the commands about this machine print with `-o json`: its configuration, the lab, certificates. */
 import { z } from 'zod';
 import type { ConfigProblem } from '../../config/problems.ts';
-import { count, fault, flag, milliseconds, text, time, objectOf } from './parts.ts';
+import { count, fault, flag, milliseconds, text, time } from './parts.ts';
+import type { ShapeOf } from './parts.ts';
 
 /** Every error, on stderr. */
 export const error = z.strictObject({ error: fault });
 
-const problem: z.ZodType<ConfigProblem> = objectOf<ConfigProblem>()({
+const problem: z.ZodType<ConfigProblem> = z.strictObject({
   line: count,
   column: count,
   key: text,
   message: text,
   remedy: text,
-});
+} satisfies ShapeOf<ConfigProblem>);
 
 /** `config check` */
 export const configCheck = z.strictObject({

@@ -12,18 +12,8 @@ import type {
   Step,
 } from '../../domain/move.ts';
 import type { MoveStatus } from '../ferry.ts';
-import {
-  bytes,
-  concern,
-  count,
-  fault,
-  flag,
-  milliseconds,
-  text,
-  time,
-  vm,
-  objectOf,
-} from './parts.ts';
+import { bytes, concern, count, fault, flag, milliseconds, text, time, vm } from './parts.ts';
+import type { ShapeOf } from './parts.ts';
 
 const phase = z.enum(Object.values(Phase)).meta({ id: 'phase' });
 const mode = z.enum(['cold', 'shared']);
@@ -33,7 +23,7 @@ const oneRunning = z.enum(['enforced', 'observed', 'none']).meta({
 const stepName = z.enum(stepNames);
 const proof = z.enum(['nonce', 'content']);
 
-const step: z.ZodType<Step> = objectOf<Step>()({
+const step: z.ZodType<Step> = z.strictObject({
   name: stepName,
   state: z.enum(['waiting', 'running', 'done', 'skipped', 'failed']),
   startedAt: time.exactOptional(),
@@ -41,9 +31,9 @@ const step: z.ZodType<Step> = objectOf<Step>()({
   attempts: count.meta({ description: 'Failed attempts that were tried again.' }),
   firstError: fault.exactOptional(),
   bytes: bytes.exactOptional(),
-});
+} satisfies ShapeOf<Step>);
 
-const disk: z.ZodType<DiskResult> = objectOf<DiskResult>()({
+const disk: z.ZodType<DiskResult> = z.strictObject({
   name: text,
   capacityBytes: bytes,
   bytesCopied: bytes,
@@ -53,56 +43,58 @@ const disk: z.ZodType<DiskResult> = objectOf<DiskResult>()({
   verified: flag,
   shared: proof.exactOptional(),
   restarted: text.exactOptional(),
-});
+} satisfies ShapeOf<DiskResult>);
 
-const order: z.ZodType<GivenOrder> = objectOf<GivenOrder>()({
+const order: z.ZodType<GivenOrder> = z.strictObject({
   order: z.enum(['commit', 'rollback', 'retry', 'cancel']),
   operator: text,
   at: time,
-});
+} satisfies ShapeOf<GivenOrder>);
 
 /** `migrate`, and the orders: how the move ended or rests. */
-export const moveReport: z.ZodType<MoveReport> = objectOf<MoveReport>()({
-  id: text,
-  runId: text,
-  mode,
-  vm,
-  source: text,
-  target: text,
-  operator: text.meta({ description: 'Who asked for the move.' }),
-  phase,
-  parkedIn: phase.exactOptional(),
-  steps: z.array(step),
-  concerns: z.array(concern),
-  disks: z.array(disk),
-  oneRunning,
-  vmOn: text.meta({ description: 'Where the VM lives and may be started now.' }),
-  vmRunning: flag,
-  firstError: fault.exactOptional(),
-  fault: fault.exactOptional(),
-  failedCompensations: z.array(fault),
-  notes: z.array(text),
-  orders: z.array(order).exactOptional(),
-  startedAt: time,
-  endedAt: time.exactOptional(),
-  downtimeMs: milliseconds.exactOptional(),
-}).meta({ id: 'report' });
+export const moveReport: z.ZodType<MoveReport> = z
+  .strictObject({
+    id: text,
+    runId: text,
+    mode,
+    vm,
+    source: text,
+    target: text,
+    operator: text.meta({ description: 'Who asked for the move.' }),
+    phase,
+    parkedIn: phase.exactOptional(),
+    steps: z.array(step),
+    concerns: z.array(concern),
+    disks: z.array(disk),
+    oneRunning,
+    vmOn: text.meta({ description: 'Where the VM lives and may be started now.' }),
+    vmRunning: flag,
+    firstError: fault.exactOptional(),
+    fault: fault.exactOptional(),
+    failedCompensations: z.array(fault),
+    notes: z.array(text),
+    orders: z.array(order).exactOptional(),
+    startedAt: time,
+    endedAt: time.exactOptional(),
+    downtimeMs: milliseconds.exactOptional(),
+  } satisfies ShapeOf<MoveReport>)
+  .meta({ id: 'report' });
 
-const progress: z.ZodType<DiskProgress> = objectOf<DiskProgress>()({
+const progress: z.ZodType<DiskProgress> = z.strictObject({
   name: text,
   capacityBytes: bytes,
   totalBytes: bytes,
   doneBytes: bytes,
   bytesPerSecond: z.number().min(0),
-});
+} satisfies ShapeOf<DiskProgress>);
 
 /** `status ID`, and each line of `status ID --watch`. */
-export const moveStatus: z.ZodType<MoveStatus> = objectOf<MoveStatus>()({
+export const moveStatus: z.ZodType<MoveStatus> = z.strictObject({
   report: moveReport,
   progress: z.array(progress),
-});
+} satisfies ShapeOf<MoveStatus>);
 
-const summary: z.ZodType<MoveSummary> = objectOf<MoveSummary>()({
+const summary: z.ZodType<MoveSummary> = z.strictObject({
   id: text,
   runId: text,
   vmName: text,
@@ -111,7 +103,7 @@ const summary: z.ZodType<MoveSummary> = objectOf<MoveSummary>()({
   phase: text,
   startedAt: time,
   endedAt: time.exactOptional(),
-});
+} satisfies ShapeOf<MoveSummary>);
 
 /** `status` without a move: the latest first. */
 export const moveList = z.array(summary);
@@ -125,7 +117,7 @@ export const accepted = z.strictObject({
   accepted: z.enum(['commit', 'rollback', 'retry', 'cancel']),
 });
 
-const plannedDisk: z.ZodType<PlannedDisk> = objectOf<PlannedDisk>()({
+const plannedDisk: z.ZodType<PlannedDisk> = z.strictObject({
   name: text,
   how: z.enum(['copy', 'shared']),
   proof: proof.exactOptional(),
@@ -133,10 +125,10 @@ const plannedDisk: z.ZodType<PlannedDisk> = objectOf<PlannedDisk>()({
   allocationBytes: bytes,
   from: z.strictObject({ path: text, format: z.enum(['raw', 'qcow2']) }),
   to: z.strictObject({ path: text, format: z.enum(['raw', 'qcow2']), pool: text }),
-});
+} satisfies ShapeOf<PlannedDisk>);
 
 /** `migrate --dry-run`. */
-export const movePlan: z.ZodType<MovePlan> = objectOf<MovePlan>()({
+export const movePlan: z.ZodType<MovePlan> = z.strictObject({
   vm,
   source: text,
   target: text,
@@ -146,6 +138,6 @@ export const movePlan: z.ZodType<MovePlan> = objectOf<MovePlan>()({
   disks: z.array(plannedDisk),
   steps: z.array(stepName),
   oneRunning,
-});
+} satisfies ShapeOf<MovePlan>);
 
 export { phase, stepName };

@@ -2,18 +2,8 @@
 import { z } from 'zod';
 import type { Story, StoryMoment, StoryWork } from '../ferry.ts';
 import { moveReport, phase, stepName } from './move.ts';
-import {
-  bytes,
-  concern,
-  count,
-  fault,
-  flag,
-  milliseconds,
-  text,
-  time,
-  vm,
-  objectOf,
-} from './parts.ts';
+import { bytes, concern, count, fault, flag, milliseconds, text, time, vm } from './parts.ts';
+import type { ShapeOf } from './parts.ts';
 
 const end = z.enum(['completed', 'failed', 'cancelled', 'terminated', 'timed-out', 'other']);
 const failure = { at: time, fault };
@@ -55,7 +45,7 @@ const moment: z.ZodType<StoryMoment> = z.discriminatedUnion('kind', [
 ]);
 
 /** The timeline of a move, and how it stands. */
-export const story: z.ZodType<Story> = objectOf<Story>()({
+export const story: z.ZodType<Story> = z.strictObject({
   id: text,
   runId: text,
   vm,
@@ -81,4 +71,4 @@ export const story: z.ZodType<Story> = objectOf<Story>()({
     .exactOptional(),
   timeline: z.array(moment),
   report: moveReport.exactOptional(),
-});
+} satisfies ShapeOf<Story>);

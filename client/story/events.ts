@@ -47,8 +47,8 @@ const told = [
 ];
 
 // Temporal's numbers for kinds of time-outs (`temporal.api.enums.v1.TimeoutType`).
-const scheduleToStart: number = 2;
-const heartbeat: number = 4;
+const scheduleToStart = 2;
+const heartbeat = 4;
 
 /** Reads the events of one run with the fleet's keys. Throws what the codec throws where a key is missing. */
 export class HistoryReader {
@@ -184,10 +184,10 @@ export class HistoryReader {
         one.applicationFailureInfo?.details?.payloads?.[0] ?? undefined,
       );
       if (isFault(fault)) return { kind: 'fault', fault };
-      const type = one.timeoutFailureInfo?.timeoutType;
+      const type = Number(one.timeoutFailureInfo?.timeoutType ?? 0);
       if (type === scheduleToStart) return { kind: 'timeout', type: 'schedule-to-start' };
       if (type === heartbeat) return { kind: 'timeout', type: 'heartbeat' };
-      if (type) return { kind: 'timeout', type: 'other' };
+      if (type !== 0) return { kind: 'timeout', type: 'other' };
     }
     return { kind: 'unforeseen', message: await this.#messageOf(failure) };
   }

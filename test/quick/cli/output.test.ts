@@ -235,7 +235,9 @@ describe('on one machine', () => {
   });
   afterAll(() => rm(dir, { recursive: true, force: true }));
   const here = (line: string) =>
-    run(['--config', config, ...line.split(' ')], { backend: { loadConfig: backend.loadConfig } });
+    run(['--config', config, ...line.split(' ')], {
+      backend: { loadConfig: (globals) => backend.loadConfig(globals) },
+    });
 
   it('guard prints its ledger and the entry it claimed', async () => {
     parsed('ledger', (await here('guard show -o json')).out);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import proto from '@temporalio/proto';
+import type proto from '@temporalio/proto';
 import type { Story } from '../../../../client/story/story.ts';
 import { EncryptionCodec } from '../../../../client/payload-codec.ts';
 import { storyLines } from '../../../../cli/render/story.ts';
@@ -271,6 +271,6 @@ How it stands
     const story = await storyOf(await savedEvents('failed-and-undone'));
     const evil = '\u001b[2Jweb\u0007';
     const lines = storyLines({ ...story, vm: { ...story.vm, name: evil } }, view, Date.now());
-    expect(lines.join('\n')).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/u);
+    expect(lines.filter((line) => [...line].some((sign) => sign < ' '))).toEqual([]);
   });
 });
