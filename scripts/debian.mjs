@@ -1,6 +1,6 @@
 // @ts-check
 /** Debian packages that the hosts, the lab and the contract tests use. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { capture, findProgram, run } from './process.mjs';
 
 /** The package, and a program of it that tells whether a machine that is not Debian has the same. */
@@ -28,14 +28,19 @@ const wanted = [
   { name: 'swtpm', program: 'swtpm' },
   { name: 'swtpm-tools', program: 'swtpm_setup' },
   { name: 'libxml2-utils', program: 'xmllint' },
+  // QEMU's and libvirt's drivers for network disks.
+  { name: 'qemu-block-extra', program: 'qemu-img' },
+  { name: 'libvirt-daemon-driver-storage-rbd', program: 'libvirtd' },
 ];
+/** Storage servers that the contract tests run on loopback; where they are missing, those tests say so. */
+const servers = ['ceph-mon', 'ceph-osd', 'ceph-common', 'tgt'];
 /** apt waits this long for another apt, s. */
 const lockWaitSeconds = 120;
 const aptMs = 1_800_000;
 
 /** @returns {Promise<string[]>} packages not installed */
 async function missing() {
-  const names = wanted.map(({ name }) => name);
+  const names = [...wanted.map(({ name }) => name), ...servers];
   const { output } = await capture(
     'dpkg-query',
     ['-W', '-f', '${Package} ${db:Status-Status}\\n', ...names],
@@ -93,8 +98,35 @@ function systemName() {
   }
 }
 
+/** Debian's word for "start no service": https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt */
+const servicePolicy = '/usr/sbin/policy-rc.d';
+
+/**
+ * Installs storage servers without starting them: the tests start their own, elsewhere.
+ * @param {string[]} names
+ */
+async function installSilently(names) {
+  if (names.length === 0) return;
+  const isOurs = !existsSync(servicePolicy);
+  const remove = () => rmSync(servicePolicy, { force: true });
+  if (isOurs) {
+    writeFileSync(servicePolicy, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
+    // Left behind it would keep every later package from starting its service.
+    process.once('exit', remove);
+  }
+  try {
+    await install(names);
+  } finally {
+    if (isOurs) {
+      remove();
+      process.removeListener('exit', remove);
+    }
+  }
+}
+
 /** @param {string[]} names */
 async function install(names) {
+  if (names.length === 0) return;
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const lock = ['-o', `DPkg::Lock::Timeout=${lockWaitSeconds}`];
   await run('apt-get', [...lock, '-q', 'update'], { env, timeoutMs: aptMs });
@@ -109,11 +141,15 @@ export const debianStep = {
   title: 'Debian packages',
   check: async () => {
     if (!isDebian()) return 'not Debian, but all programs are there';
-    return (await missing()).length === 0 ? `${wanted.length} there` : undefined;
+    return (await missing()).length === 0 ? `${wanted.length + servers.length} there` : undefined;
   },
-  act: async () => install(await missing()),
+  act: async () => {
+    const names = await missing();
+    await install(names.filter((name) => !servers.includes(name)));
+    await installSilently(names.filter((name) => servers.includes(name)));
+  },
   doing: 'apt-get install (one to three minutes)',
-  remedy: `Run \`apt-get update && apt-get install --no-install-recommends ${wanted.map(({ name }) => name).join(' ')}\` by hand and see what it says.`,
+  remedy: `Run \`apt-get update && apt-get install --no-install-recommends ${[...wanted.map(({ name }) => name), ...servers].join(' ')}\` by hand and see what it says.`,
 };
 
 /** pip, where Debian left it out; throws where only a person can bring it. */
