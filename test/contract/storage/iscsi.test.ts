@@ -8,6 +8,7 @@ const missing = lacking('iSCSI', 'tgtd', 'tgtadm');
 const size = 16 * mib;
 let target: IscsiTarget;
 let path: CopyPath;
+const closing: (() => Promise<void>)[] = [];
 
 const readSecret = () => Promise.resolve(Buffer.from(target.login.password));
 const lun = (number: number) => ({
@@ -27,13 +28,14 @@ const lun = (number: number) => ({
 describe.skipIf(missing !== undefined)('iSCSI with CHAP', () => {
   beforeAll(async () => {
     target = await startIscsi();
+    closing.push(() => target.end());
     path = await CopyPath.open(readSecret);
+    closing.push(() => path.close());
     await run('truncate', '-s', String(2 * size), path.path('lun1'));
     await target.lun(1, path.path('lun1'));
   });
   afterAll(async () => {
-    await path?.close();
-    await target?.end();
+    for (const close of closing.reverse()) await close();
   });
 
   it('a LUN takes a disk and gives it back; what it held before does not show', async () => {

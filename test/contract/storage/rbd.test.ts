@@ -18,6 +18,7 @@ let ceph: Ceph;
 let host: TestHost;
 let path: CopyPath;
 let proof: StorageProof;
+const closing: (() => Promise<void>)[] = [];
 
 const image = (name: string, more: Partial<NetworkPlace> = {}): VmDisk & { format: 'raw' } => ({
   name: 'vda',
@@ -50,7 +51,10 @@ const volume = (name: string, more: object = {}) => ({
 
 describe.skipIf(missing !== undefined)('RBD', () => {
   beforeAll(async () => {
-    [ceph, host] = await Promise.all([startCeph(), startTestHost({ sharesNetwork: true })]);
+    host = await startTestHost({ sharesNetwork: true });
+    closing.push(() => host.end());
+    ceph = await startCeph();
+    closing.push(() => ceph.end());
     const secret = join(host.dir, 'secret.xml');
     await writeFile(
       secret,
@@ -66,12 +70,11 @@ describe.skipIf(missing !== undefined)('RBD', () => {
     );
     await host.virsh('pool-create', pool);
     path = await CopyPath.open(secretReader(host.libvirt));
+    closing.push(() => path.close());
     proof = new StorageProof(host.libvirt);
   });
   afterAll(async () => {
-    await path?.close();
-    await host?.end();
-    await ceph?.end();
+    for (const close of closing.reverse()) await close();
   });
 
   it('images are made once, say where they lie, take a disk, give it back, and are deleted', async () => {

@@ -249,5 +249,10 @@ export async function loopDevice(
 ): Promise<LoopDevice> {
   await run('truncate', '-s', String(sizeBytes), file);
   const path = await run('losetup', '--show', '-f', '-b', String(sectorBytes), file);
-  return { path, detach: async () => void (await run('losetup', '-d', path)) };
+  return {
+    path,
+    detach: async () => {
+      await run('losetup', '-d', path);
+    },
+  };
 }

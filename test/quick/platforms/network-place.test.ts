@@ -55,7 +55,7 @@ it.each<[string, Partial<NetworkPlace>]>([
   ['no server', { protocol: 'iscsi', name: iqn, hosts: [] }],
   ['a relative path', { protocol: 'nfs', name: 'web.raw' }],
 ])('refuses %s', (_what, more) => {
-  expect(() => protocolOptions(place(more), 'alpha')).toThrowError(
+  expect(() => protocolOptions(place(more), 'alpha')).toThrow(
     expect.objectContaining({ code: 'network-disk-unsupported', host: 'alpha' }),
   );
 });

@@ -86,13 +86,30 @@ it.each([
       symlinkSync(`${path}.word`, path);
     },
   ],
-  ['a pipe', (path: string) => void execFileSync('mkfifo', [path])],
-  ['a folder', (path: string) => void mkdirSync(path)],
+  [
+    'a pipe',
+    (path: string) => {
+      execFileSync('mkfifo', [path]);
+    },
+  ],
+  [
+    'a folder',
+    (path: string) => {
+      mkdirSync(path);
+    },
+  ],
   [
     'a long file',
-    (path: string, word: string) => void writeFileSync(path, `${word}\n`.repeat(1000)),
+    (path: string, word: string) => {
+      writeFileSync(path, `${word}\n`.repeat(1000));
+    },
   ],
-  ['other words', (path: string) => void writeFileSync(path, `${'0'.repeat(64)}\n`)],
+  [
+    'other words',
+    (path: string) => {
+      writeFileSync(path, `${'0'.repeat(64)}\n`);
+    },
+  ],
 ] as const)('takes %s for no word', async (_what, plant) => {
   const name = `.vmferry-move-1-${'b'.repeat(32)}`;
   const value = 'c'.repeat(64);
