@@ -116,21 +116,30 @@ export class Gate {
     const { request, target, vm } = input;
     const verbs: PolicyVerb[] = ['move-away', 'remove-source'];
     if (request.shutdown === 'force') verbs.push('force-off');
-    const facts = await this.#parts.hypervisor.inspect(vm.uuid);
-    const disks = facts.disks
-      .filter(({ device, path }) => (device === 'disk' || device === 'lun') && path !== '')
-      .map(({ path, pool }) => ({ path, pool: pool ?? '' }));
     const { operator } = request;
+    const disks = await this.#sourceDisks(vm.uuid);
     const concerns = await this.#concerns({ verbs, peer: target, operator, disks });
     if (concerns.length > 0) {
       // Newer fields of a check that says no are of no use to anybody.
       const nothing = { nonces: [] };
       const nowhere = { address: '', port: 0, exportName: '', serverName: '' };
       const refused = { concerns, guardLive: false, hostUuid: '', definitionHash: '' };
+      const facts = await this.#parts.hypervisor.inspect(vm.uuid);
       return { vm: facts, ...refused, definition: nowhere, ...nothing };
     }
     const memory = { role: 'source', peer: target, operator } as const;
     return this.#letIn(input, memory, act as () => Promise<SourceCheck>);
+  }
+
+  /** The VM's disks, where a rule asks for them: the check itself will read them once more. */
+  async #sourceDisks(uuid: string): Promise<PolicyDisk[]> {
+    const now = await this.#policy.current();
+    if (now.state === 'broken') return [];
+    if (now.policy.pools === undefined && now.policy.paths === undefined) return [];
+    const { disks } = await this.#parts.hypervisor.inspect(uuid);
+    return disks
+      .filter(({ device, path }) => (device === 'disk' || device === 'lun') && path !== '')
+      .map(({ path, pool }) => ({ path, pool: pool ?? '' }));
   }
 
   async #checkTarget(input: CheckTargetInput, act: () => Promise<unknown>): Promise<TargetCheck> {
