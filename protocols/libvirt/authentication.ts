@@ -5,11 +5,14 @@
  * other end of the unix socket, so this client only says "ask now". Root is never asked.
  */
 import { AuthenticationFailed, AuthenticationRequired, LibvirtError } from './errors.ts';
-import type { CallNow } from './handshake.ts';
+import type { ArgsOf, ProcedureName, ResultOf } from './procedures.ts';
 import { SaslError } from './sasl/client.ts';
 import type { SaslClient } from './sasl/client.ts';
 import { chooseMechanism, saslClientOf } from './sasl/mechanisms.ts';
 import type { SaslCredentials } from './sasl/mechanisms.ts';
+
+/** Makes a call within the opening's time limit. */
+export type CallNow = <N extends ProcedureName>(name: N, args: ArgsOf<N>) => Promise<ResultOf<N>>;
 
 /** remote_auth_type. */
 const Auth = { none: 0, sasl: 1, polkit: 2 } as const;

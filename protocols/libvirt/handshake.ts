@@ -1,11 +1,7 @@
 /** The opening of a connection: log in, open the driver, ask for versions. */
 import { authenticate } from './authentication.ts';
-import type { AuthenticationOptions } from './authentication.ts';
+import type { AuthenticationOptions, CallNow } from './authentication.ts';
 import { LibvirtError } from './errors.ts';
-import type { ArgsOf, ProcedureName, ResultOf } from './procedures.ts';
-
-/** Makes a call within the opening's time limit. */
-export type CallNow = <N extends ProcedureName>(name: N, args: ArgsOf<N>) => Promise<ResultOf<N>>;
 
 export interface HandshakeOptions extends AuthenticationOptions {
   /** The driver to open: `qemu:///system`. */

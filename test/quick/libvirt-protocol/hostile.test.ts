@@ -8,7 +8,6 @@ import {
   CallAborted,
   CallTimeout,
   ConnectFailed,
-  Connection,
   ConnectionLost,
   downloadVolume,
   LibvirtError,
@@ -16,7 +15,7 @@ import {
   TooManyCalls,
   uploadVolume,
 } from '../../../protocols/libvirt/index.ts';
-import type { StreamChunk, VolumeRef } from '../../../protocols/libvirt/index.ts';
+import type { Connection, StreamChunk, VolumeRef } from '../../../protocols/libvirt/index.ts';
 import {
   encodeFrame,
   FrameReader,
@@ -219,7 +218,7 @@ describe('memory', () => {
     const collect = runInNewContext('gc') as () => void;
     collect();
     const before = process.memoryUsage();
-    [...reader.push(header)];
+    expect([...reader.push(header)]).toEqual([]);
     const byte = Buffer.of(7);
     for (let count = 0; count < 200_000; count++)
       for (const each of reader.push(byte)) expect(each).toBe(0);

@@ -13,7 +13,7 @@ const wireKey = Buffer.from(publicKey.split(' ')[1]!, 'base64');
 /** A running server. */
 export interface FakeServer {
   /** Options that lead to it, by the password `secret`. */
-  readonly options: SshOptions & { readonly hostKey: { readonly sha256: string } };
+  readonly options: Omit<SshOptions, 'hostKey'> & { readonly hostKey: { readonly sha256: string } };
   /** What was offered as password, in any way. */
   readonly passwords: string[];
   /** Stops to read what clients send: from now on it is as if the network were gone. */
