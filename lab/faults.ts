@@ -47,6 +47,8 @@ export async function findQemu(host: LabHost, vm: string): Promise<ProcessId | u
   return read.exitCode === 0 ? identify(Number(read.stdout)) : undefined;
 }
 
+const lastBytes = 1024 * 1024;
+
 /**
  * Fills the file system under a folder of a host until about `leaveBytes` are free; the result gives the room back.
  * `filler` is the file that takes it.
@@ -56,9 +58,14 @@ async function fill(
   { filler, leaveBytes }: { filler: string; leaveBytes: number },
 ): Promise<() => Promise<void>> {
   const { bavail, bsize } = await statfs(host.rootOf(dirname(filler)));
-  const takeBytes = bavail * bsize - leaveBytes;
+  // The last blocks go to what describes a file, and how many no count of free ones tells: those are written away.
+  const takeBytes = bavail * bsize - Math.max(leaveBytes, lastBytes);
   if (takeBytes > 0) {
     await host.exec(['fallocate', '-l', String(takeBytes), filler], { timeoutMs: 30_000 });
+  }
+  if (leaveBytes === 0) {
+    const rest = ['dd', 'if=/dev/zero', 'bs=1k', 'oflag=append', 'conv=notrunc', `of=${filler}`];
+    await host.exec(rest, { timeoutMs: 30_000, reject: false });
   }
   return () => rm(host.rootOf(filler), { force: true });
 }

@@ -2,7 +2,7 @@
  * Which QEMU ran when and where, told by the emulator of the lab's guests (inside/qemu-system-x86_64) and by the kernel:
  * neither vmferry nor libvirt has a say in it. All times are CLOCK_MONOTONIC of the one kernel, so hosts compare.
  */
-import { constants, openSync, readFileSync, rmSync, statSync, watch } from 'node:fs';
+import { constants, openSync, readFileSync, rmSync, statSync, watch, writeFileSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -61,6 +61,13 @@ export class RunLog {
       late.addEventListener('abort', () => given.resolve(undefined), { once: true });
       await Promise.race([this.#wake.promise, given.promise]);
     }
+  }
+
+  /** Keeps each start of the VM in its middle, libvirt waiting for QEMU, until the result is called; a minute at most. */
+  hold(uuid: string): () => void {
+    const file = join(this.#folder, `hold-${uuid}`);
+    writeFileSync(file, '');
+    return () => rmSync(file, { force: true });
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 /** The fault table: a row a fault, struck at a moment that was seen. docs/reliability.md shows it to people. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'vitest';
 import { ended, reached, until } from '../stage.ts';
 import { moments } from './moments.ts';
 import type { MomentName } from './moments.ts';
@@ -26,7 +27,9 @@ import {
 } from './strikes.ts';
 
 const file = ['file'] as const;
+const block = ['block'] as const;
 const both = ['file', 'block'] as const;
+const none: readonly Storage[] = [];
 const everyone = ['source', 'target', 'control'] as const;
 
 const once =
@@ -36,20 +39,31 @@ const once =
     await strike(scene);
   };
 
+/** Strikes while libvirt waits for a QEMU on the target that has begun and does not go on. */
+const duringStart =
+  (strike: (scene: Scene, goOn: () => void) => Promise<unknown>) =>
+  async (scene: Scene): Promise<void> => {
+    const goOn = scene.runs.hold(scene.vm.uuid);
+    scene.mend(goOn);
+    await moments.started(scene);
+    await strike(scene, goOn);
+    goOn();
+  };
+
 interface Kill {
   who: readonly ('source' | 'target' | 'control')[];
   at: MomentName;
   words: string;
   storages: readonly Storage[];
-  wide?: boolean;
+  also?: readonly Storage[];
 }
 
 /** kill -9 of workers; the move goes on by itself. */
-const killed = ({ who, at, words, storages, wide }: Kill): FaultRow => ({
+const killed = ({ who, at, words, storages, also = [] }: Kill): FaultRow => ({
   name: `kill -9 of ${who.length === 3 ? 'every worker' : `the ${who.join(' and ')} worker`} ${words}`,
   storages,
   end: 'committed',
-  ...(wide === true ? { wide } : {}),
+  also,
   play: once(at, (scene) => killWorkers(scene, ...who)),
 });
 
@@ -58,13 +72,27 @@ const workers: FaultRow[] = [
   killed({ who: ['target'], at: 'copying', words: 'in mid-copy', storages: file }),
   killed({ who: ['control'], at: 'copying', words: 'in mid-copy', storages: file }),
   killed({ who: everyone, at: 'exported', words: 'as the export opens', storages: file }),
-  killed({ who: everyone, at: 'copying', words: 'in mid-copy', storages: file, wide: true }),
+  killed({ who: everyone, at: 'copying', words: 'in mid-copy', storages: none, also: file }),
   killed({ who: everyone, at: 'guarded', words: 'as the guest is asked to go', storages: both }),
   killed({ who: everyone, at: 'verifying', words: 'while it verifies', storages: file }),
-  killed({ who: everyone, at: 'defining', words: 'at the definition', storages: both, wide: true }),
-  killed({ who: ['target'], at: 'defined', words: 'once it has defined', storages: both }),
+  killed({ who: everyone, at: 'defining', words: 'at the definition', storages: none, also: both }),
+  killed({
+    who: ['target'],
+    at: 'defined',
+    words: 'once it has defined',
+    storages: file,
+    also: block,
+  }),
   killed({ who: everyone, at: 'released', words: 'between two owners', storages: both }),
-  killed({ who: everyone, at: 'started', words: 'as QEMU starts', storages: both }),
+  {
+    name: 'kill -9 of every worker as QEMU starts',
+    storages: both,
+    end: 'committed',
+    play: duringStart(async (scene, goOn) => {
+      await killWorkers(scene, ...everyone);
+      goOn();
+    }),
+  },
   killed({ who: everyone, at: 'removing', words: 'while the source is removed', storages: both }),
   {
     name: 'kill -9 of every worker while the move is undone',
@@ -86,9 +114,9 @@ const workers: FaultRow[] = [
   },
   {
     name: 'SIGTERM of the target worker between two owners',
-    storages: both,
+    storages: none,
+    also: both,
     end: 'committed',
-    wide: true,
     play: once('released', (scene) => restartInOrder(scene, 'target')),
   },
 ];
@@ -121,7 +149,8 @@ const servers: FaultRow[] = [
   },
   {
     name: "kill -9 of the target's libvirtd once it has the definition",
-    storages: both,
+    storages: file,
+    also: block,
     end: 'committed',
     play: once('defined', (scene) => killDaemon(scene, 'target', () => delay(500))),
   },
@@ -129,7 +158,12 @@ const servers: FaultRow[] = [
     name: "kill -9 of the target's libvirtd as QEMU starts",
     storages: both,
     end: 'committed',
-    play: once('started', (scene) => killDaemon(scene, 'target', () => delay(500))),
+    play: duringStart((scene, goOn) =>
+      killDaemon(scene, 'target', () => {
+        goOn();
+        return delay(500);
+      }),
+    ),
   },
   {
     name: 'kill -9 of the export in mid-copy',
@@ -148,16 +182,32 @@ const guests: FaultRow[] = [
     play: once('guarded', (scene) => killGuest(scene, scene.from)),
   },
   {
+    name: 'kill -9 of QEMU as it starts on the target; a person says retry',
+    storages: file,
+    also: block,
+    end: 'committed',
+    codes: ['libvirt-failed'],
+    play: duringStart(async (scene, goOn) => {
+      await killGuest(scene, scene.to);
+      goOn();
+      const report = await reached(scene.move, 'parked');
+      expect(report.parkedIn).toBe('starting');
+      await scene.move.retry();
+    }),
+  },
+  {
     name: 'kill -9 of the guest right after its start on the target',
     storages: both,
     end: 'failed',
-    codes: [
-      'vm-did-not-stay-up',
-      'libvirt-failed',
-      'libvirt-outcome-unknown',
-      'definition-refused',
-    ],
-    play: once('started', (scene) => killGuest(scene, scene.to)),
+    codes: ['vm-did-not-stay-up'],
+    play: async (scene) => {
+      await until(
+        scene.move,
+        ({ report }) => report.phase === 'starting' && report.vmRunning,
+        'up',
+      );
+      await killGuest(scene, scene.to);
+    },
   },
 ];
 
@@ -191,9 +241,9 @@ const links: FaultRow[] = [
   },
   {
     name: 'the target cut off from Temporal between two owners',
-    storages: both,
+    storages: none,
+    also: both,
     end: 'committed',
-    wide: true,
     play: once('released', (scene) => cutForAWhile(scene, 'target')),
   },
 ];
@@ -224,7 +274,8 @@ const storage: FaultRow[] = [
   },
   {
     name: "the source's state folder full at the stop; room is made, a person says retry",
-    storages: both,
+    storages: file,
+    also: block,
     end: 'committed',
     alone: true,
     codes: ['ledger-unwritable', 'state-folder-unwritable', 'host-disk-full'],
@@ -262,7 +313,8 @@ const time: FaultRow[] = [
   },
   {
     name: 'the target worker standing still as QEMU starts, overtaken, then going on',
-    storages: both,
+    storages: file,
+    also: block,
     end: 'committed',
     play: once('started', (scene) => overtake(scene, 'target')),
   },
@@ -295,7 +347,8 @@ const time: FaultRow[] = [
 const people: FaultRow[] = [
   {
     name: 'a cancel while the guest goes down',
-    storages: both,
+    storages: file,
+    also: block,
     end: 'cancelled',
     play: once('guarded', ({ move }) => move.cancel()),
   },
@@ -369,8 +422,10 @@ export function chosenRows(env: NodeJS.ProcessEnv): { row: FaultRow; storage: St
   const rows = [...workers, ...servers, ...guests, ...links, ...storage, ...time, ...people];
   const only = new RegExp(env['VMFERRY_FAULTS_ONLY'] ?? '');
   // Rows on one kind of storage stand apart, so that one VM boots and is looked at while the next is moved.
+  const isAll = env['VMFERRY_FAULTS'] === 'all';
   return rows
-    .filter((row) => row.wide !== true || env['VMFERRY_FAULTS'] === 'all')
-    .flatMap((row) => row.storages.map((kind) => ({ row, storage: kind })))
+    .flatMap((row) =>
+      [...row.storages, ...(isAll ? (row.also ?? []) : [])].map((kind) => ({ row, storage: kind })),
+    )
     .filter(({ row, storage: kind }) => only.test(`${row.name} (${kind})`));
 }

@@ -30,7 +30,10 @@ export interface Scene {
 export interface FaultRow {
   /** What happens, and when: the rest of "ends right though ...". */
   name: string;
+  /** Where the disk lies in the rows that CI runs; empty for a row of the widest table only. */
   storages: readonly Storage[];
+  /** More of them with VMFERRY_FAULTS=all. */
+  also?: readonly Storage[];
   /** How the move has to end. */
   end: Extract<Phase, 'committed' | 'cancelled' | 'rolled-back' | 'failed'>;
   /** Codes that the first error may have; without them there may be none, or any that passes by itself. */
@@ -39,8 +42,6 @@ export interface FaultRow {
   waits?: boolean;
   /** Whether no other move may be under way, since the fault would park it. */
   alone?: boolean;
-  /** Only with VMFERRY_FAULTS=all. */
-  wide?: boolean;
   /** Waits for the moment, strikes, mends, gives orders. */
   play(scene: Scene): Promise<void>;
 }
