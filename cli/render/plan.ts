@@ -37,13 +37,16 @@ export function planLines(plan: MovePlan, view: View): string[] {
 const section = (title: string, lines: readonly string[], view: View): string[] =>
   lines.length === 0 ? [] : ['', view.theme.paint('bold', title), ...lines];
 
+/** A critical finding leaves nothing to hold. */
+const heldWords: typeof oneRunningWords = { ...oneRunningWords, none: 'held by nothing' };
+
 function facts(plan: MovePlan): string {
   const { source, vm, running, mode, oneRunning } = plan;
   const power = running
     ? `${vm.name} runs on ${source} and would be shut down`
     : `${vm.name} is off on ${source}`;
   const what = mode === 'shared' ? 'no disk would be copied' : 'disks would be copied';
-  return `${power}; ${what}. One running copy: ${oneRunningWords[oneRunning]}.`;
+  return `${power}; ${what}. One running copy would be ${heldWords[oneRunning]}.`;
 }
 
 function diskLines(disks: readonly PlannedDisk[], view: View): string[] {

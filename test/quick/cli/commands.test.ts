@@ -238,7 +238,7 @@ describe('vmferry migrate --dry-run', () => {
     expect(code).toBe(0);
     expect(never).not.toHaveBeenCalled();
     expect(out).toBe(`✓ web-1 can move from alpha to beta
-  web-1 runs on alpha and would be shut down; disks would be copied. One running copy: enforced: a live guard on both hosts.
+  web-1 runs on alpha and would be shut down; disks would be copied. One running copy would be enforced: a live guard on both hosts.
 
 Findings
   none
