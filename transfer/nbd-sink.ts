@@ -42,7 +42,18 @@ class NbdSink implements DiskSink {
   }
 
   async write(offset: number, data: Uint8Array, signal?: AbortSignal): Promise<void> {
-    await this.#guarded(() => this.#client.write(offset, data, { signal }));
+    const { maximum } = this.#client.info.blockSize;
+    await this.#guarded(async () => {
+      const writes: Promise<void>[] = [];
+      for (let at = 0; at < data.length; at += maximum) {
+        const part = data.subarray(at, at + maximum);
+        writes.push(this.#client.write(offset + at, part, { signal }));
+      }
+      // All have to end before the buffer is the caller's again.
+      for (const write of await Promise.allSettled(writes)) {
+        if (write.status === 'rejected') throw write.reason;
+      }
+    });
   }
 
   async writeZeroes(offset: number, length: number, signal?: AbortSignal): Promise<void> {
@@ -66,7 +77,9 @@ class NbdSink implements DiskSink {
       await this.#client.writeZeroes(offset, length, { signal });
       return;
     }
-    const zeroes = new Uint8Array(Math.min(length, 1024 * 1024));
+    const zeroes = new Uint8Array(
+      Math.min(length, 1024 * 1024, this.#client.info.blockSize.maximum),
+    );
     for (let at = 0; at < length; at += zeroes.length) {
       const part = zeroes.subarray(0, Math.min(zeroes.length, length - at));
       await this.#client.write(offset + at, part, { signal });

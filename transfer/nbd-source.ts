@@ -48,10 +48,7 @@ export const openNbdSource = async (options: NbdSourceOptions): Promise<DiskSour
       if (dirtyContext !== undefined && !client.info.metaContexts.has(dirtyContext)) {
         throw new NbdError(NbdErrorKind.invalid, `the export does not offer ${dirtyContext}`);
       }
-      const count = readerCount(connections, client);
-      const look = client.info;
-      const readers =
-        count === 0 ? undefined : await NbdReaders.open(reachable, { count, look, signal });
+      const readers = await openReaders(reachable, { client, count: connections, signal });
       return new NbdSource({ client, readers, place, dirtyContext });
     } catch (error) {
       await client.close();
@@ -62,9 +59,15 @@ export const openNbdSource = async (options: NbdSourceOptions): Promise<DiskSour
   }
 };
 
-/** Several connections are the server's to allow; one needs no thread. */
-const readerCount = (wanted: number, { info }: NbdClient): number =>
-  wanted > 1 && info.canMultiConn ? wanted : 0;
+/** Several connections are the server's to allow; one needs no thread, and a stream cannot go to another. */
+const openReaders = async (
+  { address, ...options }: Omit<OpenPoolOptions, 'connections' | 'signal'>,
+  wanted: { client: NbdClient; count: number; signal: AbortSignal | undefined },
+): Promise<NbdReaders | undefined> => {
+  const { client, count, signal } = wanted;
+  if ('stream' in address || count < 2 || !client.info.canMultiConn) return undefined;
+  return NbdReaders.open({ ...options, address }, { count, look: client.info, signal });
+};
 
 interface NbdSourceParts {
   /** Answers for extents, and for reads that no thread can do. */

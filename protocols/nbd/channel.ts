@@ -1,4 +1,5 @@
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import {
   checkServerIdentity,
   connect as connectTls,
@@ -6,16 +7,26 @@ import {
   type TLSSocket,
 } from 'node:tls';
 import type { Conversation } from './demand.ts';
-import { NbdError, NbdErrorKind } from './errors.ts';
+import { NbdError, NbdErrorKind, protocolError } from './errors.ts';
 import { readInto } from './read-into.ts';
 
-/** Where an NBD server listens: TCP, or a unix socket. */
+/** A byte stream that leads to an NBD server already, such as a channel of an SSH session. */
+export interface NbdStream {
+  /** Ours from here on: it is read, written and in the end destroyed. */
+  readonly stream: Duplex;
+  /** How it is called in messages. */
+  readonly name: string;
+}
+
+/** Where an NBD server is: TCP, a unix socket, or the other end of a stream, which serves one connection. */
 export type NbdAddress =
-  { readonly host: string; readonly port: number } | { readonly path: string };
+  { readonly host: string; readonly port: number } | { readonly path: string } | NbdStream;
 
 /** How an address is shown in messages. */
-export const describeAddress = (address: NbdAddress): string =>
-  'path' in address ? address.path : `${address.host}:${address.port}`;
+export const describeAddress = (address: NbdAddress): string => {
+  if ('stream' in address) return address.name;
+  return 'path' in address ? address.path : `${address.host}:${address.port}`;
+};
 
 /** A prepared TLS context and the name or IP address that the server's certificate must carry. */
 export interface ChannelTls {
@@ -40,8 +51,9 @@ const errorText = (error: unknown): string =>
  */
 export class Channel {
   readonly #options: ChannelOptions;
-  readonly #plain: Socket;
-  #socket: Socket;
+  readonly #plain: Duplex;
+  readonly #onPlainData = (chunk: Buffer): void => this.#feed(chunk);
+  #socket: Duplex;
   #into: Uint8Array = new Uint8Array(0);
   #tlsState: 'none' | 'shaking-hands' | 'silent' | 'open' = 'none';
   #connected = false;
@@ -52,13 +64,8 @@ export class Channel {
     // The first demand has to stand before the socket asks for a buffer.
     this.#advance();
     const { address } = options;
-    this.#plain = connectSocket({
-      ...address,
-      noDelay: true,
-      onread: { buffer: () => this.#into, callback: (count) => this.#filled(count) },
-    });
+    this.#plain = 'stream' in address ? this.#adopt(address.stream) : this.#dial(address);
     this.#socket = this.#plain;
-    this.#plain.once('connect', () => (this.#connected = true));
     this.#watch(this.#plain);
   }
 
@@ -88,7 +95,22 @@ export class Channel {
     });
   }
 
-  #watch(socket: Socket): void {
+  #dial(address: Exclude<NbdAddress, NbdStream>): Duplex {
+    const socket = connectSocket({
+      ...address,
+      noDelay: true,
+      onread: { buffer: () => this.#into, callback: (count) => this.#filled(count) },
+    });
+    return socket.once('connect', () => (this.#connected = true));
+  }
+
+  #adopt(stream: Duplex): Duplex {
+    this.#connected = true;
+    if (stream.destroyed) queueMicrotask(() => this.end(this.#explain(undefined)));
+    return stream.on('data', this.#onPlainData);
+  }
+
+  #watch(socket: Duplex): void {
     socket.on('error', (error) => this.end(this.#explain(error)));
     socket.on('end', () => this.end(this.#explain(undefined)));
     socket.on('close', () => this.end(this.#explain(undefined)));
@@ -151,6 +173,7 @@ export class Channel {
     const { tls } = this.#options;
     if (tls === undefined) throw new Error('TLS was negotiated without a TLS context');
     this.#tlsState = 'shaking-hands';
+    this.#plain.off('data', this.#onPlainData);
     const socket: TLSSocket = connectTls({
       socket: this.#plain,
       secureContext: tls.context,
@@ -176,8 +199,10 @@ export class Channel {
     while (rest.length > 0 && !this.#ended) {
       const count = Math.min(rest.length, this.#into.length);
       this.#into.set(count === rest.length ? rest : rest.subarray(0, count));
-      this.#filled(count);
       rest = rest.subarray(count);
+      if (this.#filled(count) || rest.length === 0) continue;
+      // In the clear, somebody on the way could have put them there.
+      this.end(protocolError('bytes behind the answer to STARTTLS'));
     }
   }
 }

@@ -24,7 +24,7 @@ export interface OpenPoolOptions {
   tls?: NbdTlsOptions;
   /** Default: `base:allocation`. Contexts that the server does not know are absent from `info`. */
   metaContexts?: readonly string[];
-  /** Wanted number of connections, 1 by default; only one is made if the export forbids several. */
+  /** Wanted number of connections, 1 by default; only one is made if the export forbids several, or over a stream. */
   connections?: number;
   /** Commands in flight per connection, 16 by default. */
   maxInFlight?: number;
@@ -278,7 +278,8 @@ export const openPool = async (options: OpenPoolOptions): Promise<NbdClient> => 
   const first = await Connection.open(connection, signal);
   const opened = [first.connection];
   try {
-    const multi = (first.negotiated.flags & TransmissionFlag.canMultiConn) !== 0;
+    const allowed = (first.negotiated.flags & TransmissionFlag.canMultiConn) !== 0;
+    const multi = allowed && !('stream' in address);
     const wanted = multi ? Math.min(Math.max(options.connections ?? 1, 1), 16) : 1;
     while (opened.length < wanted) {
       const next = await Connection.open(connection, signal);

@@ -1,3 +1,4 @@
+import type { NbdAddress, NbdStream } from './channel.ts';
 import type { OpenPoolOptions } from './client.ts';
 import type { NbdErrorKind } from './errors.ts';
 import type { BlockSize } from './negotiation.ts';
@@ -5,8 +6,8 @@ import type { BlockSize } from './negotiation.ts';
 /** What a reader thread needs to know of an export; all of it can be cloned. */
 export type ReaderOptions = Omit<
   OpenPoolOptions,
-  'signal' | 'connections' | 'metaContexts' | 'stream'
->;
+  'signal' | 'connections' | 'metaContexts' | 'address'
+> & { address: Exclude<NbdAddress, NbdStream> };
 
 /** What a reader thread is told. `link` names a connection of the thread, `id` an order. */
 export type ReaderOrder =

@@ -48,6 +48,35 @@ describe('the hash of a disk', () => {
     expect(written.dataBytes).toBe(size);
   });
 
+  it('takes long runs of zeroes in few steps, and gives each of their leaves its hash', async () => {
+    const count = 5000;
+    const at = 4321 * leafBytes;
+    const sizeBytes = count * leafBytes + 100;
+    const told: number[] = [];
+    const hash = await hashDisk({
+      source: {
+        ...memorySource(Buffer.alloc(0), grain),
+        sizeBytes,
+        async *extents() {
+          await Promise.resolve();
+          yield { offset: 0, length: at + 5, zero: true };
+          yield { offset: at + 5, length: 10, zero: false };
+          yield { offset: at + 15, length: sizeBytes - at - 15, zero: true };
+        },
+        read: (_offset, into) => Promise.resolve(void into.fill(7)),
+      },
+      onProgress: ({ doneBytes }) => told.push(doneBytes),
+    });
+    const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest();
+    const marked = Buffer.alloc(leafBytes).fill(7, 5, 15);
+    const zeroes = sha(Buffer.alloc(leafBytes));
+    const expected = Array.from({ length: count }, (_, index) =>
+      index === 4321 ? sha(marked) : zeroes,
+    );
+    expect(hash.leaves).toEqual(Buffer.concat([...expected, sha(Buffer.alloc(100))]));
+    expect(told.at(-1)).toBe(sizeBytes);
+  });
+
   it('does not depend on what the buffers held before', async () => {
     const full = await hashDisk({ source: memorySource(disk([0, size]), grain), parallelism: 1 });
     const mixed = disk([0, leafBytes], [leafBytes + grain, 100]);
