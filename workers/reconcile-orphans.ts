@@ -73,7 +73,7 @@ export function heldVm(about: About, entry: LedgerEntry): Orphan {
 }
 
 /** What the host remembers of a move that Temporal does not tell of. */
-export const unknownFolder = (about: About): Orphan => ({
+const unknownFolder = (about: About): Orphan => ({
   ...begun(about, 'folder', about.sight.folder.path),
   why: about.because,
   remedy:
@@ -81,7 +81,7 @@ export const unknownFolder = (about: About): Orphan => ({
 });
 
 /** Exports of a move that the host does not remember. */
-export const unknownExport = (about: About): Orphan => ({
+const unknownExport = (about: About): Orphan => ({
   ...begun(about, 'export', about.sight.migrationId),
   why: `${about.because}; still exported for it: ${about.sight.exported.join(', ')}`,
   remedy: 'If no move reads them any more: `vmferry orphans remove`.',

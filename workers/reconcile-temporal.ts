@@ -61,23 +61,30 @@ export class TemporalWitness implements Witness {
   }: Pick<MoveMemory, 'moveId' | 'migrationId' | 'server'>): Promise<MoveFate> {
     try {
       const now = await this.identity();
-      if (!isSameServer(server, now)) return foreign(server, now);
+      const fate = await this.#fateHere(moveId, migrationId);
+      // No two servers give one ID to two runs, and a move that runs is to be let alone whoever says so.
+      if (fate.state === 'open' || isSameServer(server, now)) return fate;
+      return foreign(server, now);
+    } catch (error) {
+      const said = error instanceof Error ? error.message : String(error);
+      return { state: 'unknown', why: 'unreachable', detail: `Temporal did not answer: ${said}` };
+    }
+  }
+
+  async #fateHere(moveId: string, migrationId: string): Promise<MoveFate> {
+    try {
       // The newest run of that ID: a reset or continued move lives on in it.
       const newest = await this.#describe(moveId, '');
       if (newest.firstRunId === '')
         return unclear('the server does not tell the first run of a workflow');
       if (newest.firstRunId === migrationId) return fateOfStatus(newest.status);
       // Another move of the same VM; only one of an ID can be open, so ours is over, if it ever was.
-      return fateOfStatus((await this.#describe(moveId, migrationId)).status, {
-        mustBeClosed: true,
-      });
+      const { status } = await this.#describe(moveId, migrationId);
+      return fateOfStatus(status, { mustBeClosed: true });
     } catch (error) {
-      if (isGrpcServiceError(error) && error.code.valueOf() === grpcNotFound) {
-        const detail = `Temporal knows no move ${moveId} (run ${migrationId})`;
-        return { state: 'unknown', why: 'not-found', detail };
-      }
-      const said = error instanceof Error ? error.message : String(error);
-      return { state: 'unknown', why: 'unreachable', detail: `Temporal did not answer: ${said}` };
+      if (!isGrpcServiceError(error) || error.code.valueOf() !== grpcNotFound) throw error;
+      const detail = `Temporal knows no move ${moveId} (run ${migrationId})`;
+      return { state: 'unknown', why: 'not-found', detail };
     }
   }
 

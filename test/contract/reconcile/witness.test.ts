@@ -153,6 +153,14 @@ it('believes no server but the one that the move began on, also an empty one at 
   expect(await fateOf(move, witness, nowhere)).toMatchObject({ why: 'foreign-server' });
 });
 
+it('says open of a move that runs, also where it was not written down on which server it began', async () => {
+  const move = await start();
+  const nowhere = { clusterId: '', namespaceId: '' };
+  expect(await fateOf(move, witness, nowhere)).toEqual({ state: 'open' });
+  await move.terminate();
+  expect(await fateOf(move, witness, nowhere)).toMatchObject({ why: 'foreign-server' });
+});
+
 it('says unreachable once the server is gone, and not before', async () => {
   const gone = await startDevServer();
   const connection = await NativeConnection.connect({ address: gone.address });
