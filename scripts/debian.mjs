@@ -33,7 +33,7 @@ const wanted = [
   { name: 'libvirt-daemon-driver-storage-rbd', program: 'libvirtd' },
 ];
 /** Storage servers that the contract tests run on loopback; where they are missing, those tests say so. */
-const servers = ['ceph-mon', 'ceph-osd', 'ceph-common', 'tgt'];
+const servers = ['ceph-mon', 'ceph-osd', 'ceph-common', 'tgt', 'nfs-ganesha-vfs', 'rpcbind'];
 /** apt waits this long for another apt, s. */
 const lockWaitSeconds = 120;
 const aptMs = 1_800_000;

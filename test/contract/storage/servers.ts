@@ -12,9 +12,9 @@ import { promisify } from 'node:util';
 const execute = promisify(execFile);
 const paths = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-/** Runs a program to its end, within 60 s; resolves to its output. */
+/** Runs a program to its end, within 55 s; resolves to its output. */
 export const run = async (program: string, ...args: string[]): Promise<string> =>
-  (await execute(program, args, { timeout: 60_000 })).stdout.trim();
+  (await execute(program, args, { timeout: 55_000, killSignal: 'SIGKILL' })).stdout.trim();
 
 /** Why a block of tests cannot run; undefined if it can. Said loudly: a test that was left out proves nothing. */
 export function lacking(what: string, ...programs: string[]): string | undefined {
