@@ -184,7 +184,7 @@ export class HistoryReader {
         one.applicationFailureInfo?.details?.payloads?.[0] ?? undefined,
       );
       if (isFault(fault)) return { kind: 'fault', fault };
-      const type = Number(one.timeoutFailureInfo?.timeoutType ?? 0);
+      const type: number = one.timeoutFailureInfo?.timeoutType ?? 0;
       if (type === scheduleToStart) return { kind: 'timeout', type: 'schedule-to-start' };
       if (type === heartbeat) return { kind: 'timeout', type: 'heartbeat' };
       if (type !== 0) return { kind: 'timeout', type: 'other' };

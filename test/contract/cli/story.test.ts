@@ -1,5 +1,5 @@
 /** Orders and stories through a real Temporal server, with real workflows and played hosts. */
-import type { Connection, WorkflowHandle } from '@temporalio/client';
+import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli } from '../../../cli/program.ts';
 import { outputs } from '../../../cli/output/catalogue.ts';
@@ -18,7 +18,8 @@ afterAll(() => bench.close());
 /** A client of the bench's server; whoever calls closes it. */
 const ferryTo = (handle: WorkflowHandle, operator: string): Promise<VmFerry> =>
   VmFerry.connectWith({
-    address: (handle.client.connection as Connection).options.address,
+    address: (handle.client.connection as unknown as { options: { address: string } }).options
+      .address,
     dataConverter: {},
     operator,
   });

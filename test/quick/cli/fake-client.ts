@@ -163,7 +163,7 @@ export const planWith = (change: Partial<MovePlan> = {}): MovePlan => ({
 });
 
 /** The story of a move that was committed at once. */
-export const playedStory = (): Story => ({
+const playedStory = (): Story => ({
   id: moveId,
   runId: 'run-1',
   vm,

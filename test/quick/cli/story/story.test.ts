@@ -271,6 +271,6 @@ How it stands
     const story = await storyOf(await savedEvents('failed-and-undone'));
     const evil = '\u001b[2Jweb\u0007';
     const lines = storyLines({ ...story, vm: { ...story.vm, name: evil } }, view, Date.now());
-    expect(lines.filter((line) => [...line].some((sign) => sign < ' '))).toEqual([]);
+    expect(lines.filter((line) => Array.from(line).some((sign) => sign < ' '))).toEqual([]);
   });
 });
