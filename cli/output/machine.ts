@@ -70,16 +70,19 @@ const certificateFields = {
   notAfter: time,
 };
 
-/** `pki revoke`; with `bundle` `pki issue` and `pki renew`. */
-export const certificate = z.strictObject({ ...certificateFields, bundle: text.exactOptional() });
+const certificateState = { state: z.enum(['valid', 'expired', 'revoked']), replaced: flag };
+
+/** `pki issue` and `pki renew`, with `bundle`; `pki revoke`, with `state` and `replaced`. */
+export const certificate = z.strictObject({
+  ...certificateFields,
+  bundle: text.exactOptional(),
+  state: certificateState.state.exactOptional(),
+  replaced: flag.exactOptional(),
+});
 
 /** `pki list` */
 export const certificateList = z.array(
-  z.strictObject({
-    ...certificateFields,
-    state: z.enum(['valid', 'expired', 'revoked']),
-    replaced: flag,
-  }),
+  z.strictObject({ ...certificateFields, ...certificateState }),
 );
 
 /** `pki init` */

@@ -132,6 +132,38 @@ describe('what -o json prints', () => {
     remedy: 'r',
     host: 'beta',
   } as const;
+  const orphans = () =>
+    Promise.resolve({
+      orphans: [
+        {
+          id: '3f0a52c81b7e',
+          host: 'beta',
+          kind: 'volume',
+          what: '/srv/web-1.raw',
+          moveId,
+          migrationId: 'm',
+          vm,
+          since: at(0),
+          why: 'its move was terminated',
+          remedy: 'r',
+          server: { clusterId: 'c', namespaceId: 'n' },
+          volume: {
+            pool: 'fast',
+            name: 'web-1.raw',
+            kind: 'file',
+            format: 'raw',
+            identity: '1:2:3',
+            knownBefore: false,
+          },
+          sizeBytes: 1,
+          usedBy: [],
+          removable: true,
+        } as const,
+      ],
+      unreachable: [],
+    });
+  const settleOrphan = () =>
+    Promise.resolve({ id: '3f0a52c81b7e', what: '/srv/web-1.raw', done: 'kept' } as const);
   const plan: Ferry['plan'] = () => Promise.resolve(planWith({ concerns: [concern] }));
   const migrate = 'migrate web-1 --from alpha --to beta';
 
@@ -151,6 +183,12 @@ describe('what -o json prints', () => {
     ['vms', 'vms', () => ({ ferry: { vms } })],
     ['hosts --facts', 'hosts', () => ({ ferry: { hosts } })],
     ['doctor', 'findings', () => ({ ferry: { hosts } })],
+    ['orphans', 'orphans', () => ({ ferry: { orphans } as unknown as Partial<Ferry> })],
+    [
+      'orphans keep 3f0a52c81b7e --host beta',
+      'orphan-outcome',
+      () => ({ ferry: { settleOrphan } as unknown as Partial<Ferry> }),
+    ],
   ])('`%s` fits %s.json', async (line, name, options) => {
     const { out } = await run([...line.split(' '), '-o', 'json'], {
       ...options(),
