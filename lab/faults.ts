@@ -60,14 +60,19 @@ async function fill(
   const { bavail, bsize } = await statfs(host.rootOf(dirname(filler)));
   // The last blocks go to what describes a file, and how many no count of free ones tells: those are written away.
   const takeBytes = bavail * bsize - Math.max(leaveBytes, lastBytes);
+  const release = (): Promise<void> => rm(host.rootOf(filler), { force: true });
   if (takeBytes > 0) {
-    await host.exec(['fallocate', '-l', String(takeBytes), filler], { timeoutMs: 30_000 });
+    const take = ['fallocate', '-l', String(takeBytes), filler];
+    await host.exec(take, { timeoutMs: 30_000 }).catch(async (error: unknown) => {
+      await release();
+      throw error;
+    });
   }
   if (leaveBytes === 0) {
     const rest = ['dd', 'if=/dev/zero', 'bs=1k', 'oflag=append', 'conv=notrunc', `of=${filler}`];
     await host.exec(rest, { timeoutMs: 30_000, reject: false });
   }
-  return () => rm(host.rootOf(filler), { force: true });
+  return release;
 }
 
 /** Fills the file system under both pools of a host. The filler lies beside the pools, so libvirt does not list it. */
