@@ -83,7 +83,7 @@ export class CopyPath {
     let startsZeroed: boolean;
     {
       await using closing = new AsyncDisposableStack();
-      const source = await this.#beta.openRemote(endpoint, { signal: never, host: 'beta' });
+      const source = await this.#beta.openRemote(endpoint, { signal: never });
       closing.defer(() => source.close());
       const sink = await this.#beta.openSink({ ...to, sizeBytes, signal: never });
       closing.defer(() => sink.close());
