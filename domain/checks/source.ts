@@ -145,6 +145,16 @@ function deviceConcerns(vm: VmFacts): Concern[] {
     remedy: 'Detach it from the VM before the move.',
     host: vm.host,
   }));
+  for (const { role, path } of vm.hostFiles) {
+    if (role !== 'nvram') continue;
+    found.push({
+      code: 'nvram-not-moved',
+      level: 'critical',
+      message: `${vm.name} keeps UEFI variables in ${path}, outside of the folder that libvirt keeps them in; they are not moved from there`,
+      remedy: `Let libvirt keep them: take <nvram> out of the definition and copy the file to where libvirt then looks for it.`,
+      host: vm.host,
+    });
+  }
   for (const { device, name, path } of vm.disks) {
     if (device !== 'cdrom' && device !== 'floppy') continue;
     found.push({

@@ -110,6 +110,12 @@ describe('each concern names the thing, the host and a remedy', () => {
       'web has a device that is bound to alpha: hostdev pci 0000:03:00.0',
       'Detach it',
     ],
+    [
+      'nvram-not-moved',
+      view({ vm: vm({ hostFiles: [{ role: 'nvram', path: '/mine/web.fd' }] }) }),
+      'web keeps UEFI variables in /mine/web.fd, outside',
+      'Let libvirt keep them',
+    ],
   ])('%s', (code, refused, message, remedy) => {
     const found = sourceConcerns(refused);
     expect(found.map((concern) => concern.code)).toEqual([code]);

@@ -74,15 +74,19 @@ export class Engine {
   }
 
   /** Runs a workflow to its end; `observe` is called whenever nothing moves, and may give orders. */
-  async run<T>(workflow: () => Promise<T>, observe: () => void = () => undefined): Promise<T> {
-    let end: { value: T } | { error: unknown } | undefined;
+  async run(
+    workflow: () => Promise<unknown>,
+    observe: () => void = () => undefined,
+  ): Promise<void> {
+    let end: { error?: unknown } | undefined;
     const running = current
       .run(this, () => this.root.run(workflow))
       .then(
-        (value) => (end = { value }),
+        () => (end = {}),
         (error: unknown) => (end = { error }),
       );
-    for (let turn = 0; end === undefined; turn += 1) {
+    const isOver = (): boolean => end !== undefined;
+    for (let turn = 0; !isOver(); turn += 1) {
       if (turn > maxTurns) throw new Error('the workflow spins');
       await settled();
       if (this.#wakeWaiters()) continue;
@@ -90,17 +94,16 @@ export class Engine {
       await settled();
       if (this.#wakeWaiters()) continue;
       if (this.#acting > 0) await this.#nextEvent();
-      else if (end === undefined && !this.#fireNextTimer()) throw new Error('the workflow hangs');
+      else if (!isOver() && !this.#fireNextTimer()) throw new Error('the workflow hangs');
     }
     await running;
-    if ('error' in end) throw end.error;
-    return (end as { value: T }).value;
+    if (end !== undefined && 'error' in end) throw end.error;
   }
 
-  query<T>(name: string): T {
+  query(name: string): unknown {
     const handler = this.queries.get(name);
     if (handler === undefined) throw new Error(`no query ${name}`);
-    return handler() as T;
+    return handler();
   }
 
   /** Throws what the validator throws. */

@@ -31,7 +31,7 @@ export async function play(options: PlayOptions): Promise<Played> {
     const report = await stage.run(
       { ...request, autoCommit: verdict === undefined },
       (engine: Engine) => {
-        const { phase, parkedIn: where } = engine.query<MoveReport>('report');
+        const { phase, parkedIn: where } = engine.query('report') as MoveReport;
         if (phase === 'parked') {
           parkedIn.push(where ?? '');
           engine.update('retry');

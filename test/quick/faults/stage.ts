@@ -107,7 +107,7 @@ export class Stage {
       if (!(error instanceof ApplicationFailure) && !isCancelled(error)) throw error;
     }
     await this.#wake('end');
-    return engine.query<MoveReport>('report');
+    return engine.query('report') as MoveReport;
   }
 
   async #perform(
@@ -136,9 +136,14 @@ export class Stage {
     call: { host: HostName; verb: Verb; input: unknown; signal: AbortSignal },
   ): Promise<Ending> {
     const { host, verb, input, signal } = call;
-    const act = this.#process(host)[verb] as (input: unknown) => Promise<unknown>;
+    const verbs = this.#process(host) as unknown as Record<
+      Verb,
+      (input: unknown) => Promise<unknown>
+    >;
     try {
-      const value = await attempts.run(attempt, () => contexts.run({ signal }, () => act(input)));
+      const value = await attempts.run(attempt, () =>
+        contexts.run({ signal }, () => verbs[verb](input)),
+      );
       return { kind: 'returned', value };
     } catch (error) {
       return { kind: 'threw', error };
