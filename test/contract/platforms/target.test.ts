@@ -86,6 +86,19 @@ it('makes a qcow2 volume of that virtual size', async () => {
   await host.target.volumes.delete(fileAt(path, 'qcow2'));
 });
 
+it.each(['raw', 'qcow2'] as const)(
+  'takes all the room of a full %s volume at once',
+  async (format) => {
+    const full = volume(`full.${format}`, { format, allocation: 'full' });
+    const { path } = await host.target.volumes.ensure(full);
+    expect((await stat(path)).blocks * 512).toBeGreaterThanOrEqual(16 * mib);
+    expect(await host.target.volumes.ensure({ ...full, ownedByMove: true })).toMatchObject({
+      path,
+    });
+    await host.target.volumes.delete(fileAt(path, format));
+  },
+);
+
 it('refuses a volume that it did not make, also one that libvirt has not seen yet', async () => {
   await run('truncate', ['-s', '16M', join(host.poolDir, 'foreign.img')]);
   await expect(host.target.volumes.ensure(volume('foreign.img'))).rejects.toEqual(
