@@ -1,17 +1,22 @@
 /** Certificates that change while real qemu-nbd exports and our client use them, as in workers that are not restarted. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import type { DiskSource } from '../../../domain/platform.ts';
 import { Authority } from '../../../pki/authority.ts';
 import { migrationId, openFromBeta, readAll, TestFleet } from './fleet.ts';
 
+/** Long enough that a loaded machine connects before they end. */
+const shortSeconds = 15;
 let fleet: TestFleet;
 const open: DiskSource[] = [];
 beforeAll(async () => {
   fleet = await TestFleet.make();
 });
 afterAll(() => fleet.close());
+beforeEach(async () => {
+  for (const host of ['alpha', 'beta']) await fleet.renew(host);
+});
 afterEach(async () => {
   await Promise.all(open.splice(0).map((source) => source.close().catch(() => undefined)));
   await fleet.plane('alpha').closeExports(migrationId);
@@ -35,7 +40,7 @@ async function untilExpired(host: string): Promise<void> {
 }
 
 it('a copy goes on while its certificates end; new connections wait for the renewal, and no worker is restarted', async () => {
-  for (const host of ['alpha', 'beta']) await fleet.renew(host, 6);
+  for (const host of ['alpha', 'beta']) await fleet.renew(host, shortSeconds);
   const before = await openDisk();
   for (const host of ['alpha', 'beta']) await untilExpired(host);
   expect((await readAll(before)).equals(fleet.content)).toBe(true);
@@ -55,7 +60,7 @@ it('a copy goes on while its certificates end; new connections wait for the rene
   await fleet.renew('alpha');
   const after = await openDisk();
   expect((await readAll(after)).equals(fleet.content)).toBe(true);
-}, 60_000);
+}, 90_000);
 
 it('a renewal leaves a copy under way alone until the next attempt asks', async () => {
   const before = await openDisk();
@@ -74,6 +79,7 @@ it('an export is not started anew while the certificates stay the same', async (
 it('a client of another authority is refused, and the error says where and what to do', async () => {
   const stranger = new Authority({ dir: join(fleet.dir, 'stranger'), keyBits: 2048 });
   await stranger.init({ force: true });
+  onTestFinished(() => fleet.issue('beta'));
   await fleet.issue('beta', stranger);
   await expect(openDisk()).rejects.toMatchObject({
     code: 'source-tls-refused',
@@ -89,9 +95,9 @@ it('a client of another authority is refused, and the error says where and what 
 it("an export of another authority is refused by the fleet's client", async () => {
   const stranger = new Authority({ dir: join(fleet.dir, 'stranger'), keyBits: 2048 });
   await stranger.init({ force: true });
+  onTestFinished(() => fleet.issue('alpha'));
   await fleet.issue('alpha', stranger);
   await expect(openDisk()).rejects.toMatchObject({ code: 'source-tls-refused', host: 'beta' });
-  await fleet.issue('alpha');
 });
 
 it('a revoked certificate is refused once the source has the list', async () => {
