@@ -24,10 +24,12 @@ export interface OutgoingCall {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   /**
-   * Told at once of a success, before any later message is looked at: a stream begins here.
-   * `abandoned` says that the caller does not wait any more.
+   * Told the number under which the call goes out, right before it does: a daemon was seen to send a
+   * stream's first message before the reply that agrees to it.
    */
-  readonly onSuccess?: ((serial: number, abandoned: boolean) => void) | undefined;
+  readonly onSerial?: ((serial: number) => void) | undefined;
+  /** Told at once whether it succeeded, and whether the caller does not wait any more. */
+  readonly onOutcome?: ((succeeded: boolean, abandoned: boolean) => void) | undefined;
   /** Goes out at once, past the queue and the limit of calls in flight: the goodbye. */
   readonly urgent?: boolean;
 }
@@ -112,7 +114,7 @@ export class Calls {
       throw new ProtocolError(`a reply to call ${frame.serial}, which was not made`);
     }
     this.#inFlight.delete(frame.serial);
-    if (frame.status === MessageStatus.ok) entry.call.onSuccess?.(frame.serial, entry.abandoned);
+    entry.call.onOutcome?.(frame.status === MessageStatus.ok, entry.abandoned);
     if (!entry.abandoned) entry.settle(outcomeOf(entry.call, frame, this.#options.onSurplus));
     this.#sendNext();
   }
@@ -145,6 +147,7 @@ export class Calls {
     const { name, procedure, body } = call;
     const serial = this.#nextSerial();
     this.#inFlight.set(serial, entry);
+    call.onSerial?.(serial);
     const { call: type } = MessageType;
     const frame = { program: Program.remote, procedure, type, serial, status: 0, body };
     this.#options.send(frame).catch((cause: unknown) => {

@@ -198,12 +198,23 @@ export class Connection {
     const outgoing = this.#outgoing(name, args, options);
     const { procedure } = outgoing;
     const direction = name === 'StorageVolUpload' ? 'upload' : 'download';
-    const onSuccess = (serial: number, abandoned: boolean): void => {
+    const onSerial = (serial: number): void => {
       stream = this.#streams.begin({ name, procedure, serial, direction });
-      // Nobody waits for it any more, but at the daemon it is open.
-      if (abandoned) void stream.abort();
     };
-    await this.#streams.whileOpening(name, () => this.#calls.make({ ...outgoing, onSuccess }));
+    const onOutcome = (succeeded: boolean, abandoned: boolean): void => {
+      if (!succeeded) stream?.discard();
+      else stream?.accept();
+      // Nobody waits for it any more, but at the daemon it is open.
+      if (succeeded && abandoned) void stream?.abort();
+    };
+    const call = { ...outgoing, onSerial, onOutcome };
+    this.#streams.reserve(name);
+    try {
+      await this.#calls.make(call);
+    } finally {
+      // TypeScript does not see that the callbacks set it.
+      if ((stream as RpcStream | undefined) === undefined) this.#streams.release();
+    }
     if (stream === undefined) throw new ProtocolError(`${name}: no stream was opened`);
     return stream;
   }

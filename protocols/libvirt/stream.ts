@@ -46,6 +46,8 @@ export interface StreamIdentity {
 const MAX_DATA_BYTES = 262_120;
 /** What waits for the reader before the connection stops to read. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** What may come before the daemon's reply, which is a matter of its threads: a few messages. */
+const MAX_EARLY_BYTES = 4 * 1024 * 1024;
 /** What a piece costs at least, however small it is: a million holes are not free. */
 const MIN_CHUNK_COST_BYTES = 1024;
 /** How long an abort waits until the daemon agrees. */
@@ -60,6 +62,7 @@ export class RpcStream {
   #buffer: StreamChunk[] = [];
   #bufferedBytes = 0;
   #full = false;
+  #accepted = false;
   #state: 'open' | 'complete' | 'finishing' | 'aborting' = 'open';
   #ended = false;
   #failure: Error | undefined;
@@ -154,6 +157,17 @@ export class RpcStream {
     }
   }
 
+  /** The daemon agreed to the call. */
+  accept(): void {
+    this.#accepted = true;
+    if (!this.#full && this.#bufferedBytes >= MAX_BUFFERED_BYTES) this.#setFull(true);
+  }
+
+  /** The daemon did not agree to the call: there is no stream. */
+  discard(): void {
+    this.#end();
+  }
+
   /** Takes a message of this stream. */
   onFrame(frame: Frame): void {
     if (this.#ended) return;
@@ -211,7 +225,13 @@ export class RpcStream {
     if (chunk === undefined) return;
     this.#buffer.push(chunk);
     this.#bufferedBytes += costOf(chunk);
-    if (!this.#full && this.#bufferedBytes >= MAX_BUFFERED_BYTES) this.#setFull(true);
+    if (this.#bufferedBytes < MAX_BUFFERED_BYTES) return;
+    if (this.#accepted) {
+      if (!this.#full) this.#setFull(true);
+    } else if (this.#bufferedBytes > MAX_EARLY_BYTES) {
+      // To stop reading here would be never to read the reply.
+      throw new ProtocolError('too much of a stream before the reply to its call');
+    }
   }
 
   async #sendFrame(

@@ -20,27 +20,29 @@ export class Streams {
   readonly #options: StreamsOptions;
   readonly #streams = new Map<number, RpcStream>();
   readonly #full = new Set<number>();
-  #opening = 0;
+  #reserved = 0;
 
   constructor(options: StreamsOptions) {
     this.#options = options;
   }
 
-  /** Runs what opens a stream; rejects with `TooManyCalls` if too many are open or being opened. */
-  async whileOpening<T>(name: string, open: () => Promise<T>): Promise<T> {
-    if (this.#streams.size + this.#opening >= MAX_STREAMS)
+  /** Keeps a place for a stream that is about to begin; throws `TooManyCalls` if there is none. */
+  reserve(name: string): void {
+    if (this.#streams.size + this.#reserved >= MAX_STREAMS) {
       throw new TooManyCalls(name, MAX_STREAMS);
-    this.#opening += 1;
-    try {
-      return await open();
-    } finally {
-      this.#opening -= 1;
     }
+    this.#reserved += 1;
   }
 
-  /** Begins a stream, at once when the daemon agreed to its call: its data may follow directly. */
+  /** Gives the place up: the call never went out. */
+  release(): void {
+    this.#reserved -= 1;
+  }
+
+  /** Begins a stream when its call goes out: its first data may come before the daemon's reply. */
   begin(identity: StreamIdentity): RpcStream {
     const { serial } = identity;
+    this.#reserved -= 1;
     const stream = new RpcStream(identity, {
       send: (frame) =>
         this.#options.send(frame).catch((cause: unknown) => {

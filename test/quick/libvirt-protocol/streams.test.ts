@@ -109,6 +109,24 @@ describe('a download', () => {
     await connection.close();
   });
 
+  it('begins with what came before the reply to its call, as libvirt 9.0 does now and then', async () => {
+    const daemon = new FakeDaemon();
+    const connection = await daemon.open();
+    daemon.answer((call) => {
+      if (call.type === stream) daemon.send(streamOf(call, OK));
+      else
+        for (const each of [holeOf(call, 9n), accept(call), streamOf(call, CONTINUE)])
+          daemon.send(each);
+    });
+    expect(await all(connection)).toEqual([{ kind: 'hole', lengthBytes: 9 }]);
+    daemon.answer((call) => {
+      daemon.send(holeOf(call, 9n));
+      daemon.refuse(call, { code: 50, message: 'no such volume' });
+    });
+    expect((await failureOf(all(connection), LibvirtError)).code).toBe(50);
+    await connection.close();
+  });
+
   it('hands out what came before the daemon gave up, then its error', async () => {
     const { daemon, connection } = await opened((call) => [
       streamOf(call, CONTINUE, Buffer.from('abc')),
