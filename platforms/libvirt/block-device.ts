@@ -2,7 +2,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 
 /** `major:minor` of the block device behind a path (links followed); undefined if it is none, or not there. */
-export async function deviceNumber(path: string): Promise<string | undefined> {
+async function deviceNumber(path: string): Promise<string | undefined> {
   const facts = await stat(path, { bigint: true }).catch(() => undefined);
   if (facts?.isBlockDevice() !== true) return undefined;
   const { rdev } = facts;
@@ -10,12 +10,6 @@ export async function deviceNumber(path: string): Promise<string | undefined> {
   const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
   const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
   return `${major}:${minor}`;
-}
-
-/** Size of a device in bytes; undefined where the kernel does not show it. The kernel counts in 512 bytes always. */
-export async function deviceBytes(number: string): Promise<number | undefined> {
-  const sectors = await readFile(`/sys/dev/block/${number}/size`, 'ascii').catch(() => '');
-  return /^\d+\s*$/.test(sectors) ? Number(sectors) * 512 : undefined;
 }
 
 /**

@@ -21,9 +21,6 @@ export function networkPath({ protocol, name }: Pick<NetworkPlace, 'protocol' | 
   return `iscsi:${target}/${lun}`;
 }
 
-/** Whether a disk's path is the name of a network disk, and not a place in the file system. */
-export const isNetworkPath = (path: string): boolean => /^[a-z]+:/.test(path);
-
 /** libvirt's `<source protocol='iscsi' name='iqn.../LUN'>`; the LUN is 0 if it is not there. */
 export function iscsiTarget(name: string): { target: string; lun: number } {
   const slash = name.lastIndexOf('/');

@@ -23,7 +23,7 @@ export interface ServedImage {
 export type ReadSecret = (secret: SecretRef) => Promise<Uint8Array>;
 
 /** The descriptor at which a started program finds the secret of its image. */
-export const secretDescriptor = 3;
+const secretDescriptor = 3;
 
 /** One value in a comma-separated list of QEMU's: a comma is written twice. */
 export const escapeOption = (value: string): string => value.replaceAll(',', ',,');
