@@ -47,7 +47,7 @@ export interface Hypervisor {
   /** Whether nothing is there any more; false if no pool of the hypervisor has the file, which then stays. */
   deleteVolume(volume: NamedVolume): Promise<boolean>;
   /**
-   * Writes a random word of the move beside each disk whose storage takes one (a folder, an RBD pool, an NFS export);
+   * Writes a random word of the move beside each disk whose storage takes one (a folder, an RBD pool);
    * disks of one folder share one. Finds its own again. Storage that takes none gives none.
    */
   writeNonces(migrationId: string, disks: readonly VmDisk[]): Promise<StorageNonce[]>;

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { unsafe } from '../domain/errors.ts';
 import { diskIdentity } from '../guard/identity.ts';
 import type { EpochRef, RestoreResult, RestoreSourceInput } from './contract.ts';
 import { markEnded } from './ended.ts';
@@ -26,6 +27,7 @@ export async function clearTarget(
     const entry = await ledger.read(vm.uuid);
     const ours = entry?.migrationId === migrationId && entry.epoch === input.epoch;
     if (memory !== undefined) {
+      if (entry?.state === 'owner') throw stillOwner(parts.name, vm.name);
       if (memory.defined) await hypervisor.undefine(vm.uuid, { state: 'remove' });
       for (const volume of memory.volumes) {
         await rm(journalPathOf(parts, volume), { force: true });
@@ -50,6 +52,15 @@ export async function clearTarget(
     await folder.remove();
   });
 }
+
+/** The order of the undo forbids it already; a disk that may be the only good one deserves a second wall. */
+const stillOwner = (host: string, vm: string) =>
+  unsafe({
+    code: 'target-still-owner',
+    message: `${host} owns ${vm}: what the move made there is not removed`,
+    remedy: `Find out where ${vm} runs (\`vmferry explain\`, \`vmferry guard show\`); nothing was changed.`,
+    host,
+  });
 
 /** An empty identity was written before the volume was made: then it is ours if it stands there now. */
 async function isStillOurs({ kind, path, identity }: OwnVolume): Promise<boolean> {

@@ -74,13 +74,15 @@ export function sharedProof(
   return request.sharedDisks?.includes(disk.name) === true ? 'content' : undefined;
 }
 
-/** Pool types whose volumes a copy can write, and what their volumes are. */
+/**
+ * Pool types whose volumes a copy can write, and what their volumes are. Not `disk`: libvirt names its partitions itself,
+ * so that after a crash nobody could tell which one the move had made.
+ */
 const writablePools: Readonly<Record<string, PlaceKind>> = {
   dir: 'file',
   fs: 'file',
   netfs: 'file',
   logical: 'block',
-  disk: 'block',
   rbd: 'network',
 };
 

@@ -185,7 +185,7 @@ function unusablePool(view: StorageView, disk: VmDisk, pool: PoolFacts): Concern
       code: 'pool-unusable',
       message: `pool ${pool.name} of ${target.name} is ${pool.active ? `of type ${pool.type}` : 'not active'}`,
       remedy: pool.active
-        ? 'Name a pool of type dir, fs, netfs, logical, disk or rbd with --pool.'
+        ? 'Name a pool of type dir, fs, netfs, logical or rbd with --pool.'
         : `Start it: virsh pool-start ${pool.name}`,
     });
   }

@@ -14,6 +14,9 @@ vi.mock('../../../guard/lock.ts', () => import('../../quick/faults/memory-lock.t
 vi.mock('../../../guard/durable.ts', async (actual) =>
   (await import('../../quick/faults/durable-steps.ts')).withSteps(await actual()),
 );
+vi.mock('../../../transfer/journal-file.ts', async (actual) =>
+  (await import('../../quick/faults/durable-steps.ts')).closedByDeath(await actual()),
+);
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'] });

@@ -1,6 +1,7 @@
 /** Durable writes are steps too: a process may die before one, or after it before anything else. */
 import type * as Durable from '../../../guard/durable.ts';
-import { step } from './attempt.ts';
+import type * as JournalFile from '../../../transfer/journal-file.ts';
+import { attempts, step } from './attempt.ts';
 
 export const withSteps = (actual: typeof Durable): typeof Durable => ({
   ...actual,
@@ -8,5 +9,15 @@ export const withSteps = (actual: typeof Durable): typeof Durable => ({
     await step();
     await actual.replaceDurably(...args);
     await step();
+  },
+});
+
+/** The kernel closes what a dead process had open, and with it goes the lock of its journal. */
+export const closedByDeath = (actual: typeof JournalFile): typeof JournalFile => ({
+  ...actual,
+  async openJournalFile(path) {
+    const storage = await actual.openJournalFile(path);
+    attempts.getStore()?.onDeath.add(() => void storage.close());
+    return storage;
   },
 });

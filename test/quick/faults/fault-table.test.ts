@@ -11,6 +11,9 @@ vi.mock('../../../guard/lock.ts', () => import('./memory-lock.ts'));
 vi.mock('../../../guard/durable.ts', async (actual) =>
   (await import('./durable-steps.ts')).withSteps(await actual()),
 );
+vi.mock('../../../transfer/journal-file.ts', async (actual) =>
+  (await import('./durable-steps.ts')).closedByDeath(await actual()),
+);
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'] });

@@ -1,6 +1,7 @@
 /** A host whose hypervisor and data plane live in memory; its disks, its ledger and its state folder are real files. */
 import { randomUUID } from 'node:crypto';
 import { open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ExportEndpoint } from '../../../activities/contract.ts';
 import type { DataPlane, Hypervisor } from '../../../activities/parts.ts';
@@ -8,7 +9,7 @@ import { permanent, unsafe } from '../../../domain/errors.ts';
 import type { DiskSink, DiskSource } from '../../../domain/platform.ts';
 import type { VmDisk, VmFacts } from '../../../domain/vm.ts';
 import type { Ledger } from '../../../guard/ledger.ts';
-import { step } from './attempt.ts';
+import { attempts, step } from './attempt.ts';
 
 export const vm = { name: 'web', uuid: '6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e001' };
 export const diskBytes = 64 * 1024;
@@ -276,7 +277,7 @@ export function memoryDataPlane(host: MemoryHost): DataPlane {
     },
     async openSink({ path, sizeBytes }): Promise<DiskSink> {
       await step();
-      const file = await open(path, 'r+');
+      const file = await openHere(path, 'r+');
       return {
         sizeBytes,
         startsZeroed: false,
@@ -295,8 +296,15 @@ export function memoryDataPlane(host: MemoryHost): DataPlane {
   };
 }
 
+/** The kernel closes what a dead process had open. */
+async function openHere(path: string, flags: string): Promise<FileHandle> {
+  const file = await open(path, flags);
+  attempts.getStore()?.onDeath.add(() => void file.close());
+  return file;
+}
+
 async function fileSource(path: string): Promise<DiskSource> {
-  const file = await open(path, 'r');
+  const file = await openHere(path, 'r');
   const { size } = await file.stat();
   return {
     sizeBytes: size,
