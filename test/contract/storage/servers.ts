@@ -25,7 +25,7 @@ export function lacking(what: string, ...programs: string[]): string | undefined
 }
 
 /** A port of loopback below those that the kernel gives out, so that nobody gets it by chance. */
-export async function freePort(from: number): Promise<number> {
+async function freePort(from: number): Promise<number> {
   for (let port = from; port < from + 200; port += 1) {
     const server = createServer();
     const isFree = await new Promise<boolean>((resolve) => {

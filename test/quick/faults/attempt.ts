@@ -24,7 +24,7 @@ export async function step(): Promise<void> {
   await attempt.onStep(attempt.steps);
 }
 
-export const never = (): Promise<never> => new Promise(() => undefined);
+const never = (): Promise<never> => new Promise(() => undefined);
 
 /** The process is gone: nothing of it goes on, and its locks are free. */
 export function die(attempt: Attempt): Promise<never> {

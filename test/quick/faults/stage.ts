@@ -35,7 +35,7 @@ export type Strike = { host: HostName; verb: Verb } & (
   | { how: 'cancelled'; at: number | 'before' | 'after' }
 );
 
-export const data = Buffer.alloc(64 * 1024, 'the data ');
+const data = Buffer.alloc(64 * 1024, 'the data ');
 
 export class Stage {
   readonly folder: string;
