@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { access } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { neededFiles, targetConcerns } from '../domain/checks/target.ts';
 import {
   layersOf,
@@ -57,7 +57,8 @@ export async function checkTarget(
 async function missingOf(paths: string[]): Promise<string[]> {
   const present = await Promise.all(
     paths.map((path) =>
-      access(path).then(
+      // Not access(2), which goes by the real user's rights and knows of no capabilities.
+      stat(path).then(
         () => true,
         () => false,
       ),

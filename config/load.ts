@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { needsOperator } from '../domain/errors.ts';
@@ -34,7 +34,7 @@ export function findConfig(options: LoadOptions = {}): string {
   ].find((one) => one.path !== undefined && one.path !== '');
   if (named?.path !== undefined) {
     const file = resolve(cwd, named.path);
-    if (existsSync(file)) return file;
+    if (isThere(file)) return file;
     throw needsOperator({
       code: 'config-missing',
       message: `${named.by} names ${file}, which does not exist`,
@@ -43,13 +43,22 @@ export function findConfig(options: LoadOptions = {}): string {
     });
   }
   const usual = [resolve(cwd, 'vmferry.yaml'), systemPath];
-  const found = usual.find((file) => existsSync(file));
+  const found = usual.find((file) => isThere(file));
   if (found !== undefined) return found;
   throw needsOperator({
     code: 'config-missing',
     message: `no configuration: no --config, no $VMFERRY_CONFIG, and neither ${usual.join(' nor ')} exists`,
     remedy: 'Write one (docs/configuration.md has a short example) or name it with --config.',
   });
+}
+
+/** What cannot be looked at counts as there: the reading says why, which is more than that no file was found. */
+function isThere(file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return true;
+  }
 }
 
 /**

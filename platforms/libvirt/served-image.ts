@@ -1,7 +1,6 @@
 /** An image as QEMU's programs are told to open it: file, device or network, its format stated, its secret hidden. */
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, open, unlink } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
@@ -84,15 +83,15 @@ export async function withSecret<T>(
 }
 
 async function namelessFile(): Promise<FileHandle> {
-  const memory = '/dev/shm';
-  const hasMemory = await access(memory, constants.W_OK).then(
-    () => true,
-    () => false,
-  );
-  const path = join(hasMemory ? memory : tmpdir(), `.vmferry-${randomBytes(12).toString('hex')}`);
-  const file = await open(path, 'wx+', 0o600);
-  await unlink(path);
-  return file;
+  const name = `.vmferry-${randomBytes(12).toString('hex')}`;
+  const make = async (folder: string): Promise<FileHandle> => {
+    const path = join(folder, name);
+    const file = await open(path, 'wx+', 0o600);
+    await unlink(path);
+    return file;
+  };
+  // Tried, not asked first: only the making itself goes by all the rights that the worker has.
+  return make('/dev/shm').catch(() => make(tmpdir()));
 }
 
 const unreadable = (at: {

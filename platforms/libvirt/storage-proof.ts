@@ -5,15 +5,9 @@ import { LibvirtError } from '../../protocols/libvirt/index.ts';
 import type { Connection, PoolRef } from '../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from './connect.ts';
 import { isRefusal } from './faults.ts';
+import { isThere } from './is-there.ts';
 import { rbdImage } from './network-place.ts';
-import {
-  isThere,
-  newWord,
-  noncePrefix,
-  removeFileNonces,
-  seesFileNonce,
-  writeFileNonce,
-} from './nonce.ts';
+import { newWord, noncePrefix, removeFileNonces, seesFileNonce, writeFileNonce } from './nonce.ts';
 import type { PooledPlace } from './pool-place.ts';
 import { describePool } from './storage.ts';
 

@@ -1,5 +1,5 @@
 /** Volumes on the target: made through libvirt, so that ownership and security labels are right. */
-import { access, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { permanent, unsafe } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
@@ -8,6 +8,7 @@ import type { Connection, PoolRef, VolumeRef } from '../../protocols/libvirt/ind
 import type { LibvirtHost } from './connect.ts';
 import { isRefusal } from './faults.ts';
 import { imageWriters } from './image-writers.ts';
+import { isThere } from './is-there.ts';
 import { placeOfVolume } from './pool-place.ts';
 import type { PooledPlace } from './pool-place.ts';
 import { describePool, refreshActivePools, volumeAt, volumeNamed } from './storage.ts';
@@ -235,12 +236,6 @@ function assertName(name: string, host: string): void {
     host,
   });
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 const escapeXml = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
