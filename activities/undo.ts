@@ -34,7 +34,11 @@ export async function clearTarget(
         if (await isStillOurs(volume)) await hypervisor.deleteVolume(volume);
       }
     }
-    if (ours && entry.state === 'incoming' && memory?.knownBefore !== true) {
+    // A disk that the move did not make is shared: the source's guest writes to it, and nothing here may.
+    const made = (memory?.volumes ?? []).map(({ path }) => path);
+    const shared = (entry?.disks ?? []).filter(({ path }) => !made.includes(path));
+    const isForgotten = memory?.knownBefore !== true && shared.length === 0;
+    if (ours && entry.state === 'incoming' && isForgotten) {
       await ledger.remove(vm.uuid, entry);
     } else if (ours && (entry.state === 'incoming' || entry.state === 'released')) {
       const note = entry.state === 'incoming' ? 'a move here was undone' : entry.note;
@@ -45,7 +49,7 @@ export async function clearTarget(
         migrationId,
         name: vm.name,
         note,
-        disks: [],
+        disks: shared,
       });
     }
     await markEnded(parts, input);
