@@ -17,6 +17,7 @@ import {
 import { cutControl, cutOneWay } from '../../../lab/one-way.ts';
 import { identify, namedNetworkNamespace, namespaceOf } from '../../../lab/processes.ts';
 import type { Supervised } from '../../../lab/supervised.ts';
+import { waitUntil } from '../../../lab/wait.ts';
 import { reached, until } from '../stage.ts';
 import type { Scene } from './scene.ts';
 
@@ -193,26 +194,34 @@ export async function withClock(
   await play(clock);
 }
 
-/** An operator's hand in Temporal, on what runs now of this kind. */
-export async function operate(
-  scene: Scene,
-  word: 'pause' | 'unpause',
-  activityType: string,
-): Promise<void> {
+interface PendingActivity {
+  activityId: string;
+  activityType: { name: string };
+  state: string;
+}
+
+/** An operator pauses in Temporal what runs now of this kind, sees it stand, and lets it go on. */
+export async function pauseInTemporal(scene: Scene, activityType: string): Promise<void> {
   const { fleet } = scene.stage;
   const at = ['--address', fleet.address, '--workflow-id', scene.move.id];
-  const cli = findTemporalCli().path;
-  const described = await execa(cli, ['workflow', 'describe', ...at, '-o', 'json'], {
-    timeout: 30_000,
-  });
-  const { pendingActivities = [] } = JSON.parse(described.stdout) as {
-    pendingActivities?: { activityId: string; activityType: { name: string } }[];
+  const say = async (...words: string[]): Promise<string> =>
+    (await execa(findTemporalCli().path, [...words, ...at], { timeout: 60_000 })).stdout;
+  const look = async (): Promise<PendingActivity> => {
+    const said = JSON.parse(await say('workflow', 'describe', '-o', 'json')) as {
+      pendingActivities?: PendingActivity[];
+    };
+    const found = said.pendingActivities?.find((one) => one.activityType.name === activityType);
+    if (found === undefined) throw new Error(`no ${activityType} runs`);
+    return found;
   };
-  const found = pendingActivities.find(({ activityType: { name } }) => name === activityType);
-  if (found === undefined) throw new Error(`no ${activityType} runs`);
-  await execa(cli, ['activity', word, ...at, '--activity-id', found.activityId], {
-    timeout: 30_000,
+  const { activityId } = await look();
+  await say('activity', 'pause', '--activity-id', activityId);
+  await waitUntil(async () => (await look()).state === 'PENDING_ACTIVITY_STATE_PAUSED', {
+    what: `the pause of ${activityType}`,
+    timeoutMs: 60_000,
+    everyMs: 300,
   });
+  await say('activity', 'unpause', '--activity-id', activityId);
 }
 
 /** A person who starts the VM on both hosts, again and again, and lets libvirtd try; ends with how often it was refused. */

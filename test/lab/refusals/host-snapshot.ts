@@ -10,7 +10,7 @@ export interface HostSnapshot {
   libvirt: string;
   /** Files in each pool's folder, known to libvirt or not. */
   volumes: Record<string, string>;
-  /** Ledger, locks, moves, exports, hooks: path -> hash of the content. */
+  /** Ledger, moves, exports, hooks: path -> hash of the content. */
   files: Record<string, string>;
   /** TCP ports on which something listens: exports among them. */
   ports: string;
@@ -48,6 +48,8 @@ export async function snapshotOf(host: LabHost): Promise<HostSnapshot> {
   return { libvirt: libvirt.replace(/^CPU time:.*$/gm, ''), volumes, files, ports };
 }
 
+const keptOnPurpose = ['locks', 'ended'];
+
 async function filesBelow(host: LabHost, folder: string): Promise<Record<string, string>> {
   const root = host.rootOf(folder);
   const found = await readdir(root, { recursive: true, withFileTypes: true });
@@ -56,6 +58,10 @@ async function filesBelow(host: LabHost, folder: string): Promise<Record<string,
     const path = join(entry.parentPath, entry.name);
     // The parts of a state folder come with their first use.
     if (entry.isDirectory() && entry.parentPath === root) continue;
+    // Empty, and there on purpose: a lock's file is never removed, and the mark of a move that is over keeps out its
+    // late attempts.
+    if (folder === host.stateDir && keptOnPurpose.includes(relative(root, entry.parentPath)))
+      continue;
     files[`${folder}/${relative(root, path)}`] = entry.isFile()
       ? createHash('sha256')
           .update(await readFile(path))
