@@ -1,5 +1,4 @@
 import { unsafe } from './errors.ts';
-import type { VmDisk } from './vm.ts';
 
 /** Who may run a VM on a host; kept in the host's ledger, read by its libvirt hook. */
 export const OwnerState = {
@@ -89,17 +88,3 @@ export function assertTransition(current: LedgerEntry | undefined, next: Transit
     });
   }
 }
-
-/**
- * The disks of a VM that belong into its ledger entry: what only this VM may write. A shared or read-only image
- * (an installation medium) is left out, for the hook would refuse every other VM that uses it.
- */
-export const guardedDisks = (disks: readonly VmDisk[]): VmDisk[] =>
-  disks.filter(
-    (disk) =>
-      (disk.kind === 'file' || disk.kind === 'block') &&
-      (disk.device === 'disk' || disk.device === 'lun') &&
-      disk.path !== '' &&
-      !disk.readonly &&
-      !disk.shareable,
-  );

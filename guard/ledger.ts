@@ -36,7 +36,7 @@ export interface TransitionRequest {
   name: string;
   /** Cut to 1,024 bytes. */
   note: string;
-  /** Without it, the disks on file stay. At most 256; see `guardedDisks` for which belong here. */
+  /** Without it, the disks on file stay. At most 256, and only those that no other VM may use: the hook refuses whoever else has one. */
   disks?: DiskIdentity[];
   signal?: AbortSignal;
 }

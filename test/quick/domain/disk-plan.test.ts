@@ -80,8 +80,8 @@ describe('which way a disk goes', () => {
   });
 
   it('a disk that others may have too is not the guard’s to hold', () => {
-    const base = disk({ readonly: true });
-    expect(planDisks(asked({ vm: withDisks(base) }))).toMatchObject([{ exclusive: false }]);
+    for (const base of [disk({ readonly: true }), disk({ shareable: true })])
+      expect(planDisks(asked({ vm: withDisks(base) }))).toMatchObject([{ exclusive: false }]);
   });
 });
 

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { assertTransition, guardedDisks, OwnerState } from '../../../domain/ownership.ts';
+import { assertTransition, OwnerState } from '../../../domain/ownership.ts';
 import type { LedgerEntry } from '../../../domain/ownership.ts';
-import { disk } from './facts.ts';
 
 const entry = (state: OwnerState): LedgerEntry => ({
   uuid: 'u',
@@ -67,17 +66,4 @@ describe('the ledger', () => {
     for (const from of ['released', 'incoming', 'quarantined'] as const)
       expect(codeOf(from, 'migrating-out', 9)).toBe('ownership-conflict');
   });
-});
-
-it('guards the disks that only this VM may write', () => {
-  const disks = [
-    disk({ name: 'a' }),
-    disk({ name: 'b', kind: 'block', device: 'lun' }),
-    disk({ name: 'c', readonly: true }),
-    disk({ name: 'd', shareable: true }),
-    disk({ name: 'e', kind: 'network' }),
-    disk({ name: 'f', device: 'cdrom' }),
-    disk({ name: 'g', path: '' }),
-  ];
-  expect(guardedDisks(disks).map(({ name }) => name)).toEqual(['a', 'b']);
 });

@@ -2,8 +2,6 @@ import { execFileSync } from 'node:child_process';
 import { linkSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { guardedDisks } from '../../../domain/ownership.ts';
-import type { VmDisk } from '../../../domain/vm.ts';
 import { diskIdentity, fingerprint } from '../../../guard/identity.ts';
 import { stateFolder } from './state-folder.ts';
 
@@ -51,34 +49,5 @@ describe('fingerprint', () => {
 
   it('throws where nothing is: an absent disk has no state', async () => {
     await expect(fingerprint(join(stateFolder(), 'none'), 0)).rejects.toThrow('ENOENT');
-  });
-});
-
-describe('guardedDisks', () => {
-  const disk = (name: string, rest: Partial<VmDisk>): VmDisk => ({
-    name,
-    device: 'disk',
-    kind: 'file',
-    path: `/images/${name}`,
-    format: 'raw',
-    readonly: false,
-    shareable: false,
-    capacityBytes: 0,
-    allocationBytes: 0,
-    backing: [],
-    ...rest,
-  });
-
-  it('are those that only this VM may write', () => {
-    const kept = guardedDisks([
-      disk('vda', {}),
-      disk('vdb', { kind: 'block' }),
-      disk('sda', { device: 'cdrom', readonly: true }),
-      disk('vdc', { readonly: true }),
-      disk('vdd', { shareable: true }),
-      disk('vde', { kind: 'network', path: '' }),
-      disk('vdf', { kind: 'none', path: '' }),
-    ]);
-    expect(kept.map(({ name }) => name)).toEqual(['vda', 'vdb']);
   });
 });
