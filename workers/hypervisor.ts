@@ -9,7 +9,7 @@ import type { Ledger } from '../guard/ledger.ts';
 import { probeHook } from '../guard/probe.ts';
 import { LibvirtHost } from '../platforms/libvirt/connect.ts';
 import { DomainDocument } from '../platforms/libvirt/domain-xml.ts';
-import { secretReader } from '../platforms/libvirt/secret-value.ts';
+import { secretReader } from '../platforms/libvirt/secrets.ts';
 import type { ReadSecret } from '../platforms/libvirt/served-image.ts';
 import { StorageProof } from '../platforms/libvirt/storage-proof.ts';
 import { LibvirtSource } from '../platforms/libvirt/source.ts';

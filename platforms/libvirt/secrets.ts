@@ -3,7 +3,9 @@ import { needsOperator } from '../../domain/errors.ts';
 import type { SecretRef } from '../../domain/vm.ts';
 import { SecretUsageType } from '../../protocols/libvirt/index.ts';
 import type { Connection, SecretRef as LibvirtSecret } from '../../protocols/libvirt/index.ts';
+import type { LibvirtHost } from './connect.ts';
 import { isRefusal } from './faults.ts';
+import type { ReadSecret } from './served-image.ts';
 import { attribute, elementAt, parseXml, serializeXml } from './xml.ts';
 
 /** A secret with its value, as it crosses between hosts. */
@@ -63,6 +65,22 @@ async function readValue(connection: Connection, secret: LibvirtSecret): Promise
     throw error;
   }
 }
+
+/**
+ * Values for QEMU's programs, which open network disks as libvirt would. Rejects if this host's libvirt has no such
+ * secret, or keeps it to itself.
+ */
+export const secretReader =
+  (host: LibvirtHost): ReadSecret =>
+  async (ref: SecretRef) =>
+    host.use(async (connection) => {
+      const secret = await findSecret(connection, ref);
+      if (secret === undefined) throw new Error(`${host.name} has no secret ${nameOf(ref)}`);
+      return (await connection.call('SecretGetValue', { secret })).value;
+    });
+
+const nameOf = ({ uuid, usageType = '', usage = '' }: SecretRef): string =>
+  uuid ?? `for ${usageType} ${usage}`;
 
 /** Each reference, and whether this host gives the value out. */
 export async function readableSecrets(

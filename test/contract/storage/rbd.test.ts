@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NetworkPlace, VmDisk } from '../../../domain/vm.ts';
 import { imageFacts } from '../../../platforms/libvirt/image.ts';
-import { secretReader } from '../../../platforms/libvirt/secret-value.ts';
+import { secretReader } from '../../../platforms/libvirt/secrets.ts';
 import { StorageProof } from '../../../platforms/libvirt/storage-proof.ts';
 import { startTestHost } from '../platforms/host.ts';
 import type { TestHost } from '../platforms/host.ts';
