@@ -30,6 +30,12 @@ export async function runHost(config: Config): Promise<void> {
   logger.info({ hook, live: seen.live, detail: seen.detail }, 'guard');
   const orphans = await dataPlane.endOrphans();
   if (orphans > 0) logger.info({ orphans }, 'ended disk servers that a killed worker had left');
+  // They harm nothing, so libvirt that does not answer now is for the verbs to name, not a reason to stay away.
+  const looks = await hypervisor.endOrphans().catch((error: unknown) => {
+    logger.warn({ error }, 'cannot look for storage pools that a killed worker left');
+    return 0;
+  });
+  if (looks > 0) logger.info({ looks }, 'ended storage pools that a killed worker had left');
   const parts: HostParts = {
     name: host.name,
     version,

@@ -42,6 +42,8 @@ export class LibvirtHypervisor implements Hypervisor {
     await this.#host.close();
   }
 
+  /** Ends what a killed worker left in libvirt; for the start of a worker. Gives the number. */
+  endOrphans = (): Promise<number> => this.#proof.endOrphans();
   list = (): Promise<VmSummary[]> => this.#source.list();
   inspect = (vm: string): Promise<VmFacts> => this.#source.inspect(vm);
   state = (uuid: string): Promise<VmState | undefined> => this.#source.stateIfKnown(uuid);

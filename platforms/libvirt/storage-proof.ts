@@ -1,7 +1,7 @@
 /** Nonces for all disks of a VM, whatever they lie on: see `nonce.ts` for the files, here is what libvirt has to do. */
 import { basename, join } from 'node:path';
 import type { NetworkPlace, VmDisk } from '../../domain/vm.ts';
-import { LibvirtError } from '../../protocols/libvirt/index.ts';
+import { LibvirtError, ListPoolsFlag } from '../../protocols/libvirt/index.ts';
 import type { Connection, PoolRef } from '../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from './connect.ts';
 import { isRefusal } from './faults.ts';
@@ -9,6 +9,7 @@ import { isThere } from './is-there.ts';
 import { rbdImage } from './network-place.ts';
 import { newWord, noncePrefix, removeFileNonces, seesFileNonce, writeFileNonce } from './nonce.ts';
 import type { PooledPlace } from './pool-place.ts';
+import { startTimeOf } from './process.ts';
 import { describePool } from './storage.ts';
 
 /** A nonce as the source tells the target of it. */
@@ -22,6 +23,7 @@ export interface StorageWord {
 /** An RBD image of this size takes no room: it is never written. */
 const nonceImageBytes = 4 * 1024 * 1024;
 const poolTimeoutMs = 120_000;
+const lookPrefix = 'vmferry-look-';
 
 export class StorageProof {
   readonly #host: LibvirtHost;
@@ -84,6 +86,27 @@ export class StorageProof {
     await this.#host.use(async (connection) => endPools(connection, noncePrefix(migrationId)));
   }
 
+  /**
+   * Ends the pools with which a killed worker looked for a word; for the start of a worker. One that somebody defined is
+   * not ours, and that of a process which lives (a worker that is being relieved) is in use. Gives their number.
+   */
+  async endOrphans(): Promise<number> {
+    const flags = ListPoolsFlag.transient | ListPoolsFlag.rbd;
+    return this.#host.use(async (connection) => {
+      const call = { needResults: 1, flags };
+      const { pools } = await connection.call('ConnectListAllStoragePools', call);
+      let ended = 0;
+      for (const pool of pools) {
+        if (!isNamed(pool.name, lookPrefix, 16)) continue;
+        const pid = Number.parseInt(pool.name.slice(lookPrefix.length).slice(0, 8), 16);
+        if (pid !== process.pid && (await startTimeOf(pid)) !== undefined) continue;
+        await endPool(connection, pool);
+        ended += 1;
+      }
+      return ended;
+    });
+  }
+
   async #writeImage(migrationId: string, place: NetworkPlace): Promise<string | undefined> {
     const prefix = noncePrefix(migrationId);
     return this.#inRbd(
@@ -117,12 +140,12 @@ export class StorageProof {
   async #inRbd<T>(
     place: NetworkPlace,
     act: (connection: Connection, pool: PoolRef) => Promise<T>,
-    prefix = 'vmferry-look-',
+    prefix = lookPrefix,
   ): Promise<T | undefined> {
     return this.#host.use(async (connection) => {
       let pool: PoolRef;
       try {
-        const xml = rbdPoolXml(place, `${prefix}${newWord().slice(0, 16)}`);
+        const xml = rbdPoolXml(place, poolName(prefix));
         const timeout = { timeoutMs: poolTimeoutMs };
         ({ pool } = await connection.call('StoragePoolCreateXML', { xml }, timeout));
       } catch (error) {
@@ -152,6 +175,10 @@ export class StorageProof {
   }
 }
 
+/** Sixteen digits after the prefix: the worker's process, so that its heir knows what was left, and eight by chance. */
+const poolName = (prefix: string): string =>
+  `${prefix}${process.pid.toString(16).padStart(8, '0')}${newWord().slice(0, 8)}`;
+
 const rbdKey = (place: NetworkPlace): string =>
   JSON.stringify([rbdImage(place.name).pool, place.hosts]);
 
@@ -172,7 +199,7 @@ const isNamed = (name: string, prefix: string, digits: number): boolean =>
   name.startsWith(prefix) && new RegExp(`^[0-9a-f]{${digits}}$`).test(name.slice(prefix.length));
 
 /** Its volumes' allocation is not counted: that reads through every image. */
-function rbdPoolXml({ name, hosts, auth }: NetworkPlace, poolName: string): string {
+function rbdPoolXml({ name, hosts, auth }: NetworkPlace, asName: string): string {
   const servers = hosts.map(
     (host) =>
       `<host name='${escapeXml(host.name)}'${host.port === undefined ? '' : ` port='${host.port}'`}/>`,
@@ -183,7 +210,7 @@ function rbdPoolXml({ name, hosts, auth }: NetworkPlace, poolName: string): stri
     auth === undefined
       ? ''
       : `<auth type='ceph' username='${escapeXml(auth.username)}'><secret ${by}/></auth>`;
-  return `<pool type='rbd'><name>${poolName}</name><refresh><volume allocation='capacity'/></refresh>
+  return `<pool type='rbd'><name>${asName}</name><refresh><volume allocation='capacity'/></refresh>
 <source>${servers.join('')}<name>${escapeXml(rbdImage(name).pool)}</name>${login}</source></pool>`;
 }
 

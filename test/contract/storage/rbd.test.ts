@@ -39,6 +39,9 @@ const image = (name: string, more: Partial<NetworkPlace> = {}): VmDisk & { forma
   allocationBytes: 0,
   backing: [],
 });
+const poolXml = (name: string): string =>
+  `<pool type='rbd'><name>${name}</name><source><name>vms</name><host name='127.0.0.1' port='${ceph.port}'/>
+  <auth type='ceph' username='admin'><secret uuid='${secretUuid}'/></auth></source></pool>`;
 const volume = (name: string, more: object = {}) => ({
   pool: 'ceph',
   name,
@@ -63,11 +66,7 @@ describe.skipIf(missing !== undefined)('RBD', () => {
     await host.virsh('secret-define', secret);
     await host.virsh('secret-set-value', secretUuid, ceph.key);
     const pool = join(host.dir, 'pool.xml');
-    await writeFile(
-      pool,
-      `<pool type='rbd'><name>ceph</name><source><name>vms</name><host name='127.0.0.1' port='${ceph.port}'/>
-      <auth type='ceph' username='admin'><secret uuid='${secretUuid}'/></auth></source></pool>`,
-    );
+    await writeFile(pool, poolXml('ceph'));
     await host.virsh('pool-create', pool);
     path = await CopyPath.open(secretReader(host.libvirt));
     closing.push(() => path.close());
@@ -126,6 +125,34 @@ describe.skipIf(missing !== undefined)('RBD', () => {
     await proof.remove('move-1', [disk]);
     expect(await ceph.rbd('ls')).toBe('shared');
     expect(await host.virsh('pool-list', '--all', '--name')).not.toContain('vmferry');
+  });
+
+  it('ends the pool of a look that a killed worker left, and nothing that lives or was defined', async () => {
+    const free = 2 ** 22 + 1; // beyond the largest PID that Linux gives
+    const digits = (pid: number): string => `${pid.toString(16).padStart(8, '0')}0a1b2c3d`;
+    const names = {
+      dead: `vmferry-look-${digits(free)}`,
+      alive: `vmferry-look-${digits(process.ppid)}`,
+      alike: 'vmferry-look-of-mine',
+    };
+    for (const name of Object.values(names)) {
+      const xml = join(host.dir, `${name}.xml`);
+      await writeFile(xml, poolXml(name));
+      await host.virsh('pool-create', xml);
+    }
+    expect(await proof.endOrphans()).toBe(1);
+    const left = await host.virsh('pool-list', '--all', '--name');
+    expect(left).not.toContain(names.dead);
+    for (const name of [names.alive, names.alike]) {
+      expect(left).toContain(name);
+      await host.virsh('pool-destroy', name);
+    }
+    const defined = join(host.dir, `${names.dead}.xml`);
+    await host.virsh('pool-define', defined);
+    await host.virsh('pool-start', names.dead);
+    expect(await proof.endOrphans()).toBe(0);
+    await host.virsh('pool-destroy', names.dead);
+    await host.virsh('pool-undefine', names.dead);
   });
 
   it('is not seen by a host that cannot log in', async () => {
