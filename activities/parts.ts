@@ -33,7 +33,7 @@ export interface Hypervisor {
   setAutostart(uuid: string, autostart: boolean): Promise<void>;
   facts(): Promise<Omit<HostFacts, 'guard' | 'migrationAddress' | 'version' | 'name'>>;
   volumeExists(pool: string, volume: string): Promise<boolean>;
-  /** Makes the volume if it is not there. Gives its path. */
+  /** Makes the volume if it is not there. Gives its place. */
   ensureVolume(volume: {
     pool: string;
     name: string;
@@ -43,7 +43,7 @@ export interface Hypervisor {
     allocation: 'thin' | 'full';
     /** Whether one that is there already is this move's own; any other is refused with `volume-exists`. */
     ownedByMove: boolean;
-  }): Promise<VolumePlace>;
+  }): Promise<MadeVolume>;
   /** Whether nothing is there any more; false if no pool of the hypervisor has the file, which then stays. */
   deleteVolume(volume: NamedVolume): Promise<boolean>;
   /**
@@ -109,6 +109,12 @@ export interface VolumePlace {
   /** As `VmDisk.path`. */
   path: string;
   network?: NetworkPlace;
+}
+
+/** A volume of a move. */
+export interface MadeVolume extends VolumePlace {
+  /** Present where the storage made it larger than asked for: what the guest will see. */
+  capacityBytes?: number;
 }
 
 /** A disk at rest on this host, as QEMU opens it. */

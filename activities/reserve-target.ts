@@ -79,8 +79,9 @@ async function makeVolume(parts: HostParts, disk: DiskPlan, folder: MoveFolder):
     // Before the volume: what is not written down is never deleted.
     await folder.write('target', memory);
   }
+  let larger: number | undefined;
   try {
-    const place = await parts.hypervisor.ensureVolume({
+    const { capacityBytes, ...place } = await parts.hypervisor.ensureVolume({
       pool: disk.targetPool,
       name: disk.targetVolume,
       capacityBytes: disk.capacityBytes,
@@ -89,6 +90,7 @@ async function makeVolume(parts: HostParts, disk: DiskPlan, folder: MoveFolder):
       ownedByMove: found !== undefined,
     });
     Object.assign(own, place);
+    larger = capacityBytes;
   } catch (error) {
     if (error instanceof VmFerryError && error.code === 'volume-exists') {
       // Somebody else's after all: it must not be taken for ours when the move is cleared up.
@@ -103,6 +105,7 @@ async function makeVolume(parts: HostParts, disk: DiskPlan, folder: MoveFolder):
     ...disk,
     targetPath: own.path,
     targetKind: own.kind,
+    ...(larger === undefined ? {} : { targetCapacityBytes: larger }),
     ...(own.network === undefined ? {} : { targetNetwork: own.network }),
   };
 }

@@ -7,12 +7,15 @@ export interface DiskPlan {
   name: string;
   sourcePath: string;
   sourceFormat: DiskFormat;
+  /** Of the disk: what is copied and compared. */
   capacityBytes: number;
   targetPool: string;
   targetVolume: string;
   /** Empty until `reserveTarget` made the volume, where the pool chooses the path. */
   targetPath: string;
   targetFormat: DiskFormat;
+  /** Present once the volume was made and came out larger than the disk, as storage does that counts in extents. */
+  targetCapacityBytes?: number;
   sourceKind: PlaceKind;
   targetKind: PlaceKind;
   /** Present for network disks. */

@@ -1,8 +1,8 @@
 import type {
   DefinitionChanges,
   Hypervisor,
+  MadeVolume,
   NamedVolume,
-  VolumePlace,
 } from '../activities/parts.ts';
 import type { HostConfig } from '../config/schema.ts';
 import type { Ledger } from '../guard/ledger.ts';
@@ -77,9 +77,14 @@ export class LibvirtHypervisor implements Hypervisor {
     format: DiskFormat;
     allocation: 'thin' | 'full';
     ownedByMove: boolean;
-  }): Promise<VolumePlace> {
-    const { kind, path, network } = await this.#target.volumes.ensure(volume);
-    return { kind, path, ...(network === undefined ? {} : { network }) };
+  }): Promise<MadeVolume> {
+    const { kind, path, network, capacityBytes } = await this.#target.volumes.ensure(volume);
+    return {
+      kind,
+      path,
+      ...(network === undefined ? {} : { network }),
+      ...(capacityBytes > volume.capacityBytes ? { capacityBytes } : {}),
+    };
   }
 
   writeNonces: Hypervisor['writeNonces'] = (migrationId, disks) =>

@@ -66,6 +66,14 @@ async function reserve(move: Move, checked: Checked): Promise<Checked> {
       call: (at) => at.reserveTarget({ ...ref, source: from, disks: checked.disks }),
     }),
   );
+  for (const disk of disks) {
+    const { targetVolume, capacityBytes, targetCapacityBytes = capacityBytes } = disk;
+    const more = targetCapacityBytes - capacityBytes;
+    if (more > 0)
+      record.note(
+        `volume ${targetVolume} on ${to} is ${more} bytes larger than disk ${disk.name}; the guest sees the larger size`,
+      );
+  }
   return { ...checked, disks };
 }
 

@@ -100,6 +100,8 @@ export class FakeWorld {
   readonly log: string[] = [];
   /** Set once two copies ran at a time. */
   splitBrain: string | undefined;
+  /** How much larger than asked for each volume comes out. */
+  volumeSurplusBytes = 0;
   /** Called before each verb: tests order things here. */
   onCall: (host: string, verb: Verb) => Promise<void> | void = () => undefined;
 
@@ -202,7 +204,12 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
         host.volumes.set(disk.targetPath, '');
         host.made.push(disk.targetPath);
       }
-      return now(input.disks);
+      const { volumeSurplusBytes: more } = world;
+      return now(
+        input.disks.map((one) =>
+          more === 0 ? one : { ...one, targetCapacityBytes: one.capacityBytes + more },
+        ),
+      );
     },
     guardSource: (input) => {
       host.memory ??= { wasRunning: host.running, autostart: host.autostart };

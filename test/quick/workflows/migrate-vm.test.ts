@@ -57,6 +57,15 @@ describe.concurrent('a move without faults', () => {
     expectSound(world, report);
   });
 
+  it('says where the target made a volume larger than the disk', async () => {
+    const world = new FakeWorld({ running: true });
+    world.volumeSurplusBytes = 512;
+    const report = await bench.run(world, request());
+    expect(report.phase).toBe('committed');
+    expect(report.notes.join()).toContain('web.raw on beta is 512 bytes larger than disk vda');
+    expectSound(world, report);
+  });
+
   it('keeps the source until a person commits, and goes back when told to', async () => {
     const world = new FakeWorld({ running: true });
     const report = await bench.run(world, request({ autoCommit: false }), async (handle) => {
