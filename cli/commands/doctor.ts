@@ -4,14 +4,17 @@ import { certificateFindings } from '../certificate-findings.ts';
 import { examine } from '../checks.ts';
 import type { Finding } from '../checks.ts';
 import { outputOption } from '../options.ts';
+import { policyFinding } from '../policy-finding.ts';
 import { findingLines } from '../render/findings.ts';
 import type { Session } from '../session.ts';
 
-/** The fleet first, then this machine's certificates, if the configuration can be read at all. */
+/** The fleet first, then this machine's certificates and policy, if the configuration can be read at all. */
 async function* everything({ backend, globals, operator }: Session): AsyncGenerator<Finding> {
   yield* examine(backend, globals, operator);
   const config = await backend.loadConfig(globals).catch(() => undefined);
-  if (config !== undefined) yield* await certificateFindings(config);
+  if (config === undefined) return;
+  yield* await certificateFindings(config);
+  if (config.host !== undefined) yield await policyFinding(config.host);
 }
 
 async function run(session: Session): Promise<void> {
