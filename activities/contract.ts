@@ -87,6 +87,11 @@ export interface EpochRef extends MoveRef {
   epoch: number;
 }
 
+export interface ClearTargetInput extends EpochRef {
+  /** Paths here that are none of the VM's disks after all: their content was compared. */
+  strangers?: string[];
+}
+
 export interface ReserveTargetInput extends EpochRef {
   source: string;
   disks: DiskPlan[];
@@ -247,7 +252,7 @@ export interface HostActivities {
   /** Target, undo after the cutover began: epoch advanced, the guest off, read back. */
   revokeTarget(input: RevokeTargetInput): Promise<void>;
   /** Target, undo: definition, volumes and journals that this move made are gone. */
-  clearTarget(input: EpochRef): Promise<void>;
+  clearTarget(input: ClearTargetInput): Promise<void>;
   /** Source, undo: ledger `owner`, autostart as it was, started again if it ran. */
   restoreSource(input: RestoreSourceInput): Promise<RestoreResult>;
 }

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { unsafe } from '../domain/errors.ts';
 import { diskIdentity } from '../guard/identity.ts';
-import type { EpochRef, RestoreResult, RestoreSourceInput } from './contract.ts';
+import type { ClearTargetInput, RestoreResult, RestoreSourceInput } from './contract.ts';
 import { markEnded } from './ended.ts';
 import { journalPathOf } from './journal-path.ts';
 import type { OwnVolume } from './move-folder.ts';
@@ -15,11 +15,11 @@ const stillGoingDownMs = 60_000;
 /** Removes from the target what this move made there, and nothing else; safe where it made nothing. */
 export async function clearTarget(
   parts: HostParts,
-  input: EpochRef,
+  input: ClearTargetInput,
   signal: AbortSignal,
 ): Promise<void> {
   const { ledger, hypervisor, operations } = parts;
-  const { vm, migrationId } = input;
+  const { vm, migrationId, strangers = [] } = input;
   await operations.endAll(migrationId);
   const folder = folderOf(parts, input);
   await underLock(parts, { ref: input, operation: 'clear', signal }, async () => {
@@ -35,8 +35,9 @@ export async function clearTarget(
       }
     }
     // A disk that the move did not make is shared: the source's guest writes to it, and nothing here may.
-    const made = (memory?.volumes ?? []).map(({ path }) => path);
-    const shared = (entry?.disks ?? []).filter(({ path }) => !made.includes(path));
+    // One that was found to hold other bytes is somebody else's, whose VM must start.
+    const others = [...(memory?.volumes ?? []).map(({ path }) => path), ...strangers];
+    const shared = (entry?.disks ?? []).filter(({ path }) => !others.includes(path));
     const isForgotten = memory?.knownBefore !== true && shared.length === 0;
     if (ours && entry.state === 'incoming' && isForgotten) {
       await ledger.remove(vm.uuid, entry);

@@ -79,19 +79,23 @@ export async function checkTarget(move: Move, source: SourceCheck): Promise<Targ
 }
 
 /** Removes what this move made on the target. Before the reservation that is a file, under no epoch yet. */
-export const clearingOfTarget = (
-  { hosts, ref, input: { request } }: Move,
-  epoch: () => number,
-): Compensation => ({
-  name: `clear ${request.to} of what the move made there`,
-  run: () =>
-    hosts.do({
-      host: request.to,
-      what: 'clear the target',
-      limit: limits.act,
-      call: (at) => at.clearTarget({ ...ref, epoch: epoch() }),
-    }),
-});
+export function clearingOfTarget(move: Move, epoch: () => number): Compensation {
+  const { hosts, ref, input } = move;
+  const host = input.request.to;
+  return {
+    name: `clear ${host} of what the move made there`,
+    run: () => {
+      const { strangers } = move;
+      const known = strangers === undefined ? {} : { strangers };
+      return hosts.do({
+        host,
+        what: 'clear the target',
+        limit: limits.act,
+        call: (at) => at.clearTarget({ ...ref, epoch: epoch(), ...known }),
+      });
+    },
+  };
+}
 
 function showDisks({ record, input }: Move, disks: readonly DiskPlan[]): void {
   const { report } = record;

@@ -112,6 +112,7 @@ function compare(move: Move, disk: DiskPlan): void {
   if (result.verified) return;
   const { from, to } = move.input.request;
   if (disk.how === 'shared') {
+    (move.strangers ??= []).push(disk.targetPath);
     throw new MoveFailed({
       code: 'storage-not-the-same',
       handling: Handling.unsafe,

@@ -16,6 +16,8 @@ export interface Move {
   undo: Compensations;
   /** From here on the source may have given the VM up: an undo works under a newer epoch than the target's. */
   cutoverBegan: boolean;
+  /** Places on the target where a disk was said to be, and that were read to hold other bytes. */
+  strangers?: string[];
 }
 
 /** What the checks found out, fixed for the rest of the move. */
