@@ -1,10 +1,14 @@
 /** Rows whose disks are copied: formats, chains, pools, allocation, devices as source. */
+import { execa } from 'execa';
 import { expect } from 'vitest';
 import { must } from '../refusals/tiny-vm.ts';
+import { ended } from '../stage.ts';
 import { allocatedBytes, fillRaw, hashOf, makeImage, mebibyte, soon } from './images.ts';
-import type { DiskRow, Scene } from './scene.ts';
+import { expectCommitted } from './scene.ts';
+import type { DiskRow, Run, Scene } from './scene.ts';
 import { defineVm, diskXml } from './vm.ts';
 
+const bin = new URL('../../../bin/vmferry', import.meta.url).pathname;
 const inDefault = (name: string): string => `/var/lib/libvirt/images/${name}`;
 const inFast = (name: string): string => `/var/lib/libvirt/fast/${name}`;
 const copy = (name: string, path: string, format: 'raw' | 'qcow2' = 'raw') => ({
@@ -87,7 +91,7 @@ const chain: DiskRow = {
 };
 
 const formats: DiskRow = {
-  name: 'all to qcow2 in another pool, but one disk to raw in its own',
+  name: 'all to qcow2 in another pool, but one disk to raw and elsewhere, asked for at the command line',
   async prepare({ alpha }) {
     await makeImage(alpha, inDefault('formats-a.raw'), { format: 'raw', sizeMiB: 8 });
     await makeImage(alpha, inFast('formats-b.qcow2'), { format: 'qcow2', sizeMiB: 8 });
@@ -105,9 +109,25 @@ const formats: DiskRow = {
         copy('vda', inFast('formats-a.qcow2'), 'qcow2'),
         copy('vdb', inDefault('formats-b.raw')),
       ],
+      play: byCommandLine,
     };
   },
 };
+
+async function byCommandLine(run: Run): Promise<void> {
+  const { stage, journey } = run;
+  const words = ['--pool', 'fast', '--format', 'qcow2', '--disk', 'vdb:pool=default,format=raw'];
+  const done = await execa(
+    bin,
+    [
+      ...['--config', stage.fleet.configPath, 'migrate', journey.vm.name, '--auto-commit'],
+      ...['--from', 'alpha', '--to', 'beta', ...words],
+    ],
+    { reject: false, timeout: 240_000, env: { CI: '1' } },
+  );
+  expect(done.exitCode, done.stderr).toBe(0);
+  await expectCommitted(run, await ended(await stage.ferry.move(journey.vm.name)));
+}
 
 const full: DiskRow = {
   name: 'a sparse image whose copy gets all its room',
