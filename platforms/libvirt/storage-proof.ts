@@ -11,6 +11,7 @@ import { newWord, noncePrefix, removeFileNonces, seesFileNonce, writeFileNonce }
 import type { PooledPlace } from './pool-place.ts';
 import { startTimeOf } from './process.ts';
 import { describePool } from './storage.ts';
+import { escapeXml } from './xml.ts';
 
 /** A nonce as the source tells the target of it. */
 export interface StorageWord {
@@ -227,10 +228,3 @@ async function endPool(connection: Connection, pool: PoolRef): Promise<void> {
     if (!isRefusal(error, 'NO_STORAGE_POOL')) throw error;
   }
 }
-
-const escapeXml = (text: string): string =>
-  text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll("'", '&apos;');

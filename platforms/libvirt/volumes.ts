@@ -12,7 +12,7 @@ import { isThere } from './is-there.ts';
 import { placeOfVolume } from './pool-place.ts';
 import type { PooledPlace } from './pool-place.ts';
 import { describePool, refreshActivePools, volumeAt, volumeNamed } from './storage.ts';
-import { attribute, elementAt, parseXml, sizeBytesOf } from './xml.ts';
+import { attribute, elementAt, escapeXml, parseXml, sizeBytesOf } from './xml.ts';
 
 export interface VolumeRequest {
   pool: string;
@@ -236,9 +236,6 @@ function assertName(name: string, host: string): void {
     host,
   });
 }
-
-const escapeXml = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
 const exists = ({ pool, name }: VolumeRequest, host: string): VmFerryError =>
   permanent({

@@ -49,6 +49,14 @@ function parseText(text: string): Document {
 /** As XML 1.0 has it. The parser's own rule is that of XML 1.1, which takes U+0085 and U+2028 for line ends, too. */
 const normalizeLineEndings = (text: string): string => text.replace(/\r\n?/g, '\n');
 
+/** Text as it may stand in an element or in an attribute within single quotes. */
+export const escapeXml = (text: string): string =>
+  text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll("'", '&apos;');
+
 const firstLine = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]?.slice(0, 200) ?? '';
 
