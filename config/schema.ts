@@ -240,7 +240,11 @@ const host = z
           .min(1, says('a whole number from 1 to 64'))
           .max(64, says('a whole number from 1 to 64'))
           .default(2)
-          .meta({ description: 'Disks copied at once.', examples: [2] }),
+          .meta({
+            description:
+              'Disks copied at once. Not heeded yet: a move copies all its disks at once.',
+            examples: [2],
+          }),
       })
       .prefault({})
       .meta({ description: 'What moves may take of this host.' }),
