@@ -71,7 +71,8 @@ const killed = ({ who, at, words, storages, also = [] }: Kill): FaultRow => ({
 const first: FaultRow[] = [
   {
     name: 'a cancel while the guest goes down',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'cancelled',
     play: once('guarded', ({ move }) => move.cancel()),
   },
@@ -80,33 +81,65 @@ const first: FaultRow[] = [
 const workers: FaultRow[] = [
   killed({ who: ['source'], at: 'copying', words: 'in mid-copy', storages: file }),
   killed({ who: ['target'], at: 'copying', words: 'in mid-copy', storages: file }),
-  killed({ who: ['control'], at: 'copying', words: 'in mid-copy', storages: file }),
-  killed({ who: everyone, at: 'exported', words: 'as the export opens', storages: file }),
+  killed({ who: ['control'], at: 'copying', words: 'in mid-copy', storages: none, also: file }),
+  killed({
+    who: everyone,
+    at: 'exported',
+    words: 'as the export opens',
+    storages: none,
+    also: file,
+  }),
   killed({ who: everyone, at: 'copying', words: 'in mid-copy', storages: none, also: file }),
-  killed({ who: everyone, at: 'guarded', words: 'as the guest is asked to go', storages: both }),
-  killed({ who: everyone, at: 'verifying', words: 'while it verifies', storages: file }),
+  killed({
+    who: everyone,
+    at: 'guarded',
+    words: 'as the guest is asked to go',
+    storages: block,
+    also: file,
+  }),
+  killed({
+    who: everyone,
+    at: 'verifying',
+    words: 'while it verifies',
+    storages: none,
+    also: file,
+  }),
   killed({ who: everyone, at: 'defining', words: 'at the definition', storages: none, also: both }),
   killed({
     who: ['target'],
     at: 'defined',
     words: 'once it has defined',
-    storages: file,
-    also: block,
+    storages: none,
+    also: both,
   }),
-  killed({ who: everyone, at: 'released', words: 'between two owners', storages: both }),
+  killed({
+    who: everyone,
+    at: 'released',
+    words: 'between two owners',
+    storages: block,
+    also: file,
+  }),
   {
     name: 'kill -9 of every worker as QEMU starts',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'committed',
     play: duringStart(async (scene, goOn) => {
       await killWorkers(scene, ...everyone);
       goOn();
     }),
   },
-  killed({ who: everyone, at: 'removing', words: 'while the source is removed', storages: both }),
+  killed({
+    who: everyone,
+    at: 'removing',
+    words: 'while the source is removed',
+    storages: file,
+    also: block,
+  }),
   {
     name: 'kill -9 of every worker while the move is undone',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'cancelled',
     play: async (scene) => {
       await moments.guarded(scene);
@@ -140,19 +173,22 @@ const servers: FaultRow[] = [
   },
   {
     name: 'kill -9 of Temporal between two owners',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'committed',
     play: once('released', killTemporal),
   },
   {
     name: "kill -9 of the source's libvirtd while the guest goes down",
-    storages: both,
+    storages: block,
+    also: file,
     end: 'committed',
     play: once('goingDown', (scene) => killDaemon(scene, 'source', () => delay(1_000))),
   },
   {
     name: "kill -9 of the target's libvirtd in mid-copy, away until it is missed",
-    storages: file,
+    storages: none,
+    also: file,
     end: 'committed',
     codes: ['libvirt-unreachable'],
     play: once('copying', (scene) => killDaemon(scene, 'target', () => felt(scene))),
@@ -166,7 +202,8 @@ const servers: FaultRow[] = [
   },
   {
     name: "kill -9 of the target's libvirtd as QEMU starts",
-    storages: both,
+    storages: block,
+    also: file,
     end: 'committed',
     play: duringStart((scene, goOn) =>
       killDaemon(scene, 'target', () => {
@@ -187,7 +224,8 @@ const servers: FaultRow[] = [
 const guests: FaultRow[] = [
   {
     name: 'kill -9 of the guest while it goes down',
-    storages: both,
+    storages: none,
+    also: both,
     end: 'committed',
     play: once('guarded', (scene) => killGuest(scene, scene.from)),
   },
@@ -207,7 +245,8 @@ const guests: FaultRow[] = [
   },
   {
     name: 'kill -9 of the guest right after its start on the target',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'failed',
     codes: ['vm-did-not-stay-up'],
     play: async (scene) => {
@@ -224,7 +263,8 @@ const guests: FaultRow[] = [
 const links: FaultRow[] = [
   {
     name: 'the link cut both ways in mid-copy',
-    storages: file,
+    storages: none,
+    also: file,
     end: 'committed',
     play: once('copying', (scene) => cutUntilFelt(scene, cuts.bothWays(scene))),
   },
@@ -237,7 +277,8 @@ const links: FaultRow[] = [
   },
   {
     name: 'the link cut from target to source alone in mid-copy',
-    storages: file,
+    storages: none,
+    also: file,
     end: 'committed',
     codes: ['source-unreachable'],
     play: once('copying', (scene) => cutUntilFelt(scene, cuts.oneWay(scene, 'target', 'source'))),
@@ -276,7 +317,8 @@ const storage: FaultRow[] = [
   },
   {
     name: "the target's state folder full at the cutover; room is made, a person says retry",
-    storages: both,
+    storages: block,
+    also: file,
     end: 'committed',
     alone: true,
     codes: ['ledger-unwritable', 'state-folder-unwritable', 'host-disk-full'],
@@ -296,7 +338,8 @@ const storage: FaultRow[] = [
 const time: FaultRow[] = [
   {
     name: 'the source frozen in mid-copy for longer than a heartbeat may be late',
-    storages: file,
+    storages: none,
+    also: file,
     end: 'committed',
     play: once('copying', (scene) => freezeUntilFelt(scene, 'source')),
   },
@@ -309,7 +352,8 @@ const time: FaultRow[] = [
   },
   {
     name: 'the target frozen as QEMU starts for longer than a heartbeat may be late',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'committed',
     codes: ['worker-lost'],
     play: once('started', (scene) => freezeUntilFelt(scene, 'target')),
@@ -323,8 +367,8 @@ const time: FaultRow[] = [
   },
   {
     name: 'the target worker standing still as QEMU starts, overtaken, then going on',
-    storages: file,
-    also: block,
+    storages: none,
+    also: both,
     end: 'committed',
     play: once('started', (scene) => overtake(scene, 'target')),
   },
@@ -342,7 +386,8 @@ const time: FaultRow[] = [
   },
   {
     name: "the clock of the source's worker an hour behind from mid-copy on",
-    storages: file,
+    storages: none,
+    also: file,
     end: 'committed',
     alone: true,
     play: (scene) =>
@@ -370,7 +415,8 @@ const people: FaultRow[] = [
   },
   {
     name: 'a rollback after the start while the target worker is dead',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'rolled-back',
     waits: true,
     play: once('awaitingCommit', async (scene) => {
@@ -384,20 +430,23 @@ const people: FaultRow[] = [
   },
   {
     name: 'a person who runs `virsh start` on both hosts all the time',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'committed',
     alone: true,
     play: (scene) => meddle(scene, () => ended(scene.move)),
   },
   {
     name: 'autostart set by a person, and libvirtd of the source restarted as at a boot',
-    storages: file,
+    storages: none,
+    also: file,
     end: 'committed',
     play: once('copying', autostartOnSource),
   },
   {
     name: 'autostart set by a person, and libvirtd of the source restarted after the cutover',
-    storages: both,
+    storages: block,
+    also: file,
     end: 'committed',
     waits: true,
     play: once('awaitingCommit', async (scene) => {
