@@ -71,6 +71,7 @@ const folderBack: DiskRow = {
     const { alpha, beta } = scene;
     const journey = await withSnapshots(scene, 'folderback');
     const tree = await listed(alpha, 'folderback');
+    await must(alpha, 'autostart', 'folderback');
     return {
       ...journey,
       play: (run) =>
@@ -80,6 +81,7 @@ const folderBack: DiskRow = {
         }),
       after: async () => {
         expect(await listed(alpha, 'folderback')).toBe(tree);
+        expect(await must(alpha, 'dominfo', 'folderback')).toMatch(/Autostart: +enable/);
       },
     };
   },
