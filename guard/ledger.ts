@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { access, mkdir, open, readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { needsOperator, permanent, unsafe } from '../domain/errors.ts';
 import { assertTransition } from '../domain/ownership.ts';
@@ -250,13 +249,7 @@ export class Ledger {
 
   /** The hook only appends to it, so its name has to be durable from the start. */
   async #ensureRunsFile(uuid: string): Promise<void> {
-    const path = this.#runsPath(uuid);
-    try {
-      await access(path, constants.W_OK);
-    } catch (error) {
-      if (!isAbsent(error)) throw error;
-      await (await open(path, 'a', 0o600)).close();
-    }
+    await (await open(this.#runsPath(uuid), 'a', 0o600)).close();
   }
 
   #checkEntry(entry: LedgerEntry): void {

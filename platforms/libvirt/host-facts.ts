@@ -1,5 +1,5 @@
 /** A host as the checks of a move need it, read fresh each time. */
-import { access, readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { execa } from 'execa';
 import { z } from 'zod';
 import { needsOperator } from '../../domain/errors.ts';
@@ -15,6 +15,7 @@ import type { LibvirtHost } from './connect.ts';
 import { DomainDocument } from './domain-xml.ts';
 import type { DefinedFacts } from './domain-facts.ts';
 import { isRefusal } from './faults.ts';
+import { isThere } from './is-there.ts';
 import { isOff, vmStateOf } from './lifecycle.ts';
 import { readPools } from './storage.ts';
 import { XmlError, attribute, childElements, elementAt, parseXml, textOf } from './xml.ts';
@@ -135,14 +136,7 @@ async function readBridges(host: string): Promise<string[]> {
 
 async function bridgesOfSys(): Promise<string[]> {
   const names = await readdir('/sys/class/net').catch(() => []);
-  const isBridge = await Promise.all(
-    names.map((name) =>
-      access(`/sys/class/net/${name}/bridge`).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
+  const isBridge = await Promise.all(names.map((name) => isThere(`/sys/class/net/${name}/bridge`)));
   return names.filter((_, at) => isBridge[at]).sort();
 }
 
