@@ -213,7 +213,7 @@ export class Connection {
       await this.#calls.make(call);
     } finally {
       // TypeScript does not see that the callbacks set it.
-      if ((stream as RpcStream | undefined) === undefined) this.#streams.release();
+      if (stream === undefined) this.#streams.release();
     }
     if (stream === undefined) throw new ProtocolError(`${name}: no stream was opened`);
     return stream;

@@ -147,7 +147,7 @@ export const ledgerOf = (host: LabHost): Ledger =>
   new Ledger({ stateDir: host.rootOf(host.stateDir), host: host.name });
 
 /** The ledgers say so, it starts on the one, and the other's libvirt refuses it whoever asks. */
-export async function expectOnlyOn(on: LabHost, off: LabHost, vm: MadeVm): Promise<void> {
+async function expectOnlyOn(on: LabHost, off: LabHost, vm: MadeVm): Promise<void> {
   const [owner, other] = await Promise.all([on, off].map((host) => ledgerOf(host).read(vm.uuid)));
   expect([owner?.state, other?.state]).toEqual(['owner', 'released']);
   await must(on, 'start', '--paused', vm.name);
