@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Three lanes: quick (no root, no daemons), contract (real servers, seconds), lab (real hosts, minutes).
@@ -16,6 +17,8 @@ const lane = (name: string, options: { testTimeout: number; parallel: boolean })
 
 export default defineConfig({
   test: {
+    // Vitest would leave a core to itself, which on two cores makes one file at a time.
+    maxWorkers: Math.max(2, availableParallelism()),
     projects: [
       lane('quick', { testTimeout: 20_000, parallel: true }),
       lane('contract', { testTimeout: 60_000, parallel: false }),

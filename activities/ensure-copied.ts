@@ -10,6 +10,7 @@ import type { CopyDiskInput, CopyDiskResult, DiskPlan } from './contract.ts';
 import { journalPathOf } from './journal-path.ts';
 import { whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
+import type { Turns } from './turns.ts';
 
 /** Most bytes that one record of the journal speaks of. */
 const chunkBytes = 1024 * 1024;
@@ -18,7 +19,7 @@ const chunkBytes = 1024 * 1024;
 export async function ensureCopied(
   parts: HostParts,
   input: CopyDiskInput,
-  attempt: Attempt & { throttle: Pick<Throttle, 'take'> },
+  attempt: Attempt & { throttle: Pick<Throttle, 'take'>; turns: Turns },
 ): Promise<CopyDiskResult> {
   const { disk, migrationId } = input;
   const operation = `copy ${disk.name}`;
@@ -28,7 +29,7 @@ export async function ensureCopied(
     Promise.resolve(),
   );
   return parts.operations.exclusive({ migrationId, name: operation, signal }, (inner) =>
-    copyNow(parts, input, { ...attempt, signal: inner }),
+    attempt.turns.take(inner, () => copyNow(parts, input, { ...attempt, signal: inner })),
   );
 }
 

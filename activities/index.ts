@@ -19,6 +19,7 @@ import type { Gate } from './policy-gate.ts';
 import { hostFacts, listVms } from './read.ts';
 import { reserveTarget } from './reserve-target.ts';
 import { ensureState, offerState } from './state-parcel.ts';
+import { Turns } from './turns.ts';
 import { clearTarget, restoreSource } from './undo.ts';
 
 /**
@@ -27,6 +28,7 @@ import { clearTarget, restoreSource } from './undo.ts';
  */
 export function createHostActivities(parts: HostParts, gate?: Gate): HostActivities {
   const throttles = new Throttles(parts.bandwidthBytesPerSecond);
+  const turns = new Turns(parts.parallelCopies ?? Number.POSITIVE_INFINITY);
   const verb =
     <I, O>(name: string, run: (input: I, attempt: Attempt) => Promise<O>) =>
     (input: I): Promise<O> =>
@@ -56,7 +58,7 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
     ensureCopied: verb('ensureCopied', async (input, attempt) => {
       await throttles.setHostRate((host) => gate?.bandwidth(host) ?? host);
       const throttle = throttles.of(input.migrationId, input.bandwidthBytesPerSecond);
-      return ensureCopied(parts, input, { ...attempt, throttle });
+      return ensureCopied(parts, input, { ...attempt, throttle, turns });
     }),
     hashDisk: verb('hashDisk', (input, attempt) => hashDisk(parts, input, attempt)),
     ensureDefined: verb('ensureDefined', (input, { signal }) =>

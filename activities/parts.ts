@@ -154,6 +154,8 @@ export interface HostParts {
   stateDir: string;
   /** Cap of all copies of this host together, bytes a second; 0 is none. */
   bandwidthBytesPerSecond: number;
+  /** How many disks are copied to this host at a time; the others wait in line. No limit if absent. */
+  parallelCopies?: number;
   hypervisor: Hypervisor;
   dataPlane: DataPlane;
   ledger: Ledger;

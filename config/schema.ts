@@ -241,8 +241,7 @@ const host = z
           .max(64, says('a whole number from 1 to 64'))
           .default(2)
           .meta({
-            description:
-              'Disks copied at once. Not heeded yet: a move copies all its disks at once.',
+            description: 'Disks copied to this host at a time, over all moves; the others wait.',
             examples: [2],
           }),
       })

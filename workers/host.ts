@@ -42,6 +42,7 @@ export async function runHost(config: Config): Promise<void> {
     migrationAddress: host.migrationAddress,
     stateDir: host.stateDir,
     bandwidthBytesPerSecond: host.limits.bandwidth,
+    parallelCopies: host.limits.parallelCopies,
     hypervisor,
     dataPlane,
     ledger,
