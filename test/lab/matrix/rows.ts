@@ -79,7 +79,7 @@ const first: FaultRow[] = [
 ];
 
 const workers: FaultRow[] = [
-  killed({ who: ['source'], at: 'copying', words: 'in mid-copy', storages: file }),
+  killed({ who: ['source'], at: 'copying', words: 'in mid-copy', storages: none, also: file }),
   killed({ who: ['target'], at: 'copying', words: 'in mid-copy', storages: file }),
   killed({ who: ['control'], at: 'copying', words: 'in mid-copy', storages: none, also: file }),
   killed({
@@ -133,8 +133,8 @@ const workers: FaultRow[] = [
     who: everyone,
     at: 'removing',
     words: 'while the source is removed',
-    storages: file,
-    also: block,
+    storages: none,
+    also: both,
   }),
   {
     name: 'kill -9 of every worker while the move is undone',
@@ -151,7 +151,8 @@ const workers: FaultRow[] = [
   },
   {
     name: 'SIGTERM of the target worker in mid-copy, which is no cancel',
-    storages: file,
+    storages: none,
+    also: file,
     end: 'committed',
     play: once('copying', (scene) => restartInOrder(scene, 'target')),
   },
@@ -195,8 +196,8 @@ const servers: FaultRow[] = [
   },
   {
     name: "kill -9 of the target's libvirtd once it has the definition",
-    storages: file,
-    also: block,
+    storages: none,
+    also: both,
     end: 'committed',
     play: once('defined', (scene) => killDaemon(scene, 'target', () => delay(500))),
   },
@@ -231,8 +232,8 @@ const guests: FaultRow[] = [
   },
   {
     name: 'kill -9 of QEMU as it starts on the target; a person says retry',
-    storages: file,
-    also: block,
+    storages: none,
+    also: both,
     end: 'committed',
     codes: ['libvirt-failed'],
     play: duringStart(async (scene, goOn) => {

@@ -1,4 +1,5 @@
 /** Plays rows of the fault table on one stage: one fault at a time, while the VMs of earlier rows still boot. */
+import { vi } from 'vitest';
 import { appendFile } from 'node:fs/promises';
 import { RunLog } from '../../../lab/runs.ts';
 import type { LabVm } from '../../../lab/vm.ts';
@@ -81,6 +82,19 @@ export class Theatre {
     }
   }
 
+  /** A Temporal that was just killed has forgotten who polls it, until the workers have asked again. */
+  async #bothOnline(...names: string[]): Promise<void> {
+    await vi.waitFor(
+      async () => {
+        const hosts = await this.#stage.ferry.hosts();
+        for (const name of names)
+          if (hosts.find((host) => host.name === name)?.online !== true)
+            throw new Error(`no worker of ${name} is online`);
+      },
+      { timeout: 60_000, interval: 250 },
+    );
+  }
+
   async #act(row: FaultRow, player: Player, struck: () => void): Promise<void> {
     const { vm, storage, at: from } = player;
     const to = from === 'alpha' ? 'beta' : 'alpha';
@@ -92,6 +106,7 @@ export class Theatre {
     const notes: string[] = [];
     const runsBefore = this.#runs.of(vm.uuid).length;
     const beganMs = performance.now();
+    await this.#bothOnline(from, to);
     const move = await ferry.migrate({
       vm: vm.name,
       from,
