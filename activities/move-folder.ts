@@ -50,6 +50,13 @@ interface Files {
   target: TargetMemory;
 }
 
+/** It names files of the host, and comes from Temporal: nothing in it may lead out of their folder. */
+export function assertMigrationId(migrationId: string): void {
+  if (!/^[0-9a-zA-Z-]{1,64}$/.test(migrationId)) {
+    throw new Error(`not a migration ID: ${migrationId.slice(0, 80)}`);
+  }
+}
+
 /**
  * What a host remembers of a move, `<stateDir>/moves/<migrationId>/`: small files, durable before the act that they
  * describe. They outlive the worker; the last verb of the move removes them.
@@ -59,9 +66,7 @@ export class MoveFolder {
   readonly #host: string;
 
   constructor(options: { stateDir: string; migrationId: string; host: string }) {
-    if (!/^[0-9a-zA-Z-]{1,64}$/.test(options.migrationId)) {
-      throw new Error(`not a migration ID: ${options.migrationId.slice(0, 80)}`);
-    }
+    assertMigrationId(options.migrationId);
     this.path = join(options.stateDir, 'moves', options.migrationId);
     this.#host = options.host;
   }

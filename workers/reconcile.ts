@@ -4,6 +4,7 @@
  * know, a server that does not answer or is another one: nothing is touched, and what lies there is listed.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { forgetLongEnded } from '../activities/ended.ts';
 import type { Gate } from '../activities/policy-gate.ts';
 import type { HostParts } from '../activities/parts.ts';
 import type { MoveFate, MoveMemory, Orphan, ServerIdentity } from '../domain/orphans.ts';
@@ -92,6 +93,7 @@ export class Reconciler {
     const signal = AbortSignal.timeout(roundMs);
     const ended = await endLocalServers();
     if (ended > 0) log('info', { ended }, 'ended disk servers that a killed worker had left');
+    await forgetLongEnded(parts);
     const sights = await lookAround(parts, await exports());
     this.#pending = false;
     try {
