@@ -3,7 +3,8 @@ import { sourceConcerns } from '../domain/checks/source.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { CheckSourceInput, ExportEndpoint, SourceCheck } from './contract.ts';
 import { writeNonces } from './nonces.ts';
-import { folderOf, whileOpen } from './ours.ts';
+import { offerBytes } from './offer.ts';
+import { whileOpen } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { hostFacts } from './read.ts';
 
@@ -11,8 +12,6 @@ import { hostFacts } from './read.ts';
 const definitionExport = 'definition';
 /** The definition in the move's folder, for as long as it is offered: it may hold secrets. */
 export const offeredDefinition = 'definition.raw';
-/** NBD clients read in blocks: the file is filled up with NUL, which no XML holds. */
-const blockBytes = 4096;
 
 const nowhere: ExportEndpoint = { address: '', port: 0, exportName: '', serverName: '' };
 
@@ -54,7 +53,11 @@ export async function checkSource(
   const xml = Buffer.from(await hypervisor.definition(vm.uuid));
   const offer = { ref: input, operation: 'offer the definition', signal };
   const { definition, nonces } = await whileOpen(parts, offer, async () => ({
-    definition: await offerDefinition(parts, input, xml),
+    definition: await offerBytes(parts, input, {
+      name: definitionExport,
+      file: offeredDefinition,
+      bytes: xml,
+    }),
     nonces: await writeNonces(parts, input, vm),
   }));
   return {
@@ -63,21 +66,4 @@ export async function checkSource(
     definitionHash: createHash('sha256').update(xml).digest('hex'),
     nonces,
   };
-}
-
-async function offerDefinition(
-  parts: HostParts,
-  input: CheckSourceInput & { target: string },
-  xml: Buffer,
-): Promise<ExportEndpoint> {
-  const padded = Buffer.alloc(Math.ceil((xml.length + 1) / blockBytes) * blockBytes);
-  xml.copy(padded);
-  const path = await folderOf(parts, input).writeFile(offeredDefinition, padded);
-  return parts.dataPlane.ensureExport({
-    migrationId: input.migrationId,
-    name: definitionExport,
-    path,
-    format: 'raw',
-    target: input.target,
-  });
 }

@@ -117,6 +117,7 @@ async function takeDefinition(
       throw definitionDamaged(parts.name, 'it is too large');
     const padded = Buffer.alloc(remote.sizeBytes);
     await remote.read(0, padded, signal);
+    // Filled up with NUL, which no XML holds.
     const end = padded.indexOf(0);
     xml = end === -1 ? padded : padded.subarray(0, end);
   } finally {

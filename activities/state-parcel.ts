@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import { unsafe } from '../domain/errors.ts';
 import type { EnsureStateInput, ExportEndpoint, OfferStateInput, Parcel } from './contract.ts';
-import { folderOf, whileOurs } from './ours.ts';
+import { blockBytes, offerBytes } from './offer.ts';
+import { whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 
 /** The export and the file of the move's folder that hold the parcel: it may hold secrets. */
 const stateExport = 'state';
 export const offeredState = 'state.raw';
-/** NBD clients read in blocks. */
-const blockBytes = 4096;
 /** Largest parcel that is taken over, bytes. */
 const maxParcelBytes = 64 * 1024 * 1024;
 
@@ -18,8 +17,8 @@ export async function offerState(
   input: OfferStateInput,
   signal: AbortSignal,
 ): Promise<Parcel> {
-  const { hypervisor, dataPlane } = parts;
-  const { vm, target, migrationId, disks } = input;
+  const { hypervisor } = parts;
+  const { vm, disks } = input;
   const options = {
     ref: input,
     states: ['migrating-out'] as const,
@@ -28,15 +27,10 @@ export async function offerState(
   };
   return whileOurs(parts, options, async () => {
     const parcel = await hypervisor.packState(vm.uuid, { snapshots: allShared(disks) });
-    const padded = Buffer.alloc(Math.ceil(Math.max(parcel.length, 1) / blockBytes) * blockBytes);
-    parcel.copy(padded);
-    const path = await folderOf(parts, input).writeFile(offeredState, padded);
-    const endpoint = await dataPlane.ensureExport({
-      migrationId,
+    const endpoint = await offerBytes(parts, input, {
       name: stateExport,
-      path,
-      format: 'raw',
-      target,
+      file: offeredState,
+      bytes: parcel,
     });
     return { endpoint, hash: hashOf(parcel), sizeBytes: parcel.length };
   });
