@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { placeOf } from '../domain/disk-plan.ts';
 import { diskIdentity } from '../guard/identity.ts';
 import { unsafe } from '../domain/errors.ts';
 import type { EpochRef, RemoveSourceInput, RemoveSourceResult } from './contract.ts';
@@ -55,16 +56,15 @@ export async function removeSource(
     await hypervisor.undefine(vm.uuid, { state: 'remove' });
     for (const disk of input.disks) {
       if (disk.how === 'shared') continue;
-      const { sourcePath, sourceFormat, sourceKind, sourceNetwork } = disk;
-      const known = entry.disks.find(({ path }) => path === sourcePath);
-      const identity = sourceKind === 'network' ? '' : await diskIdentity(sourcePath);
-      if (sourceKind !== 'network' && identity === '') continue;
-      if (known !== undefined && known.identity !== identity) throw otherFile(name, sourcePath);
+      const volume = placeOf(disk, 'source');
+      const { kind, path } = volume;
+      const known = entry.disks.find((one) => one.path === path);
+      const identity = kind === 'network' ? '' : await diskIdentity(path);
+      if (kind !== 'network' && identity === '') continue;
+      if (known !== undefined && known.identity !== identity) throw otherFile(name, path);
       // A device was somebody's before it was the VM's, and what others may use too is not ours to delete.
-      const isOurs = known !== undefined && sourceKind !== 'block';
-      const network = sourceNetwork === undefined ? {} : { network: sourceNetwork };
-      const volume = { path: sourcePath, kind: sourceKind, format: sourceFormat, ...network };
-      if (!isOurs || !(await hypervisor.deleteVolume(volume))) left.push(sourcePath);
+      const isOurs = known !== undefined && kind !== 'block';
+      if (!isOurs || !(await hypervisor.deleteVolume(volume))) left.push(path);
     }
     const shared = input.disks.filter(({ how }) => how === 'shared').map((disk) => disk.sourcePath);
     // A deleted file's inode may serve another VM's disk, which the entry must not refuse. A shared disk stays the VM's.

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { placeOf } from '../domain/disk-plan.ts';
 import type { DiskProgress } from '../domain/move.ts';
 import { copyDisk } from '../transfer/copy.ts';
 import { Journal } from '../transfer/journal.ts';
@@ -44,9 +45,8 @@ async function copyNow(
   const source = await dataPlane.openRemote(input.source.endpoint, { signal, host: name });
   await using closing = new AsyncDisposableStack();
   closing.defer(() => source.close());
-  const { targetPath: path, targetFormat: format, capacityBytes: sizeBytes } = disk;
-  const network = disk.targetNetwork === undefined ? {} : { network: disk.targetNetwork };
-  const sink = await dataPlane.openSink({ path, format, ...network, sizeBytes, signal });
+  const { capacityBytes: sizeBytes } = disk;
+  const sink = await dataPlane.openSink({ ...placeOf(disk, 'target'), sizeBytes, signal });
   closing.defer(() => sink.close());
   const fingerprint = journalFingerprint(input);
   const journal = await Journal.open({
@@ -82,7 +82,7 @@ const journalFingerprint = ({ source, disk, verified }: CopyDiskInput): string =
     : `${source.fingerprint}:${randomUUID()}`;
 
 async function journalPathFor(parts: HostParts, disk: DiskPlan): Promise<string> {
-  const path = journalPathOf(parts, { kind: disk.targetKind, path: disk.targetPath });
+  const path = journalPathOf(parts, placeOf(disk, 'target'));
   if (disk.targetKind !== 'file') await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   return path;
 }

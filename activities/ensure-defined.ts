@@ -1,3 +1,4 @@
+import { placeOf } from '../domain/disk-plan.ts';
 import type { DefineResult, DefineTargetInput, DiskPlan } from './contract.ts';
 import { definitionFile } from './check-target.ts';
 import { folderOf, whileOurs } from './ours.ts';
@@ -18,10 +19,7 @@ export async function ensureDefined(
     const mended = hypervisor.mend(xml, {
       disks: input.disks.filter(changesPlace).map((disk) => ({
         name: disk.name,
-        kind: disk.targetKind,
-        path: disk.targetPath,
-        ...(disk.targetNetwork === undefined ? {} : { network: disk.targetNetwork }),
-        format: disk.targetFormat,
+        ...placeOf(disk, 'target'),
         ...(disk.how === 'shared' ? { keepBacking: true as const } : {}),
       })),
       // The epoch that the cutover will give; the metadata is a copy for people, the ledger decides.

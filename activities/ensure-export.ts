@@ -1,3 +1,4 @@
+import { placeOf } from '../domain/disk-plan.ts';
 import { fingerprint } from '../guard/identity.ts';
 import { offeredDefinition } from './check-source.ts';
 import type { DiskPlan, MoveRef, OpenExport, OpenExportInput } from './contract.ts';
@@ -24,9 +25,7 @@ export async function ensureExport(
     const endpoint = await parts.dataPlane.ensureExport({
       migrationId,
       name: disk.name,
-      path: disk.sourcePath,
-      format: disk.sourceFormat,
-      ...(disk.sourceNetwork === undefined ? {} : { network: disk.sourceNetwork }),
+      ...placeOf(disk, 'source'),
       target,
     });
     return {

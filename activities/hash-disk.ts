@@ -1,9 +1,9 @@
-import type { DiskFormat, NetworkPlace } from '../domain/vm.ts';
+import { placeOf } from '../domain/disk-plan.ts';
 import { hashDisk as hashTree } from '../transfer/hash-tree.ts';
 import type { Attempt } from './boundary.ts';
 import type { HashDiskInput, HashDiskResult } from './contract.ts';
 import { whileOurs } from './ours.ts';
-import type { HostParts, LocalDisk } from './parts.ts';
+import type { HostParts } from './parts.ts';
 
 /** Reads a disk of this host past the page cache and gives the root of its hash tree. */
 export async function hashDisk(
@@ -12,16 +12,12 @@ export async function hashDisk(
   { signal, report }: Pick<Attempt, 'signal' | 'report'>,
 ): Promise<HashDiskResult> {
   const { disk, side, migrationId } = input;
-  const place =
-    side === 'source'
-      ? local(disk.sourcePath, disk.sourceFormat, disk.sourceNetwork)
-      : local(disk.targetPath, disk.targetFormat, disk.targetNetwork);
   const states = side === 'source' ? (['migrating-out'] as const) : (['incoming'] as const);
   const operation = `hash ${side} ${disk.name}`;
   // Asked once: hashing takes long, and only reads.
   await whileOurs(parts, { ref: input, states, operation, signal }, () => Promise.resolve());
   return parts.operations.exclusive({ migrationId, name: operation, signal }, async (inner) => {
-    const source = await parts.dataPlane.openLocal({ ...place, signal: inner });
+    const source = await parts.dataPlane.openLocal({ ...placeOf(disk, side), signal: inner });
     try {
       const { name, capacityBytes } = disk;
       const { root } = await hashTree({
@@ -39,9 +35,3 @@ export async function hashDisk(
     }
   });
 }
-
-const local = (path: string, format: DiskFormat, network: NetworkPlace | undefined): LocalDisk => ({
-  path,
-  format,
-  ...(network === undefined ? {} : { network }),
-});

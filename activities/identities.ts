@@ -1,3 +1,4 @@
+import { placeOf } from '../domain/disk-plan.ts';
 import type { DiskPlan } from '../domain/disk-plan.ts';
 import type { DiskIdentity } from '../domain/ownership.ts';
 import { diskIdentity } from '../guard/identity.ts';
@@ -11,10 +12,7 @@ export const identitiesOf = (
     disks
       .filter(({ exclusive }) => exclusive)
       .map(async (disk) => {
-        const { path, kind } =
-          side === 'source'
-            ? { path: disk.sourcePath, kind: disk.sourceKind }
-            : { path: disk.targetPath, kind: disk.targetKind };
+        const { path, kind } = placeOf(disk, side);
         return { path, identity: kind === 'network' ? '' : await diskIdentity(path) };
       }),
   );

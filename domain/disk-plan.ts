@@ -30,6 +30,20 @@ export interface DiskPlan {
   exclusive: boolean;
 }
 
+/** A disk at one end of its way, as a host opens it. */
+export function placeOf(
+  disk: DiskPlan,
+  side: 'source' | 'target',
+): SeenDisk & { format: DiskFormat } {
+  const network = disk[`${side}Network` as const];
+  return {
+    kind: disk[`${side}Kind` as const],
+    path: disk[`${side}Path` as const],
+    format: disk[`${side}Format` as const],
+    ...(network === undefined ? {} : { network }),
+  };
+}
+
 /**
  * A disk and each image below it as a disk of its own: `vda`, `vda.1`, ... The target has to see all of them for the
  * disk to be shared, since one folder of a chain may be shared and another be each host's own.
