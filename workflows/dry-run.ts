@@ -1,14 +1,12 @@
-import { ApplicationFailure } from '@temporalio/workflow';
 import { blocks } from '../domain/concerns.ts';
 import type { DiskPlan } from '../domain/disk-plan.ts';
-import { Handling } from '../domain/errors.ts';
 import { Phase, stepNames } from '../domain/move.ts';
 import type { MovePlan, PlannedDisk, StepName } from '../domain/move.ts';
 import type { SourceCheck } from '../activities/contract.ts';
 import { checkSource, checkTarget, clearingOfTarget, comparedDisks } from './check.ts';
 import { Compensations } from './compensations.ts';
 import type { MigrateVmInput } from './contract.ts';
-import { MoveFailed } from './faults.ts';
+import { failureOf, MoveFailed } from './faults.ts';
 import { MoveRecord } from './move-record.ts';
 import { moveRef } from './move.ts';
 import type { Move } from './move.ts';
@@ -31,13 +29,7 @@ export async function dryRun(input: MigrateVmInput): Promise<MovePlan> {
     return planOf(move, source, target.disks);
   } catch (error) {
     if (!(error instanceof MoveFailed)) throw error;
-    const { fault } = error;
-    throw ApplicationFailure.create({
-      type: fault.code,
-      message: fault.message,
-      nonRetryable: fault.handling !== Handling.transient,
-      details: [fault],
-    });
+    throw failureOf(error.fault);
   } finally {
     await undo.runAll();
   }

@@ -19,6 +19,24 @@ export class MoveFailed extends Error {
 
 export { isCancellation };
 
+/** How a workflow ends by a fault; the client finds it in the details. */
+export const failureOf = (fault: Fault): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: fault.code,
+    message: fault.message,
+    nonRetryable: fault.handling !== Handling.transient,
+    details: [fault],
+  });
+
+/** Ends the workflow by the fault if `run` fails. */
+export async function orFault<T>(host: string, what: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw failureOf(faultOf(error, { host, what }));
+  }
+}
+
 /** What an activity's failure means; the mapper of the activity side put the fault into its details. */
 export function faultOf(error: unknown, context: { host: string; what: string }): Fault {
   const cause = error instanceof ActivityFailure ? error.cause : error;

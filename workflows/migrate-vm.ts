@@ -2,9 +2,8 @@
  * The story of a cold move, top to bottom. Each verb is an activity on one host (activities/contract.ts says what
  * it promises); what to undo is pushed before a step acts; from the cutover on nothing is cancelled half-way.
  */
-import { ApplicationFailure, CancellationScope, CancelledFailure } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure } from '@temporalio/workflow';
 import type { EpochRef } from '../activities/contract.ts';
-import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
 import type { MoveReport } from '../domain/move.ts';
@@ -13,7 +12,7 @@ import { Compensations } from './compensations.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { copyAll, verifyAll } from './copy.ts';
 import { cutOver } from './cutover.ts';
-import { isCancellation, MoveFailed } from './faults.ts';
+import { failureOf, isCancellation, MoveFailed } from './faults.ts';
 import { MoveRecord } from './move-record.ts';
 import { Hosts, limits } from './on-host.ts';
 import { Orders } from './orders.ts';
@@ -189,10 +188,5 @@ async function undoAndEnd(move: Move, error: unknown): Promise<void> {
     throw error;
   }
   record.end(Phase.failed, fault);
-  throw ApplicationFailure.create({
-    type: fault.code,
-    message: fault.message,
-    nonRetryable: fault.handling !== Handling.transient,
-    details: [fault],
-  });
+  throw failureOf(fault);
 }

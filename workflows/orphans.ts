@@ -1,9 +1,9 @@
-import { ApplicationFailure, proxyActivities } from '@temporalio/workflow';
+import { proxyActivities } from '@temporalio/workflow';
 import type { OrphanActivities } from '../activities/orphans.ts';
 import type { OrphanOrder, OrphanOutcome } from '../domain/orphans.ts';
 import type { ListOrphansResult } from './contract.ts';
 import { hostQueue } from './contract.ts';
-import { faultOf } from './faults.ts';
+import { faultOf, orFault } from './faults.ts';
 
 const pickUpMs = 10_000;
 /** A look asks Temporal about every move that the host remembers, and a removal looks into every process. */
@@ -46,15 +46,5 @@ export async function listOrphans({ hosts }: { hosts: string[] }): Promise<ListO
 export async function settleOrphan(input: { host: string } & OrphanOrder): Promise<OrphanOutcome> {
   const { host, ...order } = input;
   const what = `${order.order} orphan ${order.id}, said ${order.operator}`;
-  try {
-    return await activitiesOf(host, `${host}: ${what}`).settleOrphan(order);
-  } catch (error) {
-    const fault = faultOf(error, { host, what });
-    throw ApplicationFailure.create({
-      type: fault.code,
-      message: fault.message,
-      nonRetryable: true,
-      details: [fault],
-    });
-  }
+  return orFault(host, what, () => activitiesOf(host, `${host}: ${what}`).settleOrphan(order));
 }

@@ -1,8 +1,7 @@
 import type { HostFacts } from '../domain/host.ts';
 import type { VmFacts } from '../domain/vm.ts';
 import type { ListVmsInput, ListVmsResult } from './contract.ts';
-import { ApplicationFailure } from '@temporalio/workflow';
-import { faultOf } from './faults.ts';
+import { faultOf, orFault } from './faults.ts';
 import { activitiesOf, limits } from './on-host.ts';
 
 /** One VM's facts, read on its host now; the client resolves names by it before a move starts. */
@@ -38,18 +37,4 @@ export async function listVms({ hosts }: ListVmsInput): Promise<ListVmsResult> {
     vms: answers.flatMap(({ vms }) => vms),
     unreachable: answers.flatMap(({ unreachable }) => unreachable),
   };
-}
-
-async function orFault<T>(host: string, what: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    const fault = faultOf(error, { host, what });
-    throw ApplicationFailure.create({
-      type: fault.code,
-      message: fault.message,
-      nonRetryable: true,
-      details: [fault],
-    });
-  }
 }
