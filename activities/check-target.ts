@@ -1,19 +1,11 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { neededFiles, targetConcerns } from '../domain/checks/target.ts';
-import {
-  layersOf,
-  movedDisks,
-  planDisks,
-  poolFor,
-  targetFormatFor,
-  volumeNameFor,
-  wantedPool,
-} from '../domain/disk-plan.ts';
-import type { DiskQuestion, SeenDisk } from '../domain/disk-plan.ts';
+import { layersOf, movedDisks, planDisks, wantedPool } from '../domain/disk-plan.ts';
+import type { DiskPlan, SeenDisk } from '../domain/disk-plan.ts';
 import { blocks } from '../domain/concerns.ts';
 import { unsafe } from '../domain/errors.ts';
-import type { HostFacts } from '../domain/host.ts';
+import type { PoolFacts } from '../domain/host.ts';
 import type { CheckTargetInput, TargetCheck } from './contract.ts';
 import { folderOf, whileOpen } from './ours.ts';
 import type { HostParts } from './parts.ts';
@@ -35,13 +27,14 @@ export async function checkTarget(
   const before = entry?.migrationId === input.migrationId ? undefined : entry;
   const seen = await seenDisks(parts, input);
   const question = { vm: source.vm, request, target, seen };
+  const disks = planDisks(question);
   const needed = neededFiles(source.vm, request.sharedDisks).map(({ path }) => path);
   const concerns = targetConcerns({
     ...question,
     sourceHostUuid: source.hostUuid,
     missingFiles: await missingOf(needed),
     missingSecrets: await hypervisor.missingSecrets(source.vm.secrets ?? []),
-    existingVolumes: await existingVolumes(parts, question),
+    existingVolumes: await existingVolumes(parts, disks, target.pools),
     ...(before === undefined ? {} : { ledger: before }),
   });
   // A refused move leaves nothing here, least of all a definition with its secrets.
@@ -49,7 +42,7 @@ export async function checkTarget(
   return {
     concerns,
     guardLive: target.guard.hookLive,
-    disks: planDisks(question),
+    disks,
     ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
   };
 }
@@ -91,15 +84,15 @@ async function seenDisks(
 
 async function existingVolumes(
   { hypervisor }: HostParts,
-  question: DiskQuestion & { target: HostFacts },
+  disks: readonly DiskPlan[],
+  pools: readonly PoolFacts[],
 ): Promise<string[]> {
+  const active = new Set(pools.filter((pool) => pool.active).map(({ name }) => name));
   const found: string[] = [];
-  for (const disk of movedDisks(question.vm)) {
-    const pool = poolFor(disk, question);
-    if (pool === undefined || !pool.active) continue;
-    const format = targetFormatFor(disk, question);
-    const volume = volumeNameFor(disk, { vm: question.vm, format });
-    if (await hypervisor.volumeExists(pool.name, volume)) found.push(`${pool.name}/${volume}`);
+  for (const { how, targetPool, targetVolume } of disks) {
+    if (how !== 'copy' || !active.has(targetPool)) continue;
+    if (await hypervisor.volumeExists(targetPool, targetVolume))
+      found.push(`${targetPool}/${targetVolume}`);
   }
   return found;
 }
