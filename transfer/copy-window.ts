@@ -1,5 +1,5 @@
 import type { DiskSink } from '../domain/platform.ts';
-import type { DurableRange, Journal } from './journal.ts';
+import type { Journal } from './journal.ts';
 import type { Range } from './range-set.ts';
 
 /** How much may be at stake. */
@@ -35,7 +35,7 @@ export class CopyWindow {
   readonly #fail: (error: unknown) => void;
   readonly #waiting: Waiter[] = [];
   #openBytes = 0;
-  #written: DurableRange[] = [];
+  #written: Range[] = [];
   #zeroed: Range[] = [];
   #writtenBytes = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -64,7 +64,7 @@ export class CopyWindow {
   }
 
   /** A piece that entered has been written. */
-  wrote(piece: DurableRange): void {
+  wrote(piece: Range): void {
     this.#written.push(piece);
     this.#writtenBytes += piece.length;
     this.#flushInTime();

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
  * A journal is a header and records, big-endian, append-only.
  *
  *   header   "VMFERRYJ"  u32 version  u32 length  JSON of that length  u32 crc
- *   record   u8 kind  u8[3] zero  u32 crc  u64 offset  u64 length  [sha256, durable only]
+ *   record   u8 kind  u8[3] zero  u32 crc  u64 offset  u64 length
  *
  * The crc of the header covers all before it. The crc of a record covers the record without the crc itself and
  * starts from the header's, which holds a nonce: records of an older generation never count under a new header.
@@ -31,7 +31,7 @@ export interface StoredHeader extends JournalHeader {
 export const RecordKind = {
   /** Asked for from the source; appended without sync. */
   started: 1,
-  /** Written and synced, with the hash of its bytes. */
+  /** Written and synced. */
   durable: 2,
   /** Zeroed and synced. */
   zeroed: 3,
@@ -42,20 +42,15 @@ export interface JournalRecord {
   kind: RecordKind;
   offset: number;
   length: number;
-  /** SHA-256 of the bytes; `durable` only. */
-  sha256?: Uint8Array;
 }
 
 const magic = Buffer.from('VMFERRYJ');
-const journalVersion = 1;
+const journalVersion = 2;
 const prefixBytes = 16;
 /** A header is far smaller; a broken length must not allocate. */
 const longestHeaderBytes = 64 * 1024;
-const plainBytes = 24;
-const durableBytes = plainBytes + 32;
-
-/** The longest record, in bytes. */
-export const longestRecordBytes = durableBytes;
+/** A record, in bytes. */
+export const recordBytes = 24;
 /** How much of a file has to be read to be sure to have its header. */
 export const headerReadBytes = prefixBytes + longestHeaderBytes + 4;
 
@@ -96,36 +91,23 @@ const recordCrc = (record: Buffer, seed: number): number =>
   crc32(record.subarray(8), crc32(record.subarray(0, 4), seed));
 
 export const encodeRecord = (record: JournalRecord, seed: number): Buffer => {
-  const bytes = Buffer.alloc(record.kind === RecordKind.durable ? durableBytes : plainBytes);
+  const bytes = Buffer.alloc(recordBytes);
   bytes.writeUInt8(record.kind, 0);
   bytes.writeBigUInt64BE(BigInt(record.offset), 8);
   bytes.writeBigUInt64BE(BigInt(record.length), 16);
-  if (record.kind === RecordKind.durable) {
-    if (record.sha256?.length !== 32) throw new TypeError('a durable record needs its hash');
-    bytes.set(record.sha256, plainBytes);
-  }
   bytes.writeUInt32BE(recordCrc(bytes, seed), 4);
   return bytes;
 };
 
-export interface RecordReading {
-  record: JournalRecord;
-  bytes: number;
-}
-
 /** The record at `at`; undefined if there is no whole, valid one. */
-export const decodeRecord = (file: Buffer, at: number, seed: number): RecordReading | undefined => {
-  if (file.length - at < plainBytes) return undefined;
+export const decodeRecord = (file: Buffer, at: number, seed: number): JournalRecord | undefined => {
+  if (file.length - at < recordBytes) return undefined;
   const kind = Object.values(RecordKind).find((value) => value === file[at]);
   if (kind === undefined) return undefined;
-  const bytes = kind === RecordKind.durable ? durableBytes : plainBytes;
-  if (file.length - at < bytes) return undefined;
-  const raw = file.subarray(at, at + bytes);
+  const raw = file.subarray(at, at + recordBytes);
   if (raw.readUInt32BE(4) !== recordCrc(raw, seed)) return undefined;
   const offset = Number(raw.readBigUInt64BE(8));
   const length = Number(raw.readBigUInt64BE(16));
   if (length <= 0 || !Number.isSafeInteger(offset + length)) return undefined;
-  const record: JournalRecord = { kind, offset, length };
-  if (kind === RecordKind.durable) record.sha256 = Uint8Array.from(raw.subarray(plainBytes));
-  return { record, bytes };
+  return { kind, offset, length };
 };

@@ -9,7 +9,7 @@ import {
   encodeHeader,
   encodeRecord,
   headerReadBytes,
-  longestRecordBytes,
+  recordBytes,
   type JournalHeader,
   type JournalRecord,
   type StoredHeader,
@@ -29,11 +29,6 @@ export interface OpenJournalOptions {
   targetStartsZeroed: boolean;
   /** Only tests bring their own. */
   storage?: JournalStorage;
-}
-
-/** A range that is written and synced. */
-export interface DurableRange extends Range {
-  sha256: Uint8Array;
 }
 
 const scanBytes = 1024 * 1024;
@@ -109,7 +104,7 @@ export class Journal {
   }
 
   /** Records ranges whose bytes the sink has flushed; resolves once the record itself is on stable storage. */
-  async durable(written: readonly DurableRange[], zeroed: readonly Range[] = []): Promise<void> {
+  async durable(written: readonly Range[], zeroed: readonly Range[] = []): Promise<void> {
     if (written.length + zeroed.length === 0) return;
     await this.#append([
       ...written.map((range) => ({ kind: RecordKind.durable, ...range })),
@@ -252,20 +247,20 @@ const scan = async (
     const filled = buffer.subarray(0, await storage.read(end, buffer));
     let at = 0;
     for (;;) {
-      const reading = decodeRecord(filled, at, seed);
-      if (reading === undefined) break;
-      const { kind, offset, length } = reading.record;
+      const record = decodeRecord(filled, at, seed);
+      if (record === undefined) break;
+      const { kind, offset, length } = record;
       if (kind === RecordKind.started) {
         started.add(offset, length);
         startedBytes += length;
       } else {
         safe.add(offset, length);
       }
-      at += reading.bytes;
+      at += recordBytes;
     }
     end += at;
     // A record that the buffer cut in two is read again; a torn or missing one ends the journal.
-    if (filled.length < scanBytes || filled.length - at >= longestRecordBytes) break;
+    if (filled.length < scanBytes || filled.length - at >= recordBytes) break;
   }
   return { safe, started, startedBytes, end };
 };

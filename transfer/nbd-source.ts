@@ -1,4 +1,4 @@
-import type { DiskSource, Extent } from '../domain/platform.ts';
+import type { Extent } from '../domain/platform.ts';
 import {
   AllocationFlag,
   NbdError,
@@ -37,7 +37,7 @@ const readsPerConnection = 4;
  * Opens an NBD export as a disk to read. Rejects with VmFerryError: `source-unreachable`, `source-tls-refused`,
  * `source-export-refused`, `source-protocol-broken`, `source-export-unfit`.
  */
-export const openNbdSource = async (options: NbdSourceOptions): Promise<DiskSource> => {
+export const openNbdSource = async (options: NbdSourceOptions): Promise<NbdSource> => {
   const { what, host, dirtyContext, ...pool } = options;
   const place: FaultPlace = { side: 'source', what, ...(host !== undefined && { host }) };
   const metaContexts = ['base:allocation', ...(dirtyContext === undefined ? [] : [dirtyContext])];
@@ -79,7 +79,7 @@ interface NbdSourceParts {
 
 type Kind = Pick<Extent, 'zero' | 'unchanged'>;
 
-class NbdSource implements HashingSource {
+export class NbdSource implements HashingSource {
   readonly sizeBytes: number;
   readonly parallelism: number;
   readonly #client: NbdClient;
@@ -131,6 +131,11 @@ class NbdSource implements HashingSource {
       await this.#read(offset, into, signal);
       return sha256(into);
     });
+  }
+
+  /** SHA-256 of shared bytes on another thread; undefined if there is none. */
+  async hash(bytes: Uint8Array<SharedArrayBuffer>): Promise<Uint8Array | undefined> {
+    return this.#guarded(async () => this.#readers?.hash(bytes));
   }
 
   async close(): Promise<void> {

@@ -9,6 +9,7 @@ import type { ReadSecret } from '../platforms/libvirt/served-image.ts';
 import { openFileSink } from '../transfer/file-sink.ts';
 import { openNbdSink } from '../transfer/nbd-sink.ts';
 import { openNbdSource } from '../transfer/nbd-source.ts';
+import { openRawSource } from '../transfer/raw-source.ts';
 import { ExportTrust } from './export-trust.ts';
 import { readClientTrust } from './own-certificate.ts';
 
@@ -85,14 +86,16 @@ export class NbdDataPlane implements DataPlane {
     const { path, signal } = options;
     const request = { ...imageOf(options), readOnly: true, cacheNone: true };
     const server = await this.#local.open(request, signal);
+    const shown = {
+      address: { path: server.socketPath },
+      connections: localConnections,
+      what: path,
+      host: this.#config.name,
+      signal,
+    };
+    const isRaw = options.format === 'raw' && options.network === undefined;
     return this.#through(server, async () =>
-      openNbdSource({
-        address: { path: server.socketPath },
-        connections: localConnections,
-        what: path,
-        host: this.#config.name,
-        signal,
-      }),
+      isRaw ? openRawSource({ ...shown, path }) : openNbdSource(shown),
     );
   }
 

@@ -20,6 +20,7 @@ export type ReaderOrder =
       into: Uint8Array<SharedArrayBuffer>;
       hashed: boolean;
     }
+  | { do: 'hash'; id: number; bytes: Uint8Array<SharedArrayBuffer> }
   | { do: 'abort'; id: number }
   | { do: 'close'; id: number; link: number };
 
@@ -43,6 +44,6 @@ export interface ReaderAnswer {
   error?: WordOfError;
   /** After `open`. */
   look?: ExportLook;
-  /** After a hashed `read`: SHA-256. */
+  /** After `hash` and a hashed `read`: SHA-256. */
   digest?: Uint8Array;
 }

@@ -77,6 +77,17 @@ export class NbdReaders {
     }
   }
 
+  /** SHA-256 of bytes that came another way, on the thread with the least to do. */
+  async hash(bytes: Uint8Array<SharedArrayBuffer>): Promise<Uint8Array | undefined> {
+    const best = this.#readers.reduce((a, b) => (b.load < a.load ? b : a));
+    best.load++;
+    try {
+      return (await best.thread.run({ do: 'hash', bytes })).digest;
+    } finally {
+      best.load--;
+    }
+  }
+
   /** Says goodbye on all connections; the threads stay. What is under way rejects. Safe to call twice. */
   async close(): Promise<void> {
     const goodbyes = this.#readers.map(({ thread, link }) => thread.run({ do: 'close', link }));

@@ -160,10 +160,10 @@ describe('a disk of 1 GiB behind qemu-nbd', () => {
     const journal = await journalFor(target, sink);
     let reads = 0;
     const flaky = {
-      ...source,
       sizeBytes: size,
       parallelism: 4,
       extents: source.extents.bind(source),
+      close: source.close.bind(source),
       read: async (offset: number, into: Uint8Array, signal?: AbortSignal) => {
         if (++reads === 45) await dying.stop();
         await source.read(offset, into, signal);
