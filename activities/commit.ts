@@ -60,7 +60,10 @@ export async function removeSource(
       const { kind, path } = volume;
       const known = entry.disks.find((one) => one.path === path);
       const identity = kind === 'network' ? '' : await diskIdentity(path);
-      if (kind !== 'network' && identity === '') continue;
+      // An attempt before this one may have removed all. The host has no look at a network image, but the guard knew
+      // each that only this VM may use, until it was dealt with.
+      const isGone = kind === 'network' ? disk.exclusive && known === undefined : identity === '';
+      if (isGone) continue;
       if (known !== undefined && known.identity !== identity) throw otherFile(name, path);
       // A device was somebody's before it was the VM's, and what others may use too is not ours to delete.
       const isOurs = known !== undefined && kind !== 'block';
