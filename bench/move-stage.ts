@@ -1,8 +1,6 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { connectFrom } from '../cli/connect.ts';
-import type { Ferry, FerryMove } from '../cli/ferry.ts';
+import { VmFerry, type Move } from '../client/vmferry.ts';
 import { loadConfig } from '../config/load.ts';
 import { isEnd, type MoveReport } from '../domain/move.ts';
 import { Fleet } from '../lab/fleet.ts';
@@ -12,17 +10,15 @@ import type { LabVmOptions } from '../lab/vm.ts';
 import type { BenchContext } from './benchmark.ts';
 
 const moveTimeoutMs = 600_000;
-/** How finely the clock sees the end of a move. */
-const askEveryMs = 25;
 const journalSuffix = '.vmferry-journal';
 
 /** Two hosts with all of vmferry around them: Temporal, a control worker, a worker a host. */
 export class MoveStage {
   readonly lab: Lab;
   readonly fleet: Fleet;
-  readonly ferry: Ferry;
+  readonly ferry: VmFerry;
 
-  private constructor(parts: { lab: Lab; fleet: Fleet; ferry: Ferry }) {
+  private constructor(parts: { lab: Lab; fleet: Fleet; ferry: VmFerry }) {
     this.lab = parts.lab;
     this.fleet = parts.fleet;
     this.ferry = parts.ferry;
@@ -38,7 +34,7 @@ export class MoveStage {
     defer(() => lab.down());
     const fleet = await Fleet.start({ lab, dir });
     defer(() => fleet.stop());
-    const ferry = await connectFrom(loadConfig({ path: fleet.configPath }));
+    const ferry = await VmFerry.connect({ config: loadConfig({ path: fleet.configPath }) });
     defer(() => ferry.close());
     return new MoveStage({ lab, fleet, ferry });
   }
@@ -53,19 +49,18 @@ export class MoveStage {
     return said.stdout.trim();
   }
 
-  /** Waits for the end of a move; rejects if it is not a good one. */
-  async ended(move: FerryMove, signal: AbortSignal): Promise<MoveReport> {
-    const deadline = performance.now() + moveTimeoutMs;
-    while (performance.now() < deadline) {
-      signal.throwIfAborted();
-      const { report } = await move.status();
+  /** Waits for the end of a move; rejects if it is not a good one. It watches as `vmferry migrate` does. */
+  async ended(move: Move, signal: AbortSignal): Promise<MoveReport> {
+    const watching = new AbortController();
+    const until = AbortSignal.any([signal, watching.signal, AbortSignal.timeout(moveTimeoutMs)]);
+    try {
+      // Watching sees a move that parks; the end itself is heard at once.
+      const report = await Promise.race([move.result(), restOf(move, until)]);
       if (report.phase === 'committed') return report;
-      if (isEnd(report.phase) || report.phase === 'parked') {
-        throw new Error(`the move came to ${report.phase}: ${JSON.stringify(report)}`);
-      }
-      await delay(askEveryMs);
+      throw new Error(`the move came to ${report.phase}: ${JSON.stringify(report)}`);
+    } finally {
+      watching.abort();
     }
-    throw new Error(`the move did not end in ${moveTimeoutMs / 1000} s`);
   }
 
   /** Size of the one copy journal on a host; 0 if there is none. It grows with every piece that is asked for. */
@@ -86,4 +81,11 @@ export class MoveStage {
     await writeFile(`/proc/${pid ?? 0}/clear_refs`, '5');
     return kib / 1024;
   }
+}
+
+async function restOf(move: Move, signal: AbortSignal): Promise<MoveReport> {
+  let last: MoveReport | undefined;
+  for await (const { report } of move.watch({ signal })) last = report;
+  if (last !== undefined && (last.phase === 'parked' || isEnd(last.phase))) return last;
+  throw new Error(`the move did not end in ${moveTimeoutMs / 1000} s`);
 }
