@@ -6,6 +6,7 @@ import type { DiskPlan, SeenDisk } from '../domain/disk-plan.ts';
 import { blocks } from '../domain/concerns.ts';
 import { unsafe } from '../domain/errors.ts';
 import type { PoolFacts } from '../domain/host.ts';
+import type { VmFacts } from '../domain/vm.ts';
 import type { CheckTargetInput, TargetCheck } from './contract.ts';
 import { folderOf, whileOpen } from './ours.ts';
 import type { HostParts } from './parts.ts';
@@ -34,6 +35,7 @@ export async function checkTarget(
     sourceHostUuid: source.hostUuid,
     missingFiles: await missingOf(needed),
     missingSecrets: await hypervisor.missingSecrets(source.vm.secrets ?? []),
+    ...(await efiLoaders(parts, source.vm)),
     existingVolumes: await existingVolumes(parts, disks, target.pools),
     ...(before === undefined ? {} : { ledger: before }),
   });
@@ -45,6 +47,15 @@ export async function checkTarget(
     disks,
     ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
   };
+}
+
+/** What this host would start the VM with, where that is left to libvirt. */
+async function efiLoaders(
+  { hypervisor }: HostParts,
+  vm: VmFacts,
+): Promise<{ efiLoaders?: string[] }> {
+  const loaders = vm.firmware && (await hypervisor.efiLoaders(vm));
+  return loaders === undefined ? {} : { efiLoaders: loaders };
 }
 
 async function missingOf(paths: string[]): Promise<string[]> {

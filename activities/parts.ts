@@ -32,6 +32,11 @@ export interface Hypervisor {
   reasonsNotStopped(uuid: string): Promise<string[]>;
   setAutostart(uuid: string, autostart: boolean): Promise<void>;
   facts(): Promise<Omit<HostFacts, 'guard' | 'migrationAddress' | 'version' | 'name'>>;
+  /**
+   * UEFI firmware that this host's libvirt chooses from for such a machine, the preferred one first; undefined if it
+   * has no such machine.
+   */
+  efiLoaders(vm: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>): Promise<string[] | undefined>;
   volumeExists(pool: string, volume: string): Promise<boolean>;
   /** Makes the volume if it is not there. Gives its place. */
   ensureVolume(volume: {

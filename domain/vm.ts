@@ -110,6 +110,11 @@ export interface VmFacts {
    * UEFI variables, the state of an emulated TPM. Absent or empty: nothing.
    */
   keptState?: KeptState[];
+  /**
+   * Present if the definition leaves the UEFI firmware to libvirt. `loader`: the file that an earlier choice wrote down;
+   * empty if it is chosen anew at each start, from the host's `loaders`, the preferred one first.
+   */
+  firmware?: { loader: string; loaders: string[] };
   /** Secrets of libvirt that the definition names, and whether the host gives their value out. */
   secrets?: (SecretRef & { readable: boolean })[];
 }

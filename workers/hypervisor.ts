@@ -55,6 +55,7 @@ export class LibvirtHypervisor implements Hypervisor {
   setAutostart = (uuid: string, autostart: boolean): Promise<void> =>
     this.#source.setAutostart(uuid, autostart);
   undefine: Hypervisor['undefine'] = (uuid, options) => this.#source.undefine(uuid, options);
+  efiLoaders: Hypervisor['efiLoaders'] = (vm) => this.#target.efiLoaders(vm);
   facts: Hypervisor['facts'] = () => this.#target.facts();
   start = (uuid: string): Promise<void> => this.#target.start(uuid);
   watchHealth: Hypervisor['watchHealth'] = (uuid, options) => this.#target.health(uuid, options);

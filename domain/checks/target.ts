@@ -11,6 +11,8 @@ export interface TargetView extends StorageView {
   ledger?: { state: OwnerState; note: string };
   /** Which of the VM's host files and CD images do not exist on the target. */
   missingFiles: readonly string[];
+  /** As `VmFacts.firmware.loaders`, of the target; absent if it has no such machine or nobody has to know. */
+  efiLoaders?: readonly string[];
   /** Secrets of libvirt that the definition names and the target does not have. */
   missingSecrets: readonly SecretRef[];
 }
@@ -23,6 +25,7 @@ export function targetConcerns(view: TargetView): Concern[] {
     ...networkConcerns(view),
     ...storageConcerns(view),
     ...fitConcerns(view),
+    ...firmwareConcerns(view),
     ...secretConcerns(view),
   ];
 }
@@ -180,6 +183,38 @@ function fitConcerns({ vm, target, missingFiles }: TargetView): Concern[] {
   }
   return found;
 }
+
+/** libvirt's choice of UEFI firmware goes by what is installed: another host may lack it, or choose otherwise. */
+function firmwareConcerns({ vm, target, missingFiles, efiLoaders }: TargetView): Concern[] {
+  const { firmware } = vm;
+  if (firmware === undefined || efiLoaders === undefined) return [];
+  const { loader, loaders } = firmware;
+  if (efiLoaders.length === 0 || (loader !== '' && !efiLoaders.includes(loader))) {
+    // A file that is not there at all is named as such.
+    if (missingFiles.includes(loader)) return [];
+    return [
+      critical(
+        target.name,
+        'firmware-missing',
+        `libvirt on ${target.name} has no UEFI firmware for ${vm.name}${loader === '' ? '' : ` that is ${loader}`}; for ${vm.machine} it offers: ${listed(efiLoaders)}`,
+        `Install the firmware of ${vm.host} there (package ovmf or edk2), with its descriptors in /usr/share/qemu/firmware.`,
+      ),
+    ];
+  }
+  if (loader !== '' || loaders.join() === efiLoaders.join()) return [];
+  return [
+    {
+      code: 'firmware-differs',
+      level: 'information',
+      message: `libvirt chooses the UEFI firmware of ${vm.name}: on ${vm.host} from ${listed(loaders)}, on ${target.name} from ${listed(efiLoaders)}`,
+      remedy: `If ${vm.name} has to keep the very file, put it on both hosts and name it in the definition's <loader>.`,
+      host: target.name,
+    },
+  ];
+}
+
+const listed = (files: readonly string[]): string =>
+  files.length === 0 ? 'none' : files.join(', ');
 
 /** Secrets cross with the VM where libvirt gives their value out; a private one it never does. */
 function secretConcerns({ vm, target, missingSecrets }: TargetView): Concern[] {

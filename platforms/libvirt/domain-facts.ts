@@ -2,6 +2,8 @@
 import type { Element } from '@xmldom/xmldom';
 import type { KeptState, SecretRef, VmDisk, VmHostFile, VmNic } from '../../domain/vm.ts';
 import { definitionSecrets, diskSecrets, isEncrypted, readNetworkPlace } from './domain-network.ts';
+import { readChosenFirmware } from './firmware.ts';
+import type { ChosenFirmware } from './firmware.ts';
 import { readDefinedState } from './kept-state.ts';
 import { networkPath } from './network-place.ts';
 import { XmlError, attribute, childElements, elementAt, sizeBytesOf, textOf } from './xml.ts';
@@ -28,6 +30,8 @@ export interface DefinedFacts {
   keptState: KeptState[];
   /** See `DefinedState`. */
   nvramTemplate: string;
+  /** Present where UEFI firmware is left to libvirt. */
+  firmware?: ChosenFirmware;
   /** Every secret that the definition names. */
   secrets: SecretRef[];
 }
@@ -44,6 +48,7 @@ export function readDomainFacts(domain: Element): DefinedFacts {
   if (name === '') throw new XmlError('it has no name');
   const devices = elementAt(domain, 'devices');
   const state = readDefinedState(domain, { name, uuid });
+  const firmware = readChosenFirmware(domain);
   return {
     uuid,
     name,
@@ -63,6 +68,7 @@ export function readDomainFacts(domain: Element): DefinedFacts {
     ],
     keptState: state.keptState,
     nvramTemplate: state.nvramTemplate,
+    ...(firmware === undefined ? {} : { firmware }),
     secrets: definitionSecrets(devices),
   };
 }

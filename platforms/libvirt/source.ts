@@ -8,6 +8,7 @@ import type { LibvirtHost } from './connect.ts';
 import type { DefinedDisk } from './domain-facts.ts';
 import { DomainDocument } from './domain-xml.ts';
 import { isRefusal } from './faults.ts';
+import { readEfiLoaders } from './firmware.ts';
 import { imageWriters } from './image-writers.ts';
 import { imageFacts } from './image.ts';
 import type { ImageContext } from './image.ts';
@@ -70,13 +71,16 @@ export class LibvirtSource implements SourcePlatform {
       const flags = isPersistent ? DomainXmlFlag.inactive : 0;
       const { xml } = await connection.call('DomainGetXMLDesc', { dom, flags });
       const defined = DomainDocument.parse(xml).facts();
-      const { nvramTemplate: _, ...facts } = defined;
+      const { nvramTemplate: _, firmware, ...facts } = defined;
       await refreshActivePools(connection);
       const disks: VmDisk[] = [];
       for (const disk of facts.disks) disks.push(await this.#disk(connection, disk, signal));
       return {
         ...facts,
         ...(await presentState(defined, this.#host.fileRoot)),
+        ...(firmware && {
+          firmware: { ...firmware, loaders: (await readEfiLoaders(connection, facts)) ?? [] },
+        }),
         secrets: await readableSecrets(connection, facts.secrets),
         host: this.#host.name,
         state: vmStateOf(state.state),

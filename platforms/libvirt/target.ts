@@ -3,12 +3,14 @@ import { permanent, unsafe } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
 import type { TargetPlatform } from '../../domain/platform.ts';
 import { VmState } from '../../domain/vm.ts';
+import type { VmFacts } from '../../domain/vm.ts';
 import { CreateFlag, DefineFlag, DomainXmlFlag } from '../../protocols/libvirt/index.ts';
 import type { Connection, DomainRef } from '../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from './connect.ts';
 import type { DefinedFacts } from './domain-facts.ts';
 import { DomainDocument } from './domain-xml.ts';
 import { isRefusal } from './faults.ts';
+import { readEfiLoaders } from './firmware.ts';
 import { readDomainTypes, readHostFacts } from './host-facts.ts';
 import type { PlatformFacts } from './host-facts.ts';
 import { isOff, readState, vmStateOf, watchHealth } from './lifecycle.ts';
@@ -44,6 +46,13 @@ export class LibvirtTarget implements TargetPlatform {
 
   async facts(): Promise<PlatformFacts> {
     return readHostFacts(this.#host);
+  }
+
+  /** See `readEfiLoaders`. */
+  async efiLoaders(
+    vm: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>,
+  ): Promise<string[] | undefined> {
+    return this.#host.use((connection) => readEfiLoaders(connection, vm));
   }
 
   /**

@@ -52,6 +52,26 @@ beforeAll(async () => {
 afterEach(() => Promise.all([alpha.clear(), beta.clear()]), 60_000);
 afterAll(() => Promise.all([alpha.end(), beta.end()]), 60_000);
 
+describe.skipIf(!hasFirmware)('UEFI firmware that libvirt chooses', () => {
+  const q35 = { domainType: 'qemu', arch: 'x86_64', machine: 'q35' };
+
+  it('is known of a VM at rest and of the host that it would go to, machine by machine', async () => {
+    await defineOn(alpha, xmlOf(autoselected));
+    const loaders = await beta.target.efiLoaders(q35);
+    expect(loaders).toContain(firmware);
+    expect((await alpha.source.inspect(uuid)).firmware).toEqual({ loader: '', loaders });
+    expect(await beta.target.efiLoaders({ ...q35, machine: 'isapc' })).toEqual([]);
+    expect(await beta.target.efiLoaders({ ...q35, machine: 'no-such' })).toBeUndefined();
+    expect(await beta.target.efiLoaders({ ...q35, arch: 's390x' })).toBeUndefined();
+    expect(await beta.target.efiLoaders({ ...q35, domainType: 'xen' })).toBeUndefined();
+  });
+
+  it('is no matter of a VM whose definition names its own', async () => {
+    await defineOn(alpha, xmlOf(stated));
+    expect((await alpha.source.inspect(uuid)).firmware).toBeUndefined();
+  });
+});
+
 describe.skipIf(!hasFirmware)('UEFI variables', () => {
   it.each([
     ['in the file that libvirt chooses', autoselected, `${nvramFolder}/guest_VARS.fd`],

@@ -18,6 +18,9 @@ const other = { uuid: 'other', name: 'other', running: false, macs: [] as string
 const nic = (kind: 'bridge' | 'network' | 'other', sourceName: string) => [
   { mac: '52:54:00:00:00:01', kind, sourceName },
 ];
+/** A VM that leaves its firmware to libvirt, on a host that has some to choose from. */
+const uefi = (loader: string, efiLoaders: string[], changes: Partial<TargetView> = {}) =>
+  view({ vm: vm({ firmware: { loader, loaders: ['/fw/4m.fd'] } }), efiLoaders, ...changes });
 const poolless = disk();
 delete poolless.pool;
 
@@ -34,6 +37,8 @@ describe('nothing speaks against', () => {
       view({ vm: vm({ disks: [poolless] }), request: { targetPool: 'default' } }),
     ],
     ['a volume of that name in another pool', view({ existingVolumes: ['fast/web.raw'] })],
+    ['the firmware that the source chooses from, too', uefi('', ['/fw/4m.fd'])],
+    ['the firmware that was chosen before', uefi('/fw/2m.fd', ['/fw/4m.fd', '/fw/2m.fd'])],
     ['a VM without a disk', view({ vm: vm({ disks: [] }), target: beta({ pools: [] }) })],
   ])('%s', (_what, clean) => {
     expect(targetConcerns(clean)).toEqual([]);
@@ -156,6 +161,32 @@ describe('each concern names the thing, the host and a remedy', () => {
       'virsh change-media web',
     ],
     [
+      'firmware-missing',
+      uefi('', []),
+      'libvirt on beta has no UEFI firmware for web; for q35 it offers: none',
+      'Install the firmware of alpha there',
+    ],
+    [
+      'firmware-missing',
+      uefi('/fw/2m.fd', ['/fw/4m.fd']),
+      'libvirt on beta has no UEFI firmware for web that is /fw/2m.fd; for q35 it offers: /fw/4m.fd',
+      'descriptors',
+    ],
+    [
+      'host-file-missing',
+      uefi('/fw/2m.fd', ['/fw/4m.fd'], { missingFiles: ['/fw/2m.fd'] }),
+      'beta has no file /fw/2m.fd',
+      'Put the file there',
+    ],
+    [
+      'machine-unsupported',
+      view({
+        vm: vm({ machine: 'virt', firmware: { loader: '', loaders: ['/fw/4m.fd'] } }),
+      }),
+      'it has no emulator for kvm/x86_64/virt',
+      'Install the emulator',
+    ],
+    [
       'too-little-memory',
       view({ vm: vm({ memoryBytes: 16 * gibibyte }) }),
       'web has 16384 MiB of memory, beta only 8192 MiB',
@@ -187,6 +218,18 @@ describe('what may go wrong later is only warned of', () => {
       { code, level: 'warning', host: 'beta', message },
     ]);
   });
+});
+
+it('another choice of firmware is told', () => {
+  expect(targetConcerns(uefi('', ['/edk2/code.fd', '/fw/4m.fd']))).toMatchObject([
+    {
+      code: 'firmware-differs',
+      level: 'information',
+      host: 'beta',
+      message:
+        'libvirt chooses the UEFI firmware of web: on alpha from /fw/4m.fd, on beta from /edk2/code.fd, /fw/4m.fd',
+    },
+  ]);
 });
 
 it('the room of a pool is reckoned over all disks that go there', () => {

@@ -175,6 +175,7 @@ export function memoryHypervisor(host: MemoryHost): Hypervisor {
         bridges: [],
         vms: [],
       })),
+    efiLoaders: () => act(() => []),
     volumeExists: (_pool, name) => act(() => exists(volumePath(name))),
     ensureVolume: ({ name, capacityBytes, ownedByMove }) =>
       act(async () => {

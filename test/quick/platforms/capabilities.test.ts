@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { efiLoadersOf } from '../../../platforms/libvirt/firmware.ts';
 import { readCapabilities } from '../../../platforms/libvirt/host-facts.ts';
 
 const capabilities = `<capabilities>
@@ -26,6 +27,25 @@ it('reads machines by domain type and architecture, with their canonical names',
   });
 });
 
+const domainCapabilities = (firmware: string): string => `<domainCapabilities>
+  <os supported='yes'>
+    <enum name='firmware'>${firmware}</enum>
+    <loader supported='yes'>
+      <value>/fw/secure.fd</value><value>/fw/4m.fd</value>
+      <enum name='type'><value>rom</value><value>pflash</value></enum>
+    </loader>
+  </os>
+  <cpu><mode name='custom' supported='yes'><model>qemu64</model></mode></cpu>
+</domainCapabilities>`;
+
+it('reads the UEFI firmware that libvirt chooses from, in its order', () => {
+  const both = domainCapabilities('<value>bios</value><value>efi</value>');
+  expect(efiLoadersOf(both)).toEqual(['/fw/secure.fd', '/fw/4m.fd']);
+  expect(efiLoadersOf(domainCapabilities('<value>bios</value>'))).toEqual([]);
+  expect(efiLoadersOf("<domainCapabilities><os supported='no'/></domainCapabilities>")).toEqual([]);
+});
+
 it('refuses what are no capabilities', () => {
   expect(() => readCapabilities('<domain/>')).toThrow(/root element/);
+  expect(() => efiLoadersOf('<domain/>')).toThrow(/root element/);
 });

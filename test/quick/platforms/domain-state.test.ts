@@ -235,6 +235,15 @@ describe('kept state', () => {
     expect(facts.hostFiles).toContainEqual({ role: 'nvram', path });
   });
 
+  it.each([
+    ['chosen at each start', os('', ` firmware='efi'`), { loader: '' }],
+    ['chosen before', os(flash, ` firmware='efi'`), { loader: '/fw.fd' }],
+    ['that the definition alone names', os(flash), undefined],
+    ['of a BIOS', os('', ` firmware='bios'`), undefined],
+  ])('tells firmware %s', (_which, text, firmware) => {
+    expect(factsOf('', text).firmware).toEqual(firmware);
+  });
+
   it('names variables on the network as what cannot follow', () => {
     const nvram = `<nvram type='network'><source protocol='nbd' name='v'/></nvram>`;
     const facts = factsOf('', os(`${flash}${nvram}`));
