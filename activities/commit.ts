@@ -60,14 +60,15 @@ export async function removeSource(
       const { kind, path } = volume;
       const known = entry.disks.find((one) => one.path === path);
       const identity = kind === 'network' ? '' : await diskIdentity(path);
+      // A device or a LUN was somebody's before it was the VM's, and what others may use too is not ours to delete.
+      const isOurs = disk.exclusive && (kind === 'file' || volume.network?.protocol === 'rbd');
       // An attempt before this one may have removed all. The host has no look at a network image, but the guard knew
-      // each that only this VM may use, until it was dealt with.
-      const isGone = kind === 'network' ? disk.exclusive && known === undefined : identity === '';
+      // each that is ours until it was dealt with.
+      const isGone = kind === 'network' ? isOurs && known === undefined : identity === '';
       if (isGone) continue;
       if (known !== undefined && known.identity !== identity) throw otherFile(name, path);
-      // A device was somebody's before it was the VM's, and what others may use too is not ours to delete.
-      const isOurs = known !== undefined && kind !== 'block';
-      if (!isOurs || !(await hypervisor.deleteVolume(volume))) left.push(path);
+      const isKnown = isOurs && known !== undefined;
+      if (!isKnown || !(await hypervisor.deleteVolume(volume))) left.push(path);
     }
     const shared = input.disks.filter(({ how }) => how === 'shared').map((disk) => disk.sourcePath);
     // A deleted file's inode may serve another VM's disk, which the entry must not refuse. A shared disk stays the VM's.

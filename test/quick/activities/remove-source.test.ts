@@ -88,12 +88,19 @@ it('deletes a network image once, and says so again if its answer was lost', asy
   expect(again).toEqual([]);
 });
 
-it('names in each attempt what others may use or what lies in no pool', async () => {
+it('names in each attempt what is a LUN, what others may use, and what lies in no pool', async () => {
   const file = join(stateDir, 'web.raw');
   await writeFile(file, 'x');
-  const disks = [image('vda'), image('vdb', { exclusive: false }), plan({ sourcePath: file })];
+  const lun = image('vdc', {
+    sourcePath: 'iscsi:iqn.2026-11.example:web/1',
+    sourceNetwork: { protocol: 'iscsi', name: 'iqn.2026-11.example:web/1', hosts: [] },
+  });
+  const disks = [
+    ...[image('vda'), image('vdb', { exclusive: false }), lun],
+    plan({ name: 'vdd', sourcePath: file }),
+  ];
   const { first, again, deleted } = await removeTwice(disks, (path) => path !== file);
   expect(deleted).toEqual(['rbd:vms/vda']);
-  expect(first).toEqual(['rbd:vms/vdb', file]);
+  expect(first).toEqual(['rbd:vms/vdb', lun.sourcePath, file]);
   expect(again).toEqual(first);
 });
