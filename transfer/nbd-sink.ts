@@ -8,6 +8,8 @@ export interface NbdSinkOptions extends Omit<OpenPoolOptions, 'metaContexts'> {
   host?: string;
   /** True only for an image that was made just now, for this copy. */
   startsZeroed: boolean;
+  /** The image was given all its room on purpose: zeroes are written without giving any of it back. */
+  keepsRoom?: boolean;
 }
 
 /** Zeroes of one request: servers take 4 GiB, but must answer in time where they have to write them. */
@@ -18,11 +20,11 @@ const zeroesBytes = 256 * 1024 * 1024;
  * Rejects with VmFerryError, as `openNbdSource` does, for the side `target`.
  */
 export const openNbdSink = async (options: NbdSinkOptions): Promise<DiskSink> => {
-  const { what, host, startsZeroed, ...pool } = options;
+  const { what, host, startsZeroed, keepsRoom = false, ...pool } = options;
   const place: FaultPlace = { side: 'target', what, ...(host !== undefined && { host }) };
   try {
     const client = await openPool({ ...pool, metaContexts: [] });
-    return new NbdSink(client, place, startsZeroed);
+    return new NbdSink(client, place, { startsZeroed, keepsRoom });
   } catch (error) {
     throw nbdFault(place, error);
   }
@@ -33,10 +35,16 @@ class NbdSink implements DiskSink {
   readonly startsZeroed: boolean;
   readonly #client: NbdClient;
   readonly #place: FaultPlace;
+  readonly #keepsRoom: boolean;
 
-  constructor(client: NbdClient, place: FaultPlace, startsZeroed: boolean) {
+  constructor(
+    client: NbdClient,
+    place: FaultPlace,
+    { startsZeroed, keepsRoom }: { startsZeroed: boolean; keepsRoom: boolean },
+  ) {
     this.#client = client;
     this.#place = place;
+    this.#keepsRoom = keepsRoom;
     this.startsZeroed = startsZeroed;
     this.sizeBytes = client.info.sizeBytes;
   }
@@ -74,7 +82,7 @@ class NbdSink implements DiskSink {
 
   async #zero(offset: number, length: number, signal?: AbortSignal): Promise<void> {
     if (this.#client.info.canWriteZeroes) {
-      await this.#client.writeZeroes(offset, length, { signal });
+      await this.#client.writeZeroes(offset, length, { signal, noHole: this.#keepsRoom });
       return;
     }
     const zeroes = new Uint8Array(

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import type { DataPlane, LocalDisk } from '../activities/parts.ts';
 import type { ExportEndpoint } from '../activities/contract.ts';
 import type { HostConfig } from '../config/schema.ts';
@@ -111,12 +112,14 @@ export class NbdDataPlane implements DataPlane {
       const look = await openNbdSource({ address, connections: 1, what: path, host, signal });
       try {
         const startsZeroed = await readsAsZeroes(look, signal);
+        const keepsRoom = network === undefined && (await hasAllRoom(path, sizeBytes));
         return await openNbdSink({
           address,
           connections: 1,
           what: path,
           host,
           startsZeroed,
+          keepsRoom,
           signal,
         });
       } finally {
@@ -150,6 +153,12 @@ const imageOf = ({ path, format, network }: LocalDisk): LocalDisk => ({
   format,
   ...(network === undefined ? {} : { network }),
 });
+
+/** As of a raw file: an image that takes up all its disk's size was given it on purpose. */
+async function hasAllRoom(path: string, sizeBytes: number): Promise<boolean> {
+  const facts = await stat(path);
+  return facts.isFile() && facts.blocks * 512 >= sizeBytes;
+}
 
 /** A fresh image says so of its whole length at once. */
 async function readsAsZeroes(disk: DiskSource, signal: AbortSignal): Promise<boolean> {
