@@ -1,6 +1,6 @@
 import type { DiskSink } from '../domain/platform.ts';
 import type { Journal } from './journal.ts';
-import type { Range } from './range-set.ts';
+import { RangeSet, type Range } from './range-set.ts';
 
 /** How much may be at stake. */
 export interface CopyLimits {
@@ -37,6 +37,8 @@ export class CopyWindow {
   #openBytes = 0;
   #written: Range[] = [];
   #zeroed: Range[] = [];
+  /** Pieces that turned out to be zeroes; neighbours are one range here, and one request to the sink. */
+  #foundZero = new RangeSet();
   #writtenBytes = 0;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
@@ -66,6 +68,16 @@ export class CopyWindow {
   /** A piece that entered has been written. */
   wrote(piece: Range): void {
     this.#written.push(piece);
+    this.#writtenBytes += piece.length;
+    this.#flushInTime();
+  }
+
+  /**
+   * A piece that entered holds nothing but zeroes. Where the target has other bytes, the next flush writes them with
+   * those of its neighbours: to make zeroes in a file is a program's start for each range.
+   */
+  foundZero(piece: Range): void {
+    this.#foundZero.add(piece.offset, piece.length);
     this.#writtenBytes += piece.length;
     this.#flushInTime();
   }
@@ -120,7 +132,7 @@ export class CopyWindow {
     this.#flushing.then(
       () => {
         this.#flushing = undefined;
-        if (this.#written.length + this.#zeroed.length > 0) this.#flushInTime();
+        if (!this.#isIdle()) this.#flushInTime();
       },
       (error: unknown) => this.#fail(error),
     );
@@ -129,15 +141,24 @@ export class CopyWindow {
   async #flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    if (this.#isIdle()) return;
     const [written, zeroed, bytes] = [this.#written, this.#zeroed, this.#writtenBytes];
-    if (written.length + zeroed.length === 0) return;
+    const foundZero = [...this.#foundZero];
     this.#written = [];
     this.#zeroed = [];
+    this.#foundZero = new RangeSet();
     this.#writtenBytes = 0;
+    if (!this.#journal.targetStartsZeroed) {
+      for (const { offset, length } of foundZero) await this.#sink.writeZeroes(offset, length);
+    }
     await this.#sink.flush();
-    await this.#journal.durable(written, zeroed);
+    await this.#journal.durable(written, [...zeroed, ...foundZero]);
     this.#openBytes -= bytes;
     this.#admit();
+  }
+
+  #isIdle(): boolean {
+    return this.#written.length + this.#zeroed.length + this.#foundZero.size === 0;
   }
 
   #admit(): void {

@@ -7,6 +7,7 @@ import type { Journal } from './journal.ts';
 import { ProgressMeter, type Progress } from './progress.ts';
 import { RangeSet, type Range } from './range-set.ts';
 import type { Throttle } from './throttle.ts';
+import { dataRuns } from './zero-bytes.ts';
 
 /** A request carries no more, whatever the journal says: larger ones only hold others up. */
 const longestChunkBytes = 2 * 1024 * 1024;
@@ -32,7 +33,7 @@ export interface CopyOptions {
 
 /** All in bytes. */
 export interface CopyResult {
-  /** Read from the source in this attempt. */
+  /** Read from the source in this attempt, zeroes that it did not tell of included: they had to cross to be seen. */
   bytesCopied: number;
   /** Of these, read for another time because an earlier attempt ended before they were durable. */
   bytesRecopied: number;
@@ -50,7 +51,8 @@ interface Piece extends Range {
 
 /**
  * Copies a disk: data crosses, zeroes do not (they are written as such where the target does not start zeroed),
- * `unchanged` ranges are left alone. Resumes from the journal; when it resolves, everything is flushed and
+ * `unchanged` ranges are left alone. Zeroes that a source does not tell of, as a block device never does, cross, and
+ * become no data on the target all the same. Resumes from the journal; when it resolves, everything is flushed and
  * recorded. Closes nothing. After an abort or a failure, no read or write is under way any more, and what was
  * written is recorded if that is still possible.
  *
@@ -157,7 +159,7 @@ class Copy {
   }
 
   async #move(piece: Piece, bytes: Uint8Array): Promise<void> {
-    const { source, sink, journal, throttle } = this.#options;
+    const { source, journal, throttle } = this.#options;
     const { signal } = this.#stop;
     const { offset, length } = piece;
     await throttle?.take(length, signal);
@@ -165,14 +167,30 @@ class Copy {
     await source.read(offset, bytes, signal);
     this.#bytesCopied += length;
     this.#bytesRecopied += journal.startedNotDurable.overlap(offset, length);
+    const runs = dataRuns(offset, bytes);
+    if (runs.length === 0) {
+      this.#window.foundZero({ offset, length });
+    } else {
+      await this.#write(offset, bytes, runs);
+      this.#window.wrote({ offset, length });
+    }
+    this.#progress?.add(length);
+  }
+
+  /** Without the zeroes between the runs where the target has them already; where not, one write is the least work. */
+  async #write(offset: number, bytes: Uint8Array, runs: readonly Range[]): Promise<void> {
+    const { sink, journal } = this.#options;
+    const { signal } = this.#stop;
     try {
-      await sink.write(offset, bytes, signal);
+      const whole = [{ offset, length: bytes.length }];
+      for (const run of journal.targetStartsZeroed ? runs : whole) {
+        const at = run.offset - offset;
+        await sink.write(run.offset, bytes.subarray(at, at + run.length), signal);
+      }
     } catch (error) {
       this.#fail(error, true);
       throw error;
     }
-    this.#window.wrote({ offset, length });
-    this.#progress?.add(length);
   }
 
   async #zero({ offset, length }: Piece): Promise<void> {

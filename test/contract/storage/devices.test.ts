@@ -63,6 +63,68 @@ describe.each([512, 4096] as const)('devices with sectors of %d bytes', (sectorB
   });
 });
 
+describe('a device, which tells of no holes', () => {
+  const size = 64 * mib;
+  let block: { path: string; format: 'raw' };
+  beforeAll(async () => {
+    block = await device('blind', size);
+    // 5 MiB of data: a run, a few bytes in a granule of zeroes, and the end; the rest is zeroes that were written.
+    const writes = [
+      `write -P 0 0 ${size}`,
+      'write -P 7 8M 4M',
+      'write -P 7 40000K 512',
+      'write -P 7 63M 1M',
+    ];
+    await run('qemu-io', '-f', 'raw', ...writes.flatMap((one) => ['-c', one]), block.path);
+  });
+  const takenBytes = async (name: string): Promise<number> =>
+    (await stat(path.path(name))).blocks * 512;
+
+  it('becomes a thin raw file', async () => {
+    const { bytesCopied } = await path.copy(
+      block,
+      { path: path.path('thin.raw'), format: 'raw' },
+      size,
+    );
+    expect(bytesCopied).toBe(size);
+    expect(await takenBytes('thin.raw')).toBeLessThan(6 * mib);
+  });
+
+  it('becomes a thin qcow2 image', async () => {
+    const image = path.path('thin.qcow2');
+    await run('qemu-img', 'create', '-q', '-f', 'qcow2', image, String(size));
+    await path.copy(block, { path: image, format: 'qcow2' }, size);
+    expect(await takenBytes('thin.qcow2')).toBeLessThan(7 * mib);
+  });
+
+  it.each(['raw', 'qcow2'] as const)(
+    'leaves a %s target that was given all its room with it',
+    async (format) => {
+      const full = path.path(`full.${format}`);
+      await run(
+        'qemu-img',
+        'create',
+        '-q',
+        '-f',
+        format,
+        '-o',
+        'preallocation=falloc',
+        full,
+        String(size),
+      );
+      await path.copy(block, { path: full, format }, size);
+      expect(await takenBytes(`full.${format}`)).toBeGreaterThanOrEqual(size);
+    },
+  );
+
+  it('lays its zeroes over what another device holds, and gives that room back', async () => {
+    const other = await device('other', size);
+    await run('qemu-io', '-f', 'raw', '-c', `write -P 0xab 0 ${size}`, other.path);
+    await path.copy(block, other, size);
+    expect(await takenBytes('other')).toBeLessThan(7 * mib);
+  });
+});
+
 it('refuses a device that is too small', async () => {
   const original = await path.original('big', 16 * mib);
   const block = await device('small', 8 * mib);
