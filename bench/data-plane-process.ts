@@ -14,7 +14,7 @@ import { NbdDataPlane } from '../workers/data-plane.ts';
 import type { Answer, CopyOrder, DataPlaneOrder } from './data-plane-orders.ts';
 
 /** As activities/ensure-copied.ts has it. */
-const chunkBytes = 1024 * 1024;
+const chunkBytes = 2 * 1024 * 1024;
 /** As workers/data-plane.ts has it, which knows no way without TLS. */
 const remoteConnections = 4;
 

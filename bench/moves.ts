@@ -18,7 +18,7 @@ const names = {
 type Name = keyof typeof names;
 
 /** What the journal takes for a MiB of data that was asked for and became safe, bytes. */
-const journalBytesPerMiB = 48;
+const journalBytesPerMiB = 24;
 const smallMiB = 64;
 /** A disk whose map alone would show in memory, if anything kept it: 1 TiB with 64 MiB of data. */
 const hugeMiB = 1024 * 1024;
