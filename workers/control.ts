@@ -10,23 +10,31 @@ import { deploymentName, keepPlace, takePlace } from './deployment.ts';
 import type { Verdict } from './deployment.ts';
 import type { TemporalAccess } from './process.ts';
 import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
+import { certificateMark, followCertificates } from './renew-connection.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
 import { version } from './version.ts';
 
 export async function runControl(config: Config): Promise<void> {
   const logger = installLogging(config.log.level);
-  const { connection, namespace, dataConverter } = await connectTemporal(config, logger);
+  const mark = await certificateMark(config.temporal);
+  const access = await connectTemporal(config, logger);
+  const over = new AbortController();
   try {
-    await ensureSearchAttributes(connection, namespace);
+    await ensureSearchAttributes(access.connection, access.namespace);
     const buildId = await ownBuildId();
-    const access = { connection, namespace, dataConverter };
     const worker = await createControlWorker(access, {
       buildId,
       workflowBundle: await bundle(logger),
     });
-    await runInPlace(worker, { access, buildId, logger });
+    await Promise.all([
+      runInPlace(worker, { access, buildId, logger }).finally(() => over.abort()),
+      followCertificates({
+        ...{ temporal: config.temporal, access, worker, logger },
+        ...{ mark, signal: over.signal },
+      }),
+    ]);
   } finally {
-    await connection.close();
+    await access.connection.close();
   }
 }
 

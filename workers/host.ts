@@ -13,6 +13,7 @@ import { ensureHookSeen } from './hook-seen.ts';
 import { LibvirtHypervisor } from './hypervisor.ts';
 import { takeUpDuties } from './reconcile-duties.ts';
 import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
+import { certificateMark, followCertificates } from './renew-connection.ts';
 import { refuseUnknownVerb } from './unknown-verb.ts';
 import { version } from './version.ts';
 
@@ -48,7 +49,9 @@ export async function runHost(config: Config): Promise<void> {
     ledger,
     operations: new Operations(),
   };
+  const mark = await certificateMark(config.temporal);
   const temporal = await connectTemporal(config, logger);
+  const over = new AbortController();
   try {
     const { connection, namespace, dataConverter } = temporal;
     const duties = await takeUpDuties({ parts, host, temporal, dataPlane, logger });
@@ -73,8 +76,15 @@ export async function runHost(config: Config): Promise<void> {
     });
     logger.info({ queue: hostQueue(host.name) }, 'host worker is ready');
     await Promise.all([
-      runUntilStopped(worker, logger).finally(() => duties.stop()),
+      runUntilStopped(worker, logger).finally(() => {
+        duties.stop();
+        over.abort();
+      }),
       duties.reconcile(),
+      followCertificates({
+        ...{ temporal: config.temporal, access: temporal, worker, logger },
+        ...{ mark, signal: over.signal },
+      }),
     ]);
   } finally {
     await temporal.connection.close();
