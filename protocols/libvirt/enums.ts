@@ -248,6 +248,70 @@ export const JobStatsFlag = {
   keepCompleted: 0x2,
 } as const;
 
+/** virDomainJobOperation: what a job does, the parameter `operation` of its statistics. */
+export const JobOperation = {
+  unknown: 0,
+  start: 1,
+  save: 2,
+  restore: 3,
+  migrationIn: 4,
+  migrationOut: 5,
+  snapshot: 6,
+  snapshotRevert: 7,
+  dump: 8,
+  backup: 9,
+  snapshotDelete: 10,
+} as const;
+
+/**
+ * The names of a job's statistics (VIR_DOMAIN_JOB_*), as far as migrations have them; the type and unit of each
+ * follow it. libvirt leaves out what it does not know yet.
+ */
+export const JobParam = {
+  /** i32, `JobOperation` */
+  operation: 'operation',
+  /** u64, ms */
+  timeElapsed: 'time_elapsed',
+  /** u64, ms: as a job runs what QEMU expects, once it is completed what it was */
+  downtime: 'downtime',
+  /** u64, ms: without the time that the two hosts' clocks may differ by */
+  downtimeNet: 'downtime_net',
+  /** u64, ms */
+  setupTime: 'setup_time',
+  /** u64, bytes */
+  memoryTotal: 'memory_total',
+  /** u64, bytes: what has crossed, pages that were sent again included */
+  memoryProcessed: 'memory_processed',
+  /** u64, bytes */
+  memoryRemaining: 'memory_remaining',
+  /** u64, bytes a second */
+  memoryRate: 'memory_bps',
+  /** u64, pages a second; 0 until the first pass is over */
+  memoryDirtyRate: 'memory_dirty_rate',
+  /** u64, bytes */
+  memoryPageSize: 'memory_page_size',
+  /** u64: 0 before the first pass */
+  memoryIteration: 'memory_iteration',
+  /** u64: pages that the target asked for */
+  postcopyRequests: 'memory_postcopy_requests',
+  /** u64, bytes, all disks that are copied along */
+  diskTotal: 'disk_total',
+  /** u64, bytes */
+  diskProcessed: 'disk_processed',
+  /** u64, bytes */
+  diskRemaining: 'disk_remaining',
+  /** u64, bytes a second */
+  diskRate: 'disk_bps',
+  /** i32, percent of the guest's time that auto-converge takes away */
+  throttle: 'auto_converge_throttle',
+} as const;
+
+/** virDomainMigrateMaxSpeedFlags. */
+export const MaxSpeedFlag = {
+  /** The limit is for the post-copy phase. */
+  postcopy: 0x1,
+} as const;
+
 /** virDomainAbortJobFlagsValues. */
 export const AbortJobFlag = {
   postcopy: 0x1,
