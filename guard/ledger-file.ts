@@ -1,5 +1,7 @@
 import type { DiskIdentity, LedgerEntry } from '../domain/ownership.ts';
 import { OwnerState } from '../domain/ownership.ts';
+import { formatAdmission, parseAdmission } from './admission.ts';
+import type { Admission } from './admission.ts';
 import { cksum } from './cksum.ts';
 
 /*
@@ -12,13 +14,14 @@ import { cksum } from './cksum.ts';
  *   state released
  *   migration migrate/default/6f1a...
  *   note moved to beta
+ *   admit 0123456789abcdef0123456789abcdef 4
  *   disk 64769:1234:1700000000 /var/lib/libvirt/images/web.qcow2 -
  *   end 2744573137 231
  *
  * `end` is what `sed '$d' FILE | cksum` prints. A disk line is identity, path, and the path with symbolic links
  * resolved where that differs. Bytes that are not printable ASCII, `%`, and spaces at the edge of a text or anywhere
- * in a disk line are written as %XX; an empty value as `-`. A line `admit TOKEN` (one incoming live migration) is
- * reserved: readers skip it, nothing honours it yet.
+ * in a disk line are written as %XX; an empty value as `-`. The line `admit TOKEN RUNS`, only in state `incoming`, lets
+ * one live migration in while the run counter stands at RUNS; `admit - RUNS` says that it was taken back.
  */
 
 const formatLine = 'vmferry-ledger 1';
@@ -30,6 +33,11 @@ export const ledgerLimits = { disks: 256, pathBytes: 4096, textBytes: 1024 } as 
 /** What is kept of a disk on file: the entry's part and the resolved path (empty if the same). */
 export interface DiskLine extends DiskIdentity {
   resolvedPath: string;
+}
+
+/** All that a file says: the entry, and what the hook may let in while a move comes here. */
+export interface LedgerRecord extends LedgerEntry {
+  admission?: Admission;
 }
 
 /** Thrown by `parseLedgerFile`; the caller adds the file's name. */
@@ -81,8 +89,8 @@ export function shorten(text: string): string {
     .replace(/\uFFFD$/, '')}…`;
 }
 
-/** The bytes of the file for `entry`, checksum line included. */
-export function formatLedgerFile(entry: LedgerEntry, disks: readonly DiskLine[]): Buffer {
+/** The bytes of the file for `entry`, checksum line included. Only an incoming VM keeps its admission. */
+export function formatLedgerFile(entry: LedgerRecord, disks: readonly DiskLine[]): Buffer {
   const lines = [
     formatLine,
     `uuid ${entry.uuid}`,
@@ -91,6 +99,9 @@ export function formatLedgerFile(entry: LedgerEntry, disks: readonly DiskLine[])
     `state ${entry.state}`,
     `migration ${encodeText(entry.migrationId)}`,
     `note ${encodeText(entry.note)}`,
+    ...(entry.admission !== undefined && entry.state === 'incoming'
+      ? [`admit ${formatAdmission(entry.admission)}`]
+      : []),
     ...disks.map(
       (disk) =>
         `disk ${encodeWord(disk.identity)} ${encodeWord(disk.path)} ${encodeWord(disk.resolvedPath)}`,
@@ -101,7 +112,7 @@ export function formatLedgerFile(entry: LedgerEntry, disks: readonly DiskLine[])
 }
 
 /** Reads the file of `uuid` strictly: anything a writer did not write as a whole throws `LedgerFormatError`. */
-export function parseLedgerFile(uuid: string, data: Uint8Array): LedgerEntry {
+export function parseLedgerFile(uuid: string, data: Uint8Array): LedgerRecord {
   const text = Buffer.from(data).toString('latin1');
   const endAt = text.lastIndexOf('\nend ') + 1;
   if (endAt === 0 || !text.startsWith(`${formatLine}\n`)) {
@@ -117,7 +128,7 @@ export function parseLedgerFile(uuid: string, data: Uint8Array): LedgerEntry {
   return entry;
 }
 
-function parseLines(lines: readonly string[]): LedgerEntry {
+function parseLines(lines: readonly string[]): LedgerRecord {
   const values = new Map<string, string>();
   const disks: DiskIdentity[] = [];
   for (const line of lines) {
@@ -133,15 +144,26 @@ function parseLines(lines: readonly string[]): LedgerEntry {
     if (value === undefined) throw new LedgerFormatError(`its line ${key} is missing`);
     return value;
   };
+  const state = parseState(take('state'));
+  const admit = values.get('admit');
   return {
     uuid: take('uuid'),
     name: decodeValue(take('name')),
     epoch: parseEpoch(take('epoch')),
-    state: parseState(take('state')),
+    state,
     migrationId: decodeValue(take('migration')),
     note: decodeValue(take('note')),
     disks,
+    ...(admit === undefined ? {} : { admission: readAdmission(state, admit) }),
   };
+}
+
+function readAdmission(state: OwnerState, value: string): Admission {
+  const admission = parseAdmission(value);
+  if (admission === undefined || state !== 'incoming') {
+    throw new LedgerFormatError(`its line admit makes no sense in state ${state}`);
+  }
+  return admission;
 }
 
 function parseDisk(value: string): DiskIdentity {

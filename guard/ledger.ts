@@ -1,8 +1,11 @@
-import { mkdir, open, readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { mkdir, open, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
 import { needsOperator, permanent, unsafe } from '../domain/errors.ts';
 import { assertTransition } from '../domain/ownership.ts';
 import type { DiskIdentity, LedgerEntry, OwnerState } from '../domain/ownership.ts';
+import { admissionState, isAwaited, newAdmission, notAgain, notAwaited } from './admission.ts';
+import type { AdmissionRequest, AdmissionState } from './admission.ts';
+import { withResolvedPath } from './disk-line.ts';
 import { realIo, replaceDurably } from './durable.ts';
 import type { DurableIo } from './durable.ts';
 import {
@@ -13,7 +16,7 @@ import {
   parseLedgerFile,
   shorten,
 } from './ledger-file.ts';
-import type { DiskLine } from './ledger-file.ts';
+import type { LedgerRecord } from './ledger-file.ts';
 import { withVmLock } from './lock.ts';
 
 export interface LedgerOptions {
@@ -68,9 +71,8 @@ export class Ledger {
 
   /** The entry of a VM; undefined if vmferry never saw it here. */
   async read(uuid: string): Promise<LedgerEntry | undefined> {
-    const id = this.#checkUuid(uuid);
-    const data = await this.#readFile(id);
-    return data === undefined ? undefined : this.#parse(id, data);
+    const record = await this.#record(this.#checkUuid(uuid));
+    return record === undefined ? undefined : entryOf(record);
   }
 
   /** All entries, in the order of their UUIDs. A corrupt file is listed, not thrown: it must not hide the others. */
@@ -90,16 +92,18 @@ export class Ledger {
 
   /**
    * Puts the VM into a state and gives the entry that stands then. The same state, epoch and migration again is no
-   * change (but may refresh name, note and disks). Throws `stale-epoch` and `ownership-conflict` (unsafe),
+   * change (but may refresh name, note and disks, and keeps an admission; any other change drops it). Throws `stale-epoch` and `ownership-conflict` (unsafe),
    * `ledger-corrupt` and `ledger-unwritable` (needs an operator), `vm-locked` (transient).
    */
   async transition(uuid: string, request: TransitionRequest): Promise<LedgerEntry> {
     const id = this.#checkUuid(uuid);
     return this.#locked(id, `set ${request.to}`, request.signal, async () => {
-      const current = await this.read(id);
+      const current = await this.#record(id);
       const { to, epoch, migrationId } = request;
       assertTransition(current, { uuid: id, host: this.host, to, epoch, migrationId });
+      const admission = isAwaited(current, request) ? current?.admission : undefined;
       return this.#write({
+        ...(admission === undefined ? {} : { admission }),
         uuid: id,
         name: request.name,
         epoch,
@@ -109,6 +113,62 @@ export class Ledger {
         disks: request.disks ?? current?.disks ?? [],
       });
     });
+  }
+
+  /**
+   * The token that lets one live migration of that move in, once, past the state `incoming`: the hook takes it from the
+   * definition that libvirt passes along. While nothing came in by it, asking again gives the same one. A used or
+   * withdrawn one is only replaced by `again`: the caller's word that the VM was seen to run on the source and to be
+   * gone from here. Throws `ownership-conflict`, `stale-epoch`, `admission-used` and `admission-withdrawn` (unsafe).
+   */
+  async admit(
+    uuid: string,
+    request: AdmissionRequest & { again?: boolean; signal?: AbortSignal },
+  ): Promise<string> {
+    const id = this.#checkUuid(uuid);
+    return this.#locked(id, 'admit a live migration', request.signal, async () => {
+      const about = { ...request, uuid: id, host: this.host };
+      const current = await this.#record(id);
+      if (current === undefined || !isAwaited(current, request)) throw notAwaited(current, about);
+      const runs = await this.runCount(id);
+      const state = admissionState(current.admission, runs);
+      const isOver = state === 'used' || state === 'withdrawn';
+      if (isOver && request.again !== true) throw notAgain(state, about);
+      const kept = state === 'open' ? current.admission : undefined;
+      const admission = kept ?? newAdmission(runs);
+      // Written also if it stands there: an attempt that died may not have synced it.
+      await this.#write({ ...current, admission });
+      return admission.token;
+    });
+  }
+
+  /**
+   * Takes the admission of that move back, also before one was given, so that a late attempt gets none, and tells what
+   * came of it: `withdrawn`, nothing came in by it and nothing will; `used`, a start was counted, look at libvirt;
+   * `none`, the ledger does not await that move (any more), so that nothing it was ever given is honoured.
+   */
+  async withdraw(
+    uuid: string,
+    request: AdmissionRequest & { signal?: AbortSignal },
+  ): Promise<Exclude<AdmissionState, 'open'>> {
+    const id = this.#checkUuid(uuid);
+    return this.#locked(id, 'withdraw an admission', request.signal, async () => {
+      const current = await this.#record(id);
+      if (current === undefined || !isAwaited(current, request)) return 'none';
+      const runs = current.admission?.runs ?? (await this.runCount(id));
+      await this.#write({ ...current, admission: { token: '', runs } });
+      // The hook counts before it reads the entry once more, and here it is written before the count is read: one of
+      // the two sees the other.
+      return (await this.runCount(id)) === runs ? 'withdrawn' : 'used';
+    });
+  }
+
+  /** How the admission of that move stands: `none`, `open`, `used` or `withdrawn`. */
+  async admission(uuid: string, request: AdmissionRequest): Promise<AdmissionState> {
+    const id = this.#checkUuid(uuid);
+    const current = await this.#record(id);
+    if (!isAwaited(current, request)) return 'none';
+    return admissionState(current?.admission, await this.runCount(id));
   }
 
   /**
@@ -126,7 +186,7 @@ export class Ledger {
       let current: LedgerEntry | undefined;
       let corrupt: Buffer | undefined;
       try {
-        current = data === undefined ? undefined : parseLedgerFile(id, data);
+        current = data === undefined ? undefined : entryOf(parseLedgerFile(id, data));
       } catch {
         corrupt = data;
       }
@@ -166,6 +226,7 @@ export class Ledger {
       await this.#changing(id, async () => {
         await rm(this.#path(id), { force: true });
         await rm(this.#runsPath(id), { force: true });
+        await rm(`${this.#path(id)}.arriving`, { force: true });
         if (current !== undefined) await this.#io.syncFolder(this.folder);
       });
     });
@@ -217,7 +278,9 @@ export class Ledger {
     }
   }
 
-  #parse(uuid: string, data: Buffer): LedgerEntry {
+  async #record(uuid: string): Promise<LedgerRecord | undefined> {
+    const data = await this.#readFile(uuid);
+    if (data === undefined) return undefined;
     try {
       return parseLedgerFile(uuid, data);
     } catch (error) {
@@ -226,7 +289,7 @@ export class Ledger {
     }
   }
 
-  async #write(entry: LedgerEntry): Promise<LedgerEntry> {
+  async #write(entry: LedgerRecord): Promise<LedgerEntry> {
     this.#checkEntry(entry);
     const disks = await Promise.all(entry.disks.map(withResolvedPath));
     const data = formatLedgerFile(entry, disks);
@@ -244,7 +307,7 @@ export class Ledger {
           this.#io,
         );
     });
-    return parseLedgerFile(entry.uuid, data);
+    return entryOf(parseLedgerFile(entry.uuid, data));
   }
 
   /** The hook only appends to it, so its name has to be durable from the start. */
@@ -309,6 +372,11 @@ export class Ledger {
   }
 }
 
+/** Without the admission: its token is for the hook and for who asked for it, not for lists and reports. */
+function entryOf({ admission: _, ...entry }: LedgerRecord): LedgerEntry {
+  return entry;
+}
+
 const isSame = (
   entry: LedgerEntry,
   expect: Pick<LedgerEntry, 'state' | 'epoch' | 'migrationId'>,
@@ -322,23 +390,3 @@ const isNetworkName = (path: string): boolean => /^[a-z][a-z0-9+-]*:./.test(path
 
 const isAbsent = (error: unknown): boolean =>
   (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
-
-/**
- * The disk with its path as `readlink -f` gives it; a last part that does not exist (yet) is fine. A network disk has no
- * path, only a name.
- */
-async function withResolvedPath(disk: DiskIdentity): Promise<DiskLine> {
-  if (!isAbsolute(disk.path)) return { ...disk, resolvedPath: '' };
-  const resolved = await resolveExisting(disk.path);
-  return { ...disk, resolvedPath: resolved === disk.path ? '' : resolved };
-}
-
-async function resolveExisting(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (error) {
-    const parent = dirname(path);
-    if (!isAbsent(error) || parent === path) return path;
-    return join(await resolveExisting(parent), basename(path));
-  }
-}
