@@ -239,6 +239,15 @@ describe('a host is let through', () => {
     rules: [{ group: 'db', kind: 'affinity', strength: 'hard' }],
   });
 
+  it('whose memory, vCPUs and pool just suffice', () => {
+    const room = pool({ availableBytes: 10 * gibibyte + 64 * 1024 ** 2 });
+    const exact = { freeMemoryBytes: 4 * gibibyte, runningVcpus: 30, pools: [room] };
+    expect(refusals(exact)).toEqual([]);
+    const short = pool({ availableBytes: room.availableBytes - 1 });
+    expect(refusals({ ...exact, pools: [short] })).toMatchObject([{ filter: 'pool-room' }]);
+    expect(refusals({ ...exact, runningVcpus: 31 })).toMatchObject([{ filter: 'vcpus' }]);
+  });
+
   it('that says nothing of its CPU models and firmware: the checks of the move look again', () => {
     expect(refusals({}, vm({ cpuModel: 'Skylake-Client', firmware: 'efi' }))).toEqual([]);
   });

@@ -14,16 +14,16 @@ const group = fc.constantFrom('red', 'blue');
 /** Hosts that differ in everything that a filter or a weigher looks at, so tight that VMs are refused often. */
 const anyHost = fc
   .record({
-    enabled: fc.boolean(),
+    enabled: fc.oneof({ weight: 6, arbitrary: fc.constant(true) }, fc.boolean()),
     draining: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, fc.boolean()),
     gold: fc.boolean(),
     cpus: fc.integer({ min: 1, max: 8 }),
-    freeMemory: small(16),
-    poolRoom: small(40),
+    freeMemory: small(24),
+    poolRoom: small(60),
     hasFast: fc.boolean(),
     store: fc.constantFrom('nfs', undefined),
     runningVms: small(4),
-    limit: small(5),
+    limit: fc.integer({ min: 1, max: 5 }),
     groups: fc.dictionary(group, fc.integer({ min: 1, max: 2 })),
   })
   .map((drawn): Omit<PlacementHost, 'name' | 'hostUuid'> => {
@@ -114,7 +114,7 @@ function play(hosts: readonly PlacementHost[], orders: readonly Order[]): Step[]
   });
 }
 
-const runs = { numRuns: 300 };
+const runs = { numRuns: 120 };
 const sum = (values: readonly number[]): number =>
   values.reduce((total, value) => total + value, 0);
 
@@ -153,7 +153,7 @@ it('never promises more than there is: memory, vCPUs, moves, pools, and stores o
     runs,
   );
   // A fleet that refuses everything would prove nothing.
-  expect(placed).toBeGreaterThan(200);
+  expect(placed).toBeGreaterThan(80);
 });
 
 it('never chooses a host that its explanation refuses, and chooses one whenever one passes', () => {
@@ -239,6 +239,6 @@ it('a fleet that was changed step by step is the one that its hosts and reservat
         expect(choose(anew, asked)).toBe(chosen);
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 80 },
   );
 });

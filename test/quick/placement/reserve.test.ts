@@ -117,10 +117,36 @@ describe('a reservation', () => {
     expect(choose(release(fleet, 'first'), vm())).toBe('beta');
   });
 
+  it('that was released is forgotten, and may be had on another host', () => {
+    const before = fleetOf([host('beta'), host('gamma')]);
+    const released = release(reserve(before, vm(), first), 'first');
+    expect(reservedOn(released, 'first')).toBeUndefined();
+    expect(released.columns).toEqual(before.columns);
+    const elsewhere = reserve(released, vm(), { moveId: 'first', host: 'gamma' });
+    expect(reservedOn(elsewhere, 'first')).toBe('gamma');
+  });
+
   it('of a move that has none is released without a word', () => {
     const fleet = fleetOf([host('beta')]);
     expect(release(fleet, 'first')).toBe(fleet);
   });
+});
+
+it('what is remembered of one ask answers no other', () => {
+  const fleet = fleetOf([host('beta', { cpuModels: ['Nehalem'], firmwares: ['bios'] })]);
+  const asks = [
+    {},
+    { cpuModel: 'Skylake-Client' },
+    { firmware: 'efi' as const },
+    { machine: '', arch: 'aarch64' },
+    { machine: '' },
+    { requiredLabels: { tier: 'gold' } },
+    { nics: [{ kind: 'network' as const, sourceName: 'storage' }] },
+    { disks: [{ name: 'vda', bytes: 0, pool: 'fast', shared: false }] },
+  ];
+  const answers = asks.map((changes) => choose(fleet, vm(changes)));
+  const none = undefined;
+  expect(answers).toEqual(['beta', none, none, none, 'beta', none, none, none]);
 });
 
 it('what is remembered of earlier asks is bounded, and changes no answer', () => {
