@@ -55,9 +55,9 @@ const anyVm = fc
     memory: small(6),
     disks: fc.array(
       fc.record({
-        bytes: small(12).map((size) => size * gibibyte),
+        bytes: small(24).map((size) => size * gibibyte),
         pool: fc.constantFrom('default', 'default', 'fast'),
-        shared: fc.boolean(),
+        shared: fc.oneof({ weight: 3, arbitrary: fc.constant(false) }, fc.boolean()),
       }),
       { maxLength: 3 },
     ),
