@@ -13,6 +13,7 @@ import { openNbdSource } from '../transfer/nbd-source.ts';
 import { openRawSource } from '../transfer/raw-source.ts';
 import { ExportTrust } from './export-trust.ts';
 import { readClientTrust } from './own-certificate.ts';
+import { revocationFault } from './revoked-exports.ts';
 
 /** Enough to keep both cores of a small host busy with TLS; more gain little. */
 const remoteConnections = 4;
@@ -71,15 +72,17 @@ export class NbdDataPlane implements DataPlane {
     { address, port, exportName, serverName }: ExportEndpoint,
     { signal }: { signal: AbortSignal },
   ): Promise<DiskSource> {
-    const { ca, cert, key } = await readClientTrust(this.#config);
+    const trust = await readClientTrust(this.#config);
     return openNbdSource({
       address: { host: address, port },
       exportName,
-      tls: { ca, cert, key, serverName },
+      tls: { ...trust, serverName },
       connections: remoteConnections,
       what: `the export of ${serverName} (${address}:${port})`,
       host: this.#config.name,
       signal,
+    }).catch((error: unknown) => {
+      throw revocationFault(error, this.#config, serverName);
     });
   }
 

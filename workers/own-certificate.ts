@@ -3,17 +3,20 @@ import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { HostConfig } from '../config/schema.ts';
 import { needsOperator } from '../domain/errors.ts';
+import { readRevocationLists } from './revoked-exports.ts';
 
 /** PEM texts for the NBD client. */
 export interface ClientTrust {
   ca: string;
   cert: string;
   key: string;
+  /** Revocation lists, one PEM text each; none if the host has no such file. */
+  crl: string[];
 }
 
 /**
  * Read anew for each connection: certificates are renewed under a running worker. Throws `certificate-unreadable`,
- * `certificate-expired`, `certificate-mismatched`, with the host and the file.
+ * `certificate-expired`, `certificate-mismatched`, `revocations-unreadable`, with the host and the file.
  */
 export async function readClientTrust(
   { tls, name: host }: Pick<HostConfig, 'tls' | 'name'>,
@@ -54,7 +57,7 @@ export async function readClientTrust(
       host,
     });
   }
-  return { ca, cert, key };
+  return { ca, cert, key, crl: await readRevocationLists({ tls, name: host }) };
 }
 
 const unusable = (host: string, path: string, cause: unknown) =>

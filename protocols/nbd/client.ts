@@ -13,6 +13,11 @@ export interface NbdTlsOptions {
   /** The client's certificate and key; without them most servers refuse. */
   cert?: string;
   key?: string;
+  /**
+   * Revocation lists, one PEM text each. With any of them every certificate of the server's chain needs the list of its
+   * issuer, and one that has not expired: the error's cause tells which rule was broken, by OpenSSL's name in `code`.
+   */
+  crl?: readonly string[];
   /** Default: the host that is dialled. Has to be given for unix sockets. */
   serverName?: string;
 }
@@ -95,9 +100,10 @@ const channelTls = (options: NbdTlsOptions, address: NbdAddress): ChannelTls => 
   if (serverName === undefined || serverName === '') {
     throw new NbdError(NbdErrorKind.invalid, 'TLS over a unix socket needs the name to expect');
   }
-  const { ca, cert, key } = options;
+  const { ca, cert, key, crl = [] } = options;
   try {
-    const context = createSecureContext({ ca, cert, key, minVersion: 'TLSv1.3', ciphers });
+    const material = { ca, cert, key, ...(crl.length > 0 && { crl: [...crl] }) };
+    const context = createSecureContext({ ...material, minVersion: 'TLSv1.3', ciphers });
     return { context, serverName };
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);

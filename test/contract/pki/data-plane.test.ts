@@ -1,4 +1,5 @@
 /** Certificates that change while real qemu-nbd exports and our client use them, as in workers that are not restarted. */
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
@@ -107,5 +108,50 @@ it('a revoked certificate is refused once the source has the list', async () => 
   await fleet.renew('alpha');
   await expect(openDisk()).rejects.toMatchObject({ code: 'source-tls-refused', host: 'beta' });
   await fleet.issue('beta');
+  expect((await readAll(await openDisk())).equals(fleet.content)).toBe(true);
+});
+
+it('a revoked export is refused by the client that has the list, which says so', async () => {
+  onTestFinished(() => fleet.issue('alpha'));
+  await fleet.authority.revoke('alpha', 'stolen');
+  // The source itself need not know.
+  await fleet.renew('beta');
+  await expect(openDisk()).rejects.toMatchObject({
+    code: 'certificate-revoked',
+    handling: 'needs-operator',
+    message: matching(/certificate that alpha shows was revoked, says .*ca-crl\.pem on beta/),
+    remedy: containing('vmferry pki issue alpha --force'),
+    host: 'beta',
+  });
+  await fleet.issue('alpha');
+  expect((await readAll(await openDisk())).equals(fleet.content)).toBe(true);
+});
+
+it.each([
+  {
+    what: 'has expired',
+    list: () => fleet.list(fleet.authority, '2026-01-01', '2026-02-01'),
+    code: 'revocations-expired',
+  },
+  {
+    what: 'is of another authority with the same name',
+    list: async () => {
+      const stranger = new Authority({ dir: join(fleet.dir, 'namesake'), keyBits: 2048 });
+      await stranger.init({ force: true });
+      return fleet.list(stranger, '2026-01-01', '2046-01-01');
+    },
+    code: 'revocations-unusable',
+  },
+  { what: 'says nothing', list: () => Promise.resolve(''), code: 'revocations-unreadable' },
+])('a list that $what admits no export, and is named', async ({ list, code }) => {
+  const path = join(fleet.pkiDir('beta'), 'qemu/ca-crl.pem');
+  await writeFile(path, await list());
+  await expect(openDisk()).rejects.toMatchObject({
+    code,
+    handling: 'needs-operator',
+    message: containing(`${path} on beta`),
+    host: 'beta',
+  });
+  await rm(path);
   expect((await readAll(await openDisk())).equals(fleet.content)).toBe(true);
 });

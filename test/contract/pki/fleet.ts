@@ -1,8 +1,10 @@
 /** Two hosts of a fleet whose certificates `vmferry pki` made, and their data planes on loopback. */
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { configSchema } from '../../../config/schema.ts';
 import type { HostConfig } from '../../../config/schema.ts';
 import type { DiskSource } from '../../../domain/platform.ts';
@@ -57,6 +59,19 @@ export class TestFleet {
     const { cert, facts } = await this.authority.renew(host, { days: seconds / secondsOfDay });
     const bundle = await writeBundle(this.authority, facts, { cert });
     await installBundle({ bundle, pkiDir: this.pkiDir(host) });
+  }
+
+  /** A list of nothing by an authority, good between two days, by another program than ours. */
+  async list(authority: Authority, from: string, until: string): Promise<string> {
+    const template = join(this.dir, 'list.template');
+    await writeFile(
+      template,
+      `crl_this_update_date = "${from} 00:00:00"\ncrl_next_update_date = "${until} 00:00:00"\ncrl_number = 1\n`,
+    );
+    const { caCert, caKey } = authority.files;
+    const signer = ['--load-ca-certificate', caCert, '--load-ca-privkey', caKey];
+    const args = ['--generate-crl', ...signer, '--template', template];
+    return (await promisify(execFile)('certtool', args, { timeout: 30_000 })).stdout;
   }
 
   /** As a worker of that host has it; made anew for each call, as a restart would. */

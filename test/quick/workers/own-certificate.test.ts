@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -33,6 +33,25 @@ const textOf = async (run: Promise<unknown>): Promise<unknown> =>
 
 it('gives what fits together and is valid', async () => {
   expect((await readClientTrust(host)).cert).toContain('BEGIN CERTIFICATE');
+});
+
+it('gives every list of revoked certificates that lies beside the authority, and none where there is none', async () => {
+  const { crl } = await readClientTrust(host);
+  expect(crl).toEqual([expect.stringMatching(/^-----BEGIN X509 CRL-----/)]);
+  const alone = join(dir, 'alone');
+  await mkdir(alone);
+  const ca = join(alone, 'ca-cert.pem');
+  await copyFile(host.tls.ca, ca);
+  const moved = { ...host, tls: { ...host.tls, ca } };
+  expect((await readClientTrust(moved)).crl).toEqual([]);
+  await writeFile(join(alone, 'ca-crl.pem'), `first:\n${crl.join('')}\nsecond:\n${crl.join('')}`);
+  expect((await readClientTrust(moved)).crl).toEqual([...crl, ...crl]);
+  await writeFile(join(alone, 'ca-crl.pem'), crl.join('').replaceAll(/[A-Z]{4}/g, 'AAAA'));
+  expect(await textOf(readClientTrust(moved))).toMatchObject({
+    code: 'revocations-unreadable',
+    host: 'alpha',
+    message: expect.stringContaining(join(alone, 'ca-crl.pem')) as unknown,
+  });
 });
 
 it('names the host, the file and the way out once it has expired', async () => {
