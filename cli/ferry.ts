@@ -1,7 +1,16 @@
 /** What the command line needs of the client, so that tests can put a played move in its place. */
 import type { MigrateRequest, Move, MovePlan, VmFerry } from '../client/vmferry.ts';
 
-export type { HostLine, MoveStatus, Story, StoryMoment, StoryWork } from '../client/vmferry.ts';
+export type {
+  HostLine,
+  MoveStatus,
+  OpenMove,
+  Story,
+  StoryMoment,
+  StoryWork,
+  VersionLine,
+  VersionList,
+} from '../client/vmferry.ts';
 
 /** One move: what can be asked of it and ordered. */
 export type FerryMove = Pick<
@@ -11,7 +20,14 @@ export type FerryMove = Pick<
 
 export interface Ferry extends Pick<
   VmFerry,
-  'close' | 'hosts' | 'hostFacts' | 'vms' | 'moves' | 'serverVersion' | 'missingSearchAttributes'
+  | 'close'
+  | 'hosts'
+  | 'hostFacts'
+  | 'versions'
+  | 'vms'
+  | 'moves'
+  | 'serverVersion'
+  | 'missingSearchAttributes'
 > {
   migrate(request: MigrateRequest): Promise<FerryMove>;
   plan(request: MigrateRequest): Promise<MovePlan>;

@@ -11,6 +11,7 @@ import { cancelCommand, commitCommand, retryCommand, rollbackCommand } from './c
 import { pkiCommand } from './commands/pki.ts';
 import { orphansCommand } from './commands/orphans.ts';
 import { statusCommand } from './commands/status.ts';
+import { versionsCommand } from './commands/versions.ts';
 import { vmsCommand } from './commands/vms.ts';
 import { codecServerCommand, controlCommand, hostCommand } from './commands/workers.ts';
 import { exitCodeHelp, exitCodeOfFault, ExitCode } from './exit-code.ts';
@@ -80,7 +81,14 @@ function addCommands(program: Command, session: Session, extra: readonly Command
     cancelCommand,
     orphansCommand,
   ]);
-  add('The fleet:', [vmsCommand, hostsCommand, doctorCommand, guardCommand, pkiCommand]);
+  add('The fleet:', [
+    vmsCommand,
+    hostsCommand,
+    versionsCommand,
+    doctorCommand,
+    guardCommand,
+    pkiCommand,
+  ]);
   add('Processes:', [controlCommand, hostCommand, codecServerCommand]);
   add('More:', [configCommand, completionCommand]);
   program.addHelpCommand(new Command('help').argument('[command]').summary('explain a command'));

@@ -42,6 +42,8 @@ import { alreadyRunning, toVmFerryError, WorkflowExecutionAlreadyStartedError } 
 import { HostDirectory } from './hosts.ts';
 import { Move } from './move.ts';
 import { dataConverter } from './payload-codec.ts';
+import { listVersions } from './versions.ts';
+import type { VersionList } from './versions.ts';
 
 export { Move } from './move.ts';
 export type {
@@ -59,6 +61,7 @@ export type {
   StoryMoment,
   StoryWork,
 } from './story/story.ts';
+export type { OpenMove, VersionLine, VersionList } from './versions.ts';
 export { VmFerryError } from '../domain/errors.ts';
 
 export interface VmFerryOptions {
@@ -289,6 +292,11 @@ export class VmFerry {
       }
       return found;
     });
+  }
+
+  /** Versions of the control worker, and the moves that each has to end. */
+  async versions(): Promise<VersionList> {
+    return this.#try('list versions', () => listVersions(this.#client));
   }
 
   /** Version of the Temporal server, for `doctor`. */

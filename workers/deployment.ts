@@ -6,10 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import proto from '@temporalio/proto';
 import { transient } from '../domain/errors.ts';
+import { deploymentName } from '../client/versions.ts';
 import { controlQueue } from '../workflows/contract.ts';
 import type { TemporalAccess } from './process.ts';
 
-export const deploymentName = 'vmferry-control';
 /** Between looks at whether the server knows this version yet, ms. */
 const lookMs = 250;
 /** Once that is settled, ms. */

@@ -36,6 +36,13 @@ export const fleetManuals: Readonly<Record<string, Manual>> = {
     json: [['the list', 'hosts']],
     configured: true,
   },
+  versions: {
+    when: 'Use it in an upgrade: a move ends under the version of the control worker that it began with, and needs a worker of it until it is over.',
+    examples: [['vmferry versions', 'which versions still have moves']],
+    codes: asking,
+    json: [['the versions', 'versions']],
+    configured: true,
+  },
   doctor: {
     when: 'Use it after installing, and whenever something does not work. It touches nothing.',
     examples: [['vmferry doctor', 'look at everything']],

@@ -3,7 +3,15 @@
  * is renamed, removed or given another meaning; new ones may come.
  */
 import type { z } from 'zod';
-import { findings, hostList, ledgerListing, orphanList, orphanOutcome, vmList } from './fleet.ts';
+import {
+  findings,
+  hostList,
+  ledgerListing,
+  orphanList,
+  orphanOutcome,
+  versionList,
+  vmList,
+} from './fleet.ts';
 import {
   authority,
   certificate,
@@ -32,6 +40,7 @@ export const outputs: Readonly<Record<OutputName, z.ZodType>> = {
   story,
   vms: vmList,
   hosts: hostList,
+  versions: versionList,
   findings,
   ledger: ledgerListing,
   'ledger-entry': ledgerEntry,

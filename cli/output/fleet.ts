@@ -6,7 +6,7 @@ import { VmState } from '../../domain/vm.ts';
 import type { VmSummary } from '../../domain/vm.ts';
 import type { LedgerListing } from '../../guard/ledger.ts';
 import type { Finding } from '../checks.ts';
-import type { HostLine } from '../ferry.ts';
+import type { HostLine, OpenMove, VersionLine, VersionList } from '../ferry.ts';
 import { bytes, count, flag, ledgerEntry, text, time, unreachable, vm } from './parts.ts';
 import type { ShapeOf } from './parts.ts';
 
@@ -73,6 +73,23 @@ const hostLine: z.ZodType<HostLine> = z.strictObject({
 
 /** `hosts`; `facts` with `--facts`. */
 export const hostList = z.array(hostLine);
+
+const openMoves = z.array(
+  z.strictObject({ id: text, vmName: text, phase: text } satisfies ShapeOf<OpenMove>),
+);
+
+/** `versions` */
+export const versionList: z.ZodType<VersionList> = z.strictObject({
+  versions: z.array(
+    z.strictObject({
+      version: text,
+      current: flag.meta({ description: 'Whether new moves go to it.' }),
+      online: flag.meta({ description: 'Whether a worker of it has polled lately.' }),
+      moves: openMoves.meta({ description: 'They need a worker of it until they are over.' }),
+    } satisfies ShapeOf<VersionLine>),
+  ),
+  waiting: openMoves.meta({ description: 'No worker has taken them up yet.' }),
+} satisfies ShapeOf<VersionList>);
 
 const finding: z.ZodType<Finding> = z.strictObject({
   check: text,

@@ -11,6 +11,7 @@ export type OutputName =
   | 'story'
   | 'vms'
   | 'hosts'
+  | 'versions'
   | 'findings'
   | 'ledger'
   | 'ledger-entry'

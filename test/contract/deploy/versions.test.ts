@@ -5,7 +5,8 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
 import { pino } from 'pino';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { listVersions } from '../../../client/versions.ts';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import { announceHost } from '../../../workers/announce.ts';
@@ -134,6 +135,13 @@ async function startMove(): Promise<WorkflowHandle> {
   return handle;
 }
 
+/** As the list has it; the moves here are started without the name of a VM. */
+const openMove = ({ workflowId }: WorkflowHandle) => ({
+  id: workflowId,
+  vmName: '',
+  phase: 'awaiting-commit',
+});
+
 async function untilPhase(handle: WorkflowHandle, phase: string): Promise<void> {
   const deadline = Date.now() + waitMs;
   let last = '';
@@ -183,12 +191,33 @@ it('a move ends under the version that it began with; new moves and hosts go to 
   await announce('0.2.0');
   await untilServedBy(hostId('default', 'alpha'), fresh);
 
+  // The list of workflows lags a little.
+  await vi.waitFor(
+    async () =>
+      expect(await listVersions(environment.client)).toEqual({
+        versions: [
+          { version: fresh, current: true, online: true, moves: [openMove(after)] },
+          { version: old, current: false, online: true, moves: [openMove(before)] },
+        ],
+        waiting: [],
+      }),
+    { timeout: waitMs, interval: 100 },
+  );
+
   await before.executeUpdate(updateNames.commit, { args: [{ operator: 'test' }] });
   await after.executeUpdate(updateNames.commit, { args: [{ operator: 'test' }] });
   expect(await before.result()).toMatchObject({ phase: 'committed' });
   expect(await after.result()).toMatchObject({ phase: 'committed' });
   expect(await versionsOf(before.workflowId)).toEqual([old]);
   expect(await versionsOf(after.workflowId)).toEqual([fresh]);
+
+  await vi.waitFor(
+    async () =>
+      expect(
+        (await listVersions(environment.client)).versions.map(({ moves }) => moves.length),
+      ).toEqual([0, 0]),
+    { timeout: waitMs, interval: 100 },
+  );
 
   // A worker of the old version that is restarted, as systemd would, turns nothing back.
   await first.stop();

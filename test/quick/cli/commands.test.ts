@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { runCli } from '../../../cli/program.ts';
-import type { Ferry, FerryMove, MoveStatus } from '../../../cli/ferry.ts';
+import type { Ferry, FerryMove, MoveStatus, VersionList } from '../../../cli/ferry.ts';
 import type { Backend } from '../../../cli/session.ts';
 import { permanent, transient } from '../../../domain/errors.ts';
 import type { MoveReport } from '../../../domain/move.ts';
@@ -399,6 +399,63 @@ describe('vmferry status', () => {
       '',
     ]);
     expect((await run('status')).out).toBe('No moves yet.\n');
+  });
+});
+
+describe('vmferry versions', () => {
+  const open = (vmName: string, phase: string) => ({
+    id: `migrate/default/${vmName}`,
+    vmName,
+    phase,
+  });
+  const line = { version: '0.1.0-aaaaaaaaaaaa', current: false, online: true, moves: [] };
+  const shown = async (list: VersionList) =>
+    (await run('versions', { ferry: { versions: () => Promise.resolve(list) } })).out;
+
+  it('names the moves that an old worker is kept for, and the worker that nothing needs', async () => {
+    const out = await shown({
+      versions: [
+        { ...line, version: '0.3.0-cccccccccccc', current: true, moves: [open('new', 'copying')] },
+        { ...line, moves: [open('web-1', 'parked'), open('db', 'awaiting-commit')] },
+        { ...line, version: '0.2.0-bbbbbbbbbbbb' },
+      ],
+      waiting: [],
+    });
+    expect(out).toBe(
+      [
+        'Version             Worker  New moves  Open moves',
+        '0.3.0-cccccccccccc  online  go here             1',
+        '0.1.0-aaaaaaaaaaaa  online                      2',
+        '0.2.0-bbbbbbbbbbbb  online                      0',
+        '',
+        '0.1.0-aaaaaaaaaaaa is needed until the moves of web-1 (parked), db (awaiting commit) are over.',
+        '0.2.0-bbbbbbbbbbbb has no open moves: its worker may be ended.',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('says what waits for a worker that is not there', async () => {
+    const out = await shown({
+      versions: [
+        { ...line, version: '0.2.0-bbbbbbbbbbbb', current: true, online: false },
+        { ...line, online: false, moves: [open('web-1', 'copying')] },
+      ],
+      waiting: [open('web-2', 'planned')],
+    });
+    expect(out.split('\n').slice(4, -1)).toEqual([
+      'No worker of 0.2.0-bbbbbbbbbbbb runs, and new moves wait for one: start it.',
+      'No worker of 0.1.0-aaaaaaaaaaaa runs, and web-1 (copying) wait for one: start it.',
+      '1 move is not taken up by a worker yet: web-2 (planned).',
+    ]);
+  });
+
+  it('says that there is none yet, and names no more than twenty moves a version', async () => {
+    expect(await shown({ versions: [], waiting: [] })).toMatch(/^No control worker has come up/);
+    const moves = Array.from({ length: 22 }, (_, index) => open(`vm-${index}`, 'copying'));
+    const out = await shown({ versions: [{ ...line, moves }], waiting: [] });
+    expect(out).toContain('vm-19 (copying) and 2 more are over.');
+    expect(out).not.toContain('vm-20');
   });
 });
 

@@ -272,6 +272,7 @@ export const ferryWith = (move: FerryMove, change: Partial<Ferry> = {}): Ferry =
   close: () => Promise.resolve(),
   hosts: () => Promise.resolve([hostLine('alpha'), hostLine('beta')]),
   hostFacts: (host) => Promise.resolve(factsOf(host)),
+  versions: () => Promise.resolve({ versions: [], waiting: [] }),
   vms: () => Promise.resolve({ vms: [], unreachable: [] }),
   moves: () => Promise.resolve([]),
   serverVersion: () => Promise.resolve('1.32.0'),

@@ -112,6 +112,18 @@ describe('what -o json prints', () => {
       ],
       unreachable: [{ host: 'beta', reason: 'no worker' }],
     });
+  const versions: Ferry['versions'] = () =>
+    Promise.resolve({
+      versions: [
+        {
+          version: '0.1.0-aaaaaaaaaaaa',
+          current: false,
+          online: true,
+          moves: [{ id: moveId, vmName: 'web-1', phase: 'parked' }],
+        },
+      ],
+      waiting: [{ id: moveId, vmName: 'web-2', phase: 'planned' }],
+    });
   const moves: Ferry['moves'] = () =>
     Promise.resolve([
       {
@@ -182,6 +194,7 @@ describe('what -o json prints', () => {
     ['retry web-1 --detach', 'accepted', () => ({})],
     ['vms', 'vms', () => ({ ferry: { vms } })],
     ['hosts --facts', 'hosts', () => ({ ferry: { hosts } })],
+    ['versions', 'versions', () => ({ ferry: { versions } })],
     ['doctor', 'findings', () => ({ ferry: { hosts } })],
     ['orphans', 'orphans', () => ({ ferry: { orphans } as unknown as Partial<Ferry> })],
     [
