@@ -37,6 +37,24 @@ describe('2,000 entries', () => {
     }
     // Time of the processor, not of the clock: the machine may be busy with other things meanwhile.
     expect((cpuMsOfChildren() - before) / 8).toBeLessThan(100);
+
+    // An incoming migration asks twice, and the second time as much as a start does.
+    const coming = randomUUID();
+    const move = { migrationId: 'move-1', epoch: 1 };
+    await ledger.transition(coming, to('incoming'));
+    let spent = 0;
+    for (let run = 0; run < 4; run++) {
+      const token = await ledger.admit(coming, { ...move, again: true });
+      const xml = domainXml(coming, path).replace(
+        '</uuid>',
+        `</uuid><metadata><v:vm xmlns:v='urn:vmferry:domain:1'><v:admit>${token}</v:admit></v:vm></metadata>`,
+      );
+      expect(runHook(hook, xml, 'migrate').status).toBe(0);
+      const from = cpuMsOfChildren();
+      expect(runHook(hook, xml)).toMatchObject({ status: 0, stderr: '' });
+      spent += cpuMsOfChildren() - from;
+    }
+    expect(spent / 4).toBeLessThan(100);
     const other = '/var/lib/libvirt/images/vm-1999-b.qcow2';
     expect(runHook(hook, domainXml(randomUUID(), other)).status).toBe(1);
   });
