@@ -23,6 +23,8 @@ export interface NbdSourceOptions extends Omit<OpenPoolOptions, 'metaContexts'> 
    * Opening fails if the server does not offer it: without it every byte would seem unchanged, or dirty.
    */
   dirtyContext?: string;
+  /** The server is known to allow several connections: they are made beside the first one, not after it. */
+  allowsMany?: true;
 }
 
 /** Bytes of one request of a large read; larger ones gain nothing (facts: guest conversion, copy tools). */
@@ -38,20 +40,26 @@ const readsPerConnection = 4;
  * `source-export-refused`, `source-protocol-broken`, `source-export-unfit`.
  */
 export const openNbdSource = async (options: NbdSourceOptions): Promise<NbdSource> => {
-  const { what, host, dirtyContext, ...pool } = options;
+  const { what, host, dirtyContext, allowsMany, ...pool } = options;
   const place: FaultPlace = { side: 'source', what, ...(host !== undefined && { host }) };
   const metaContexts = ['base:allocation', ...(dirtyContext === undefined ? [] : [dirtyContext])];
   try {
     const { connections = 4, signal, ...reachable } = pool;
-    const client = await openPool({ ...pool, connections: 1, metaContexts });
+    const wanted = { count: connections, signal, early: allowsMany === true };
+    const looking = openPool({ ...pool, connections: 1, metaContexts });
+    const early = allowsMany === true ? openReaders(reachable, looking, wanted) : undefined;
+    // Whoever fails first, what the other one opened is closed below.
+    early?.catch(() => undefined);
+    const client = await looking;
     try {
       if (dirtyContext !== undefined && !client.info.metaContexts.has(dirtyContext)) {
         throw new NbdError(NbdErrorKind.invalid, `the export does not offer ${dirtyContext}`);
       }
-      const readers = await openReaders(reachable, { client, count: connections, signal });
+      const readers = await (early ?? openReaders(reachable, looking, wanted));
       return new NbdSource({ client, readers, place, dirtyContext });
     } catch (error) {
-      await client.close();
+      const opened = await early?.catch(() => undefined);
+      await Promise.all([opened?.close(), client.close()]);
       throw error;
     }
   } catch (error) {
@@ -62,11 +70,16 @@ export const openNbdSource = async (options: NbdSourceOptions): Promise<NbdSourc
 /** Several connections are the server's to allow; one needs no thread, and a stream cannot go to another. */
 const openReaders = async (
   { address, ...options }: Omit<OpenPoolOptions, 'connections' | 'signal'>,
-  wanted: { client: NbdClient; count: number; signal: AbortSignal | undefined },
+  looking: Promise<NbdClient>,
+  { count, signal, early }: { count: number; signal: AbortSignal | undefined; early: boolean },
 ): Promise<NbdReaders | undefined> => {
-  const { client, count, signal } = wanted;
-  if ('stream' in address || count < 2 || !client.info.canMultiConn) return undefined;
-  return NbdReaders.open({ ...options, address }, { count, look: client.info, signal });
+  if ('stream' in address || count < 2) return undefined;
+  if (!early && !(await looking).info.canMultiConn) return undefined;
+  const look = looking.then(({ info }) => info);
+  const readers = await NbdReaders.open({ ...options, address }, { count, look, signal });
+  if ((await look).canMultiConn) return readers;
+  await readers.close();
+  return undefined;
 };
 
 interface NbdSourceParts {

@@ -78,6 +78,7 @@ export class NbdDataPlane implements DataPlane {
       exportName,
       tls: { ...trust, serverName },
       connections: remoteConnections,
+      allowsMany: true,
       what: `the export of ${serverName} (${address}:${port})`,
       host: this.#config.name,
       signal,
@@ -93,6 +94,7 @@ export class NbdDataPlane implements DataPlane {
     const shown = {
       address: { path: server.socketPath },
       connections: localConnections,
+      allowsMany: true as const,
       what: path,
       host: this.#config.name,
       signal,

@@ -31,20 +31,28 @@ export class NbdReaders {
   }
 
   /**
-   * Makes up to `count` connections, one a thread, to an export that allows several and looks like `look`. Rejects
-   * with NbdError as `openPool` does; then none is left.
+   * Makes up to `count` connections, one a thread, to an export that allows several and looks like `look`, which may
+   * be found out meanwhile. Rejects with NbdError as `openPool` does, or as `look` does; then none is left.
    */
   static async open(
     options: ReaderOptions,
-    expected: { count: number; look: ExportLook; signal?: AbortSignal | undefined },
+    expected: {
+      count: number;
+      look: ExportLook | Promise<ExportLook>;
+      signal?: AbortSignal | undefined;
+    },
   ): Promise<NbdReaders> {
-    const { count, look, signal } = expected;
+    const { count, signal } = expected;
+    const looking = Promise.resolve(expected.look);
+    // It may fail while the threads still connect; that is heard below.
+    looking.catch(() => undefined);
     const made = readerThreads(count).map((thread) => ({ thread, link: ++lastLink, load: 0 }));
     const readers = new NbdReaders(made);
     const opened = await Promise.allSettled(
       made.map(({ thread, link }) => thread.run({ do: 'open', link, options }, signal)),
     );
     try {
+      const look = await looking;
       for (const one of opened) {
         if (one.status === 'rejected') throw one.reason;
         if (one.value.look === undefined || !sameLook(look, one.value.look)) {

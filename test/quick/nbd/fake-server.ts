@@ -120,6 +120,11 @@ export class FakeServer {
     return server;
   }
 
+  /** Connections that nobody has ended. */
+  get open(): number {
+    return this.#sockets.size;
+  }
+
   dropAll(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
