@@ -23,6 +23,8 @@ import {
   namersOf,
   openersOf,
 } from './orphans-in-use.ts';
+import { removeSetAside, setAsideBytes, setAsideOrphans } from './orphans-set-aside.ts';
+import type { StateFolders } from './orphans-set-aside.ts';
 import type { HostParts } from './parts.ts';
 
 const lockMs = 30_000;
@@ -37,6 +39,8 @@ export interface OrphanCare {
   fateOf(move: Pick<MoveMemory, 'moveId' | 'migrationId' | 'server'>): Promise<MoveFate>;
   /** Whether a verb of the move runs here now. */
   isAtWork(migrationId: string): boolean;
+  /** Default: libvirt's own. Only tests have others. */
+  stateFolders?: StateFolders;
   /** Asks the host's policy. Throws `policy-denied`, `policy-broken`. */
   admit(operator: string): Promise<void>;
 }
@@ -48,11 +52,14 @@ export interface OrphanActivities {
 }
 
 export async function listOrphans(parts: HostParts, care: OrphanCare): Promise<OrphanLine[]> {
-  const orphans = (await allOrphans(care)).slice(0, mostListed);
-  if (!orphans.some(({ kind }) => kind === 'volume')) return orphans.map(plainLine);
-  const named = [...(await disksOfVms(parts)), ...(await guardedDisksOf(parts))];
+  const orphans = (await allOrphans(parts, care)).slice(0, mostListed);
+  const named = orphans.some(({ kind }) => kind === 'volume')
+    ? [...(await disksOfVms(parts)), ...(await guardedDisksOf(parts))]
+    : [];
   return Promise.all(
     orphans.map(async (orphan): Promise<OrphanLine> => {
+      if (orphan.kind === 'state')
+        return { ...plainLine(orphan), sizeBytes: await setAsideBytes(orphan) };
       if (orphan.volume === undefined) return plainLine(orphan);
       const usedBy = await namersOf(orphan, named);
       const removable = usedBy.length === 0 && orphan.volume.identity !== '';
@@ -61,15 +68,20 @@ export async function listOrphans(parts: HostParts, care: OrphanCare): Promise<O
   );
 }
 
+const removableKinds: ReadonlySet<Orphan['kind']> = new Set(['folder', 'export', 'state']);
+
 const plainLine = (orphan: Orphan): OrphanLine => ({
   ...orphan,
   sizeBytes: 0,
   usedBy: [],
-  removable: orphan.kind === 'folder' || orphan.kind === 'export',
+  removable: removableKinds.has(orphan.kind),
 });
 
-async function allOrphans({ quarantine, look }: OrphanCare): Promise<Orphan[]> {
-  const found = await look();
+async function allOrphans(
+  parts: HostParts,
+  { quarantine, look, stateFolders }: OrphanCare,
+): Promise<Orphan[]> {
+  const found = [...(await look()), ...(await setAsideOrphans(parts, stateFolders))];
   const [set, kept] = await Promise.all([quarantine.list(), quarantine.keptIds()]);
   const ids = new Set(set.map(({ id }) => id));
   return [...set, ...found.filter(({ id }) => !ids.has(id) && !kept.has(id))];
@@ -83,7 +95,7 @@ export async function settleOrphan(
   signal: AbortSignal,
 ): Promise<OrphanOutcome> {
   await care.admit(operator);
-  const orphan = (await allOrphans(care)).find((one) => one.id === id);
+  const orphan = (await allOrphans(parts, care)).find((one) => one.id === id);
   if (orphan === undefined) throw unknownOrphan(parts.name, id);
   const { what } = orphan;
   if (order === 'keep') {
@@ -106,6 +118,8 @@ async function remove(
   orphan: Orphan,
   operator: string,
 ): Promise<void> {
+  const audit = () => care.quarantine.audit({ what: 'remove orphan', operator, orphan });
+  if (orphan.kind === 'state') return removeSetAside(parts, orphan, audit);
   await assertOver(parts, care, orphan);
   if (orphan.kind === 'vm') {
     throw permanent({
@@ -116,7 +130,7 @@ async function remove(
     });
   }
   if (orphan.volume !== undefined) return removeVolume(parts, care, orphan, operator);
-  await care.quarantine.audit({ what: 'remove orphan', operator, orphan });
+  await audit();
   await parts.dataPlane.closeExports(orphan.migrationId);
   const folder = folderFor(parts, orphan);
   for (const { path, identity } of (await folder.read('target'))?.volumes ?? []) {

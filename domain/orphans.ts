@@ -50,17 +50,19 @@ export type MoveFate =
 /**
  * Something of a move that nobody will fetch any more. `volume`: a disk that the move made on this host.
  * `vm`: a VM that the guard holds for a move that is over. `folder`: what the host remembers of a move that Temporal
- * does not tell of. `export`: disk servers of a move that the host does not remember.
+ * does not tell of. `export`: disk servers of a move that the host does not remember. `state`: UEFI variables or TPM
+ * state that lay where a move put those that it brought, and that it set aside.
  */
 export interface Orphan {
   /** Twelve hex digits, the same at every look. */
   id: string;
   host: string;
-  kind: 'volume' | 'vm' | 'folder' | 'export';
-  /** The path of a volume or folder, the UUID of a VM, the migration ID of an export. */
+  kind: 'volume' | 'vm' | 'folder' | 'export' | 'state';
+  /** The path of a volume, folder or state, the UUID of a VM, the migration ID of an export. */
   what: string;
   /** Empty where only the migration is known. */
   moveId: string;
+  /** Empty for `state`: nothing tells which move set it aside. */
   migrationId: string;
   vm: { name: string; uuid: string };
   /** ISO 8601, UTC: when the reconciler set it aside or first saw it. */

@@ -112,7 +112,7 @@ const server = z.strictObject({ clusterId: text, namespaceId: text });
 const orphan: z.ZodType<OrphanLine> = z.strictObject({
   id: text,
   host: text,
-  kind: z.enum(['volume', 'vm', 'folder', 'export']),
+  kind: z.enum(['volume', 'vm', 'folder', 'export', 'state']),
   what: text,
   moveId: text,
   migrationId: text,

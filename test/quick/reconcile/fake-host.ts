@@ -23,6 +23,8 @@ export interface FakeVm {
   uuid: string;
   disks: string[];
   backing?: string[];
+  /** Files of the host that its definition names. */
+  files?: string[];
 }
 
 export async function fakeHost(options: { graceMs?: number } = {}) {
@@ -30,6 +32,7 @@ export async function fakeHost(options: { graceMs?: number } = {}) {
   const stateDir = join(dir, 'state');
   const pool = join(dir, 'pool');
   await mkdir(pool);
+  const stateFolders = { nvram: join(dir, 'nvram'), tpm: join(dir, 'swtpm') };
   const ledger = new Ledger({ stateDir, host: 'beta' });
   const quarantine = new Quarantine({ stateDir, host: 'beta' });
   const fates = new Map<string, MoveFate>();
@@ -54,7 +57,10 @@ export async function fakeHost(options: { graceMs?: number } = {}) {
     inspect: (uuid) => {
       const vm = vms.find((one) => one.uuid === uuid)!;
       const disks = vm.disks.map((path) => ({ path, backing: vm.backing ?? [] }));
-      return Promise.resolve({ disks }) as unknown as ReturnType<Hypervisor['inspect']>;
+      const hostFiles = (vm.files ?? []).map((path) => ({ role: 'nvram', path }));
+      return Promise.resolve({ disks, hostFiles, fixedDevices: [] }) as unknown as ReturnType<
+        Hypervisor['inspect']
+      >;
     },
     deleteVolume: async (volume: { path: string }) => {
       said.push(`delete ${volume.path}`);
@@ -106,10 +112,23 @@ export async function fakeHost(options: { graceMs?: number } = {}) {
     look: () => reconciler.round(),
     fateOf: (move) => reconciler.fateOf(move),
     isAtWork: (migrationId) => gate.isAtWork(migrationId),
+    stateFolders,
     admit: () => Promise.resolve(),
   };
   return {
-    ...{ parts, reconciler, quarantine, ledger, care, pool, stateDir, said, vms, domains },
+    ...{
+      parts,
+      reconciler,
+      quarantine,
+      ledger,
+      care,
+      pool,
+      stateDir,
+      stateFolders,
+      said,
+      vms,
+      domains,
+    },
     ...{ exported, working, fates, witness },
     setReachable: (now: boolean) => {
       reachable = now;
