@@ -14,7 +14,7 @@ import type { ConnectionSettings } from '../config/temporal-connection.ts';
 import type { TemporalAccess } from './process.ts';
 
 /** Between looks at the files, ms. Looked at, not watched: a watch misses files that are links and move as one. */
-const lookMs = 30_000;
+const lookMs = 10_000;
 /** The SDK sets no limit of its own to a server that takes the connection and says nothing, ms. */
 const connectLimitMs = 30_000;
 
@@ -27,7 +27,7 @@ export interface Following {
   signal: AbortSignal;
   /** Of the files that `access` was connected with: `certificateMark`, taken before they were read. */
   mark: string;
-  /** Default 30 s. */
+  /** Default 10 s. */
   everyMs?: number;
 }
 

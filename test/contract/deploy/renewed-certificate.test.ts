@@ -1,8 +1,12 @@
 /** Certificates towards Temporal that change under a running worker: mutual TLS, a real server behind it. */
-import { randomUUID } from 'node:crypto';
+import { spawn } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { heartbeat } from '@temporalio/activity';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -140,3 +144,49 @@ it('goes over to a renewed certificate; an activity under way ends, and the old 
   expect(await ask('new')).toBe('new, held');
   expect([...front.serials()]).toEqual([renewed.facts.serial]);
 });
+
+it('goes over as the process of a control worker, which then ends in order', async () => {
+  const name = 'control';
+  const { cert, key, facts } = await authority.issue({ ...role, name });
+  await writeFile(file('control-cert.pem'), cert);
+  await writeFile(file('control-key.pem'), key, { mode: 0o600 });
+  await writeFile(file('payload.key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  await writeFile(
+    file('vmferry.yaml'),
+    [
+      'temporal:',
+      `  address: ${front.address}`,
+      '  tls:',
+      `    ca: ${file('ca.pem')}`,
+      `    cert: ${file('control-cert.pem')}`,
+      `    key: ${file('control-key.pem')}`,
+      'encryption:',
+      `  keys: [{ id: k1, key: "file:${file('payload.key')}" }]`,
+      '  active: k1',
+    ].join('\n'),
+  );
+  const bin = fileURLToPath(new URL('../../../bin/vmferry', import.meta.url));
+  const child = spawn(bin, ['--config', file('vmferry.yaml'), 'control'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, VMFERRY_BUILD_ID: 'renewed' },
+  });
+  const exited = once(child, 'exit');
+  const said: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
+  const hears = (words: string): Promise<void> =>
+    until(() => expect(said.join('\n')).toContain(words));
+  try {
+    await hears('control worker is ready');
+    expect(front.serials()).toContain(facts.serial);
+    const renewed = await authority.renew(name);
+    await writeFile(file('control-cert.pem'), renewed.cert);
+    await hears('uses renewed certificates towards Temporal');
+    front.turnAway(facts.serial);
+    expect(front.serials()).toContain(renewed.facts.serial);
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+  } finally {
+    child.kill('SIGKILL');
+    await exited;
+  }
+}, 90_000);
