@@ -1,5 +1,5 @@
 import { mkdir, open, readFile, readdir, rm, stat } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { needsOperator, permanent, unsafe } from '../domain/errors.ts';
 import { assertTransition } from '../domain/ownership.ts';
 import type { DiskIdentity, LedgerEntry, OwnerState } from '../domain/ownership.ts';
@@ -8,11 +8,11 @@ import type { AdmissionRequest, AdmissionState } from './admission.ts';
 import { withResolvedPath } from './disk-line.ts';
 import { realIo, replaceDurably } from './durable.ts';
 import type { DurableIo } from './durable.ts';
+import { whatIsWrong } from './entry-check.ts';
 import {
   LedgerFormatError,
   formatLedgerFile,
   isVmUuid,
-  ledgerLimits,
   parseLedgerFile,
   shorten,
 } from './ledger-file.ts';
@@ -290,7 +290,10 @@ export class Ledger {
   }
 
   async #write(entry: LedgerRecord): Promise<LedgerEntry> {
-    this.#checkEntry(entry);
+    const wrong = whatIsWrong(entry);
+    if (wrong !== undefined) {
+      throw this.#invalid('ledger-entry-invalid', `VM ${entry.uuid}: ${wrong}`);
+    }
     const disks = await Promise.all(entry.disks.map(withResolvedPath));
     const data = formatLedgerFile(entry, disks);
     const path = this.#path(entry.uuid);
@@ -313,28 +316,6 @@ export class Ledger {
   /** The hook only appends to it, so its name has to be durable from the start. */
   async #ensureRunsFile(uuid: string): Promise<void> {
     await (await open(this.#runsPath(uuid), 'a', 0o600)).close();
-  }
-
-  #checkEntry(entry: LedgerEntry): void {
-    const wrong = (what: string) =>
-      this.#invalid('ledger-entry-invalid', `VM ${entry.uuid}: ${what}`);
-    if (!Number.isSafeInteger(entry.epoch) || entry.epoch < 1) throw wrong(`epoch ${entry.epoch}`);
-    if (entry.disks.length > ledgerLimits.disks) throw wrong(`${entry.disks.length} disks`);
-    for (const text of [entry.name, entry.migrationId]) {
-      if (Buffer.byteLength(text) > ledgerLimits.textBytes) throw wrong('a name or ID is too long');
-    }
-    for (const { path, identity } of entry.disks) {
-      if (
-        !(isAbsolute(path) || isNetworkName(path)) ||
-        Buffer.byteLength(path) > ledgerLimits.pathBytes ||
-        path.includes('\0')
-      ) {
-        throw wrong(`"${path.slice(0, 200)}" is no absolute path and no network name of a disk`);
-      }
-      if (!/^(?:\d+:\d+(?::\d+)?|block:\d+:\d+)?$/.test(identity)) {
-        throw wrong(`"${identity.slice(0, 200)}" is no identity of a disk`);
-      }
-    }
   }
 
   async #changing(uuid: string, work: () => Promise<void>): Promise<void> {
@@ -384,9 +365,6 @@ const isSame = (
   entry.state === expect.state &&
   entry.epoch === expect.epoch &&
   entry.migrationId === expect.migrationId;
-
-/** `rbd:pool/image`, `iscsi:<iqn>/<lun>`, `nfs:<path>`: what the hook makes of a definition's `protocol` and `name`. */
-const isNetworkName = (path: string): boolean => /^[a-z][a-z0-9+-]*:./.test(path);
 
 const isAbsent = (error: unknown): boolean =>
   (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
