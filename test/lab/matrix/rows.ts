@@ -292,6 +292,22 @@ const links: FaultRow[] = [
     play: once('copying', (scene) => cutUntilFelt(scene, cuts.control(scene, 'target'))),
   },
   {
+    name: 'the way from the target to Temporal cut alone in mid-copy',
+    storages: none,
+    also: file,
+    end: 'committed',
+    codes: ['worker-lost'],
+    play: once('copying', (scene) => cutUntilFelt(scene, cuts.toTemporal(scene, 'target'))),
+  },
+  {
+    name: 'the way from Temporal to the target cut alone in mid-copy',
+    storages: none,
+    also: file,
+    end: 'committed',
+    codes: ['worker-lost'],
+    play: once('copying', (scene) => cutUntilFelt(scene, cuts.fromTemporal(scene, 'target'))),
+  },
+  {
     name: 'the target cut off from Temporal between two owners',
     storages: none,
     also: both,

@@ -113,7 +113,9 @@ export async function cutUntilFelt(
     mended = true;
   };
   scene.mend(once);
+  const cutMs = performance.now();
   await felt(scene);
+  scene.note(`felt after ${((performance.now() - cutMs) / 1000).toFixed(1)} s`);
   await once();
 }
 
@@ -124,6 +126,10 @@ export const cuts = {
   },
   oneWay: (scene: Scene, from: Side, to: Side) => () =>
     cutOneWay(scene.stage.lab, { from: endOf(scene, from), to: endOf(scene, to) }),
+  toTemporal: (scene: Scene, side: Side) => () =>
+    cutOneWay(scene.stage.lab, { from: endOf(scene, side), to: 'control' }),
+  fromTemporal: (scene: Scene, side: Side) => () =>
+    cutOneWay(scene.stage.lab, { from: 'control', to: endOf(scene, side) }),
   control: (scene: Scene, side: Side) => () => cutControl(scene.stage.lab, endOf(scene, side)),
 } as const;
 
