@@ -88,6 +88,8 @@ export type Prediction = { ends: true; etaMs: number; why: string } | { ends: fa
 const margin = 0.95;
 /** A prediction that comes to nothing for so many times the patience is believed no more. */
 const disbeliefAfterPatiences = 3;
+/** Until the first byte the target's QEMU is started, which was seen to take 8 s on a loaded machine. */
+const preparationMs = 120_000;
 /** More than the guest may lose to auto-converge is not to be had. */
 const highestThrottlePercent = 99;
 
@@ -141,13 +143,18 @@ export function nextConvergenceStep(
     return wait('post-copy runs, which ends by itself and cannot be taken back');
   }
   const stuckMs = now - seen.crossedAtMs;
-  if (stuckMs >= options.patienceMs) {
+  const isPreparing = seen.crossedBytes === 0;
+  const stuckLimitMs = isPreparing
+    ? Math.max(options.patienceMs, preparationMs)
+    : options.patienceMs;
+  if (stuckMs >= stuckLimitMs) {
     // Post-copy over a link that carries nothing would take the guest down.
     return climb(seen, ConvergenceAct.giveUp, {
       now,
       why: `nothing has crossed for ${seconds(stuckMs)}`,
     });
   }
+  if (isPreparing) return wait('the target is being prepared');
   if (sample.diskRemainingBytes > 0 && sample.iteration <= 1) return wait('disks are copied first');
   if (sample.iteration <= 1) return wait('the first pass over memory runs');
   const prediction = predictEnd(sample, seen.downtimeMs);

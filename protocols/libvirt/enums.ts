@@ -304,6 +304,8 @@ export const JobParam = {
   diskRate: 'disk_bps',
   /** i32, percent of the guest's time that auto-converge takes away */
   throttle: 'auto_converge_throttle',
+  /** bool, of a job that is over; libvirt 9.0 leaves it out for migrations */
+  success: 'success',
 } as const;
 
 /** virDomainMigrateMaxSpeedFlags. */

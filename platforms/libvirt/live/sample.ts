@@ -10,6 +10,11 @@ export const LiveStatus = {
   completed: 'completed',
   /** The job is over and libvirt says no more: read `outcome` for how. */
   ended: 'ended',
+  /**
+   * Post-copy was interrupted. libvirt 9.0 lets the job stand for ever then, with figures that move no more; a resumed
+   * run is a new one to watch.
+   */
+  interrupted: 'interrupted',
 } as const;
 export type LiveStatus = (typeof LiveStatus)[keyof typeof LiveStatus];
 

@@ -99,8 +99,10 @@ export async function readSample(
       const { type, params } = await connection.call('DomainGetJobStats', { dom });
       if (type === JobType.none || jobKindOf(params) !== LiveJobKind.outgoing) return undefined;
       const { state, reason } = await connection.call('DomainGetState', { dom });
-      const inPostCopy = placeOf(state, reason) === LivePlace.postCopy;
-      return sampleOf(params, { status: LiveStatus.active, inPostCopy });
+      const place = placeOf(state, reason);
+      const isBroken = place === LivePlace.postCopyFailed;
+      const status = isBroken ? LiveStatus.interrupted : LiveStatus.active;
+      return sampleOf(params, { status, inPostCopy: isBroken || place === LivePlace.postCopy });
     } catch (error) {
       if (isRefusal(error, 'OPERATION_INVALID')) return undefined;
       throw error;

@@ -1,4 +1,5 @@
 /** Watching a migration that libvirt carries out, whoever began it. */
+import { JobParam } from '../../../protocols/libvirt/index.ts';
 import type { Connection, Subscription } from '../../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from '../connect.ts';
 import { faultOfLibvirt } from '../faults.ts';
@@ -18,7 +19,7 @@ export interface LiveWatchOptions {
 /**
  * Samples of the migration of a VM away from a host: one at once, then with each pass, each change of the VM and every
  * `everyMs`. The last one is `completed`, with the final figures, or `ended` where libvirt keeps none: cancelled,
- * failed, or forgotten with the definition. Nothing is yielded if there is no job, within `startWithinMs`.
+ * failed, or forgotten with the definition; or `interrupted`. Nothing is yielded if there is no job, within `startWithinMs`.
  * Throws `libvirt-unreachable` when the connection is lost: watch again.
  */
 export async function* watchMigration(
@@ -38,6 +39,7 @@ export async function* watchMigration(
       if (sample !== undefined) {
         last = sample;
         yield sample;
+        if (sample.status === LiveStatus.interrupted) return;
       } else if (last !== undefined) {
         yield news.completed ?? (await finalOf(connection, uuid, last));
         return;
@@ -94,6 +96,11 @@ class News {
       await connection.onLifecycle(mine),
       await connection.onEvent('DomainEventCallbackJobCompleted', ({ dom, params }) => {
         if (dom.uuid !== this.#uuid || jobKindOf(params) !== LiveJobKind.outgoing) return;
+        // Newer ones may tell of a failure in the same way.
+        const failed = params.some(
+          (each) => each.field === JobParam.success && each.value === false,
+        );
+        if (failed) return;
         this.completed = sampleOf(params, { status: LiveStatus.completed, inPostCopy: false });
         this.#tell();
       }),

@@ -1,0 +1,302 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  beginConvergence,
+  ConvergenceAct,
+  nextConvergenceStep,
+  predictEnd,
+} from '../../../domain/convergence.ts';
+import type {
+  ConvergenceOptions,
+  ConvergenceSample,
+  ConvergenceStep,
+} from '../../../domain/convergence.ts';
+
+const mebibyte = 1024 * 1024;
+
+const strict: ConvergenceOptions = {
+  maxDowntimeMs: 300,
+  quicklyFinish: false,
+  highestDowntimeMs: 8_000,
+  allowAutoConverge: false,
+  allowPostCopy: false,
+  allowPause: false,
+  patienceMs: 10_000,
+};
+
+const sample = (over: Partial<ConvergenceSample> = {}): ConvergenceSample => ({
+  elapsedMs: 0,
+  iteration: 3,
+  memoryProcessedBytes: 0,
+  memoryRemainingBytes: 100 * mebibyte,
+  bytesPerSecond: 10 * mebibyte,
+  dirtyBytesPerSecond: 0,
+  diskProcessedBytes: 0,
+  diskRemainingBytes: 0,
+  throttlePercent: 0,
+  inPostCopy: false,
+  ...over,
+});
+
+/** A guest and a link in MiB and MiB/s, as QEMU would report them. */
+interface World {
+  memory: number;
+  rate: number;
+  dirty: number;
+  /** What it writes to, over and over. */
+  workingSet: number;
+}
+
+/** Plays a run, a sample a step, with the acts carried out, until it ends or `limitMs` is over. */
+function play(
+  world: World,
+  options: ConvergenceOptions,
+  { limitMs = 1_800_000, stepMs = 1_000 } = {},
+): { acts: ConvergenceStep[]; end: 'converged' | 'post-copy' | 'gave-up' | 'endless' } {
+  let state = beginConvergence(options);
+  const acts: ConvergenceStep[] = [];
+  let { dirty } = world;
+  let left = world.memory;
+  let passLeft = left;
+  let changed = 0;
+  let iteration = 1;
+  let crossed = 0;
+  let throttle = 0;
+  let isThrottling = false;
+  for (let elapsedMs = stepMs; elapsedMs <= limitMs; elapsedMs += stepMs) {
+    const sent = Math.min((world.rate * stepMs) / 1000, passLeft);
+    crossed += sent;
+    passLeft -= sent;
+    changed = Math.min(world.workingSet, changed + (dirty * (1 - throttle / 100) * stepMs) / 1000);
+    if (passLeft <= 0 && world.rate > 0) {
+      left = changed;
+      passLeft = left;
+      changed = 0;
+      iteration += 1;
+      if (isThrottling) throttle = Math.min(99, throttle + 10);
+      if (left <= (world.rate * state.downtimeMs) / 1000) return { acts, end: 'converged' };
+    }
+    const seen = sample({
+      elapsedMs,
+      iteration,
+      memoryProcessedBytes: crossed * mebibyte,
+      memoryRemainingBytes: passLeft * mebibyte,
+      bytesPerSecond: world.rate * mebibyte,
+      dirtyBytesPerSecond: iteration > 1 ? dirty * (1 - throttle / 100) * mebibyte : 0,
+      throttlePercent: throttle,
+    });
+    const step = nextConvergenceStep(state, seen, options);
+    // What is remembered has to survive as JSON.
+    state = JSON.parse(JSON.stringify(step.state)) as typeof state;
+    expect(state).toEqual(step.state);
+    if (step.act === ConvergenceAct.wait) continue;
+    acts.push(step);
+    if (step.act === ConvergenceAct.throttle) isThrottling = true;
+    if (step.act === ConvergenceAct.pause) dirty = 0;
+    if (step.act === ConvergenceAct.postCopy) return { acts, end: 'post-copy' };
+    if (step.act === ConvergenceAct.giveUp) return { acts, end: 'gave-up' };
+  }
+  return { acts, end: 'endless' };
+}
+
+const names = ({ acts }: { acts: ConvergenceStep[] }): string[] => acts.map(({ act }) => act);
+
+describe('the prediction', () => {
+  it('takes the time that the surplus of the rate needs for what is left', () => {
+    const seen = sample({ dirtyBytesPerSecond: 5 * mebibyte });
+    expect(predictEnd(seen, 300)).toMatchObject({ ends: true, etaMs: 19_400 });
+  });
+
+  it('sees no end where as much changes as crosses, unless what is left fits into the pause', () => {
+    const seen = sample({ dirtyBytesPerSecond: 10 * mebibyte });
+    expect(predictEnd(seen, 300)).toMatchObject({ ends: false });
+    expect(predictEnd(seen, 10_000)).toMatchObject({ ends: true, etaMs: 0 });
+  });
+
+  it('sees no end where nothing crosses', () => {
+    expect(predictEnd(sample({ bytesPerSecond: 0 }), 300)).toMatchObject({ ends: false });
+  });
+});
+
+describe('a run that cannot end', () => {
+  const endless: World = { memory: 1_000, rate: 50, dirty: 60, workingSet: 500 };
+  const all = { ...strict, quicklyFinish: true, allowAutoConverge: true, allowPause: true };
+
+  it('is given up where the plan allows nothing, and the sentence says why', () => {
+    const played = play(endless, strict);
+    expect(names(played)).toEqual(['give-up']);
+    expect(played.acts[0]?.why).toBe(
+      'the guest changes 60 MiB/s, and 50 MiB/s cross; the plan allows no more',
+    );
+  });
+
+  it('goes to post-copy where that is allowed', () => {
+    expect(play(endless, { ...strict, allowPostCopy: true })).toMatchObject({ end: 'post-copy' });
+  });
+
+  it('gets a longer pause, up to the highest, where it is to finish quickly', () => {
+    const played = play(endless, { ...all, allowAutoConverge: false, allowPause: false });
+    const pauses = played.acts.filter(({ act }) => act === 'raise-downtime');
+    expect(pauses.at(-1)?.state.downtimeMs).toBe(8_000);
+    expect(names(played).at(-1)).toBe('give-up');
+    const quiet = { ...endless, workingSet: 200 };
+    expect(play(quiet, { ...all, allowPause: false }).end).toBe('converged');
+  });
+
+  it('is slowed down until it ends, which takes as long as QEMU goes on to slow it', () => {
+    const played = play(endless, { ...strict, allowAutoConverge: true });
+    expect(played.end).toBe('converged');
+    expect(names(played)).toEqual(['throttle']);
+  });
+
+  it('ends with the guest paused where that is allowed', () => {
+    const played = play(endless, { ...strict, allowPause: true });
+    expect(played.end).toBe('converged');
+    expect(names(played)).toEqual(['pause']);
+  });
+
+  it('is given up, not sent to post-copy, where nothing crosses', () => {
+    const dead = { ...endless, rate: 0 };
+    expect(names(play(dead, { ...all, allowPostCopy: true }))).toEqual(['give-up']);
+  });
+
+  it('is not waited for although each look predicts an end that never comes', () => {
+    let state = beginConvergence(strict);
+    const acts: string[] = [];
+    for (let elapsedMs = 0; elapsedMs < 120_000; elapsedMs += 1_000) {
+      const seen = sample({ elapsedMs, memoryProcessedBytes: elapsedMs, dirtyBytesPerSecond: 1 });
+      const step = nextConvergenceStep(state, seen, strict);
+      ({ state } = step);
+      if (step.act !== 'wait') acts.push(step.act);
+    }
+    expect(acts).toEqual(['give-up']);
+  });
+});
+
+describe('a run', () => {
+  it('is left alone as long as disks or the first pass cross', () => {
+    const { act } = nextConvergenceStep(
+      beginConvergence(strict),
+      sample({
+        elapsedMs: 5_000,
+        iteration: 0,
+        diskProcessedBytes: 1,
+        diskRemainingBytes: 1,
+        bytesPerSecond: 0,
+      }),
+      strict,
+    );
+    expect(act).toBe('wait');
+    expect(play({ memory: 1e6, rate: 10, dirty: 0, workingSet: 0 }, strict).acts).toEqual([]);
+  });
+
+  it('gets two minutes until its first byte, however short the patience', () => {
+    const hasty = { ...strict, patienceMs: 1_000 };
+    const actAt = (elapsedMs: number): string => {
+      const seen = sample({ elapsedMs, iteration: 0, bytesPerSecond: 0 });
+      return nextConvergenceStep(beginConvergence(hasty), seen, hasty).act;
+    };
+    expect(actAt(119_000)).toBe('wait');
+    expect(actAt(120_000)).toBe('give-up');
+  });
+
+  it('is left alone in post-copy, whatever it shows', () => {
+    const all = { ...strict, allowPostCopy: true };
+    let state = beginConvergence(all);
+    for (let elapsedMs = 0; elapsedMs < 200_000; elapsedMs += 5_000) {
+      const step = nextConvergenceStep(state, sample({ elapsedMs, inPostCopy: true }), all);
+      expect(step.act).toBe('wait');
+      ({ state } = step);
+    }
+  });
+});
+
+describe('whatever the guest and the plan', () => {
+  const options = fc.record({
+    maxDowntimeMs: fc.integer({ min: 1, max: 2_000 }),
+    quicklyFinish: fc.boolean(),
+    highestDowntimeMs: fc.integer({ min: 1, max: 30_000 }),
+    allowAutoConverge: fc.boolean(),
+    allowPostCopy: fc.boolean(),
+    allowPause: fc.boolean(),
+    patienceMs: fc.integer({ min: 1_000, max: 60_000 }),
+  });
+  const order: string[] = Object.values(ConvergenceAct);
+
+  it('never climbs down, and takes no rung that the plan does not allow', () => {
+    const sampleOfAnyKind = fc.record({
+      elapsedMs: fc.integer({ min: 100, max: 20_000 }),
+      iteration: fc.nat(5),
+      memoryProcessedBytes: fc.nat(1e9),
+      memoryRemainingBytes: fc.nat(1e9),
+      bytesPerSecond: fc.nat(1e8),
+      dirtyBytesPerSecond: fc.nat(1e8),
+      diskProcessedBytes: fc.nat(1e9),
+      diskRemainingBytes: fc.nat(10),
+      throttlePercent: fc.nat(99),
+      inPostCopy: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(options, fc.array(sampleOfAnyKind, { maxLength: 60 }), (plan, samples) => {
+        let state = beginConvergence(plan);
+        let now = 0;
+        let highest = 0;
+        const taken: string[] = [];
+        for (const each of samples) {
+          now += each.elapsedMs;
+          const step = nextConvergenceStep(state, { ...each, elapsedMs: now }, plan);
+          if (step.act !== 'wait') {
+            expect(order.indexOf(step.act)).toBeGreaterThanOrEqual(highest);
+            highest = order.indexOf(step.act);
+            taken.push(step.act);
+          }
+          expect(step.state.downtimeMs).toBeGreaterThanOrEqual(state.downtimeMs);
+          ({ state } = step);
+        }
+        const once = taken.filter((act) => act !== 'raise-downtime');
+        expect(new Set(once).size).toBe(once.length);
+        if (!plan.quicklyFinish) expect(taken).not.toContain('raise-downtime');
+        if (!plan.allowAutoConverge) expect(taken).not.toContain('throttle');
+        if (!plan.allowPostCopy) expect(taken).not.toContain('post-copy');
+        if (!plan.allowPause) expect(taken).not.toContain('pause');
+        expect(state.downtimeMs).toBeLessThanOrEqual(
+          Math.max(plan.maxDowntimeMs, plan.highestDowntimeMs),
+        );
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  const world = fc.record({
+    memory: fc.integer({ min: 10, max: 4_000 }),
+    rate: fc.integer({ min: 0, max: 200 }),
+    dirty: fc.integer({ min: 0, max: 400 }),
+    workingSet: fc.integer({ min: 0, max: 2_000 }),
+  });
+
+  it('comes to an end: it converges, goes to post-copy or is given up', () => {
+    fc.assert(
+      fc.property(world, options, (guest, plan) => {
+        expect(play(guest, plan, { limitMs: 36_000_000 }).end).not.toBe('endless');
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('leaves a run alone that crosses at twice the rate at which the guest changes', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 10, max: 1_000 }),
+        fc.integer({ min: 20, max: 200 }),
+        options,
+        (memory, rate, plan) => {
+          const patient = { ...plan, patienceMs: 30_000, maxDowntimeMs: 300 };
+          const guest = { memory, rate, dirty: rate / 2, workingSet: memory };
+          const played = play(guest, patient, { stepMs: 50 });
+          expect(played).toEqual({ acts: [], end: 'converged' });
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+});
