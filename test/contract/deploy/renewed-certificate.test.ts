@@ -1,11 +1,11 @@
 /** Certificates towards Temporal that change under a running worker: mutual TLS, a real server behind it. */
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { heartbeat } from '@temporalio/activity';
 import { Client, Connection } from '@temporalio/client';
@@ -16,6 +16,7 @@ import { connectionSettings } from '../../../config/temporal-connection.ts';
 import { Authority } from '../../../pki/authority.ts';
 import type { TemporalAccess } from '../../../workers/process.ts';
 import { certificateMark, followCertificates } from '../../../workers/renew-connection.ts';
+import { GuardedHost } from '../guard/guarded-host.ts';
 import { startDevServer } from '../reconcile/dev-server.ts';
 import type { DevServer } from '../reconcile/dev-server.ts';
 import { TlsFront } from './tls-front.ts';
@@ -34,6 +35,8 @@ let access: TemporalAccess;
 let worker: Worker;
 let running: Promise<void>;
 let following: Promise<void>;
+/** Of the certificate that the worker in this process uses by now. */
+let newest = '';
 let first: Awaited<ReturnType<Authority['issue']>>;
 const over = new AbortController();
 const logged: { level: string; message: string }[] = [];
@@ -142,51 +145,87 @@ it('goes over to a renewed certificate; an activity under way ends, and the old 
   gate.resolve(undefined);
   expect(await long).toBe('long, held');
   expect(await ask('new')).toBe('new, held');
-  expect([...front.serials()]).toEqual([renewed.facts.serial]);
+  newest = renewed.facts.serial;
+  expect([...front.serials()]).toEqual([newest]);
 });
 
-it('goes over as the process of a control worker, which then ends in order', async () => {
-  const name = 'control';
-  const { cert, key, facts } = await authority.issue({ ...role, name });
-  await writeFile(file('control-cert.pem'), cert);
-  await writeFile(file('control-key.pem'), key, { mode: 0o600 });
-  await writeFile(file('payload.key'), randomBytes(32).toString('base64'), { mode: 0o600 });
-  await writeFile(
-    file('vmferry.yaml'),
-    [
-      'temporal:',
-      `  address: ${front.address}`,
-      '  tls:',
-      `    ca: ${file('ca.pem')}`,
-      `    cert: ${file('control-cert.pem')}`,
-      `    key: ${file('control-key.pem')}`,
-      'encryption:',
-      `  keys: [{ id: k1, key: "file:${file('payload.key')}" }]`,
-      '  active: k1',
-    ].join('\n'),
-  );
-  const bin = fileURLToPath(new URL('../../../bin/vmferry', import.meta.url));
-  const child = spawn(bin, ['--config', file('vmferry.yaml'), 'control'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, VMFERRY_BUILD_ID: 'renewed' },
-  });
-  const exited = once(child, 'exit');
-  const said: string[] = [];
-  createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
-  const hears = (words: string): Promise<void> =>
-    until(() => expect(said.join('\n')).toContain(words));
-  try {
-    await hears('control worker is ready');
-    expect(front.serials()).toContain(facts.serial);
-    const renewed = await authority.renew(name);
-    await writeFile(file('control-cert.pem'), renewed.cert);
-    await hears('uses renewed certificates towards Temporal');
-    front.turnAway(facts.serial);
-    expect(front.serials()).toContain(renewed.facts.serial);
-    child.kill('SIGTERM');
-    expect(await exited).toEqual([0, null]);
-  } finally {
-    child.kill('SIGKILL');
-    await exited;
+/** A worker's own process, with a certificate of its own that can be renewed. */
+class WorkerProcess {
+  readonly #name: string;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<unknown>;
+  #said = '';
+
+  private constructor(name: string, config: string) {
+    this.#name = name;
+    const bin = fileURLToPath(new URL('../../../bin/vmferry', import.meta.url));
+    this.#child = spawn(bin, ['--config', config, name], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, VMFERRY_BUILD_ID: 'renewed' },
+    });
+    this.#exited = once(this.#child, 'exit');
+    this.#child.stderr?.on('data', (text: Buffer) => (this.#said += text.toString()));
   }
-}, 90_000);
+
+  static async start(name: 'control' | 'host', more: string[]): Promise<WorkerProcess> {
+    const { cert, key } = await authority.issue({ ...role, name });
+    await writeFile(file(`${name}-cert.pem`), cert);
+    await writeFile(file(`${name}-key.pem`), key, { mode: 0o600 });
+    const own = {
+      ca: file('ca.pem'),
+      cert: file(`${name}-cert.pem`),
+      key: file(`${name}-key.pem`),
+    };
+    const payloads = { active: 'k1', keys: [{ id: 'k1', key: `file:${file('payload.key')}` }] };
+    await writeFile(
+      file(`${name}.yaml`),
+      [
+        `temporal: { address: "${front.address}", tls: ${JSON.stringify(own)} }`,
+        `encryption: ${JSON.stringify(payloads)}`,
+        ...more,
+      ].join('\n'),
+    );
+    return new WorkerProcess(name, file(`${name}.yaml`));
+  }
+
+  async hears(words: string): Promise<void> {
+    await until(() => expect(this.#said).toContain(words));
+  }
+
+  /** Serial number of the new one. */
+  async renew(): Promise<string> {
+    const { cert, facts } = await authority.renew(this.#name);
+    await writeFile(file(`${this.#name}-cert.pem`), cert);
+    return facts.serial;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<unknown> {
+    this.#child.kill(signal);
+    return this.#exited;
+  }
+}
+
+it('goes over in the processes of a control and a host worker, which then end in order', async () => {
+  await writeFile(file('payload.key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+  const libvirt = await GuardedHost.start();
+  const { stateDir, hooksDir, daemon } = libvirt;
+  const host = {
+    ...{ name: 'alpha', migrationAddress: '127.0.0.1', stateDir, hooksDir },
+    libvirt: { socket: daemon.unixPath },
+  };
+  const processes: WorkerProcess[] = [];
+  try {
+    processes.push(await WorkerProcess.start('control', []));
+    processes.push(await WorkerProcess.start('host', [`host: ${JSON.stringify(host)}`]));
+    for (const one of processes) await one.hears('worker is ready');
+    const before = front.serials();
+    const serials = await Promise.all(processes.map((one) => one.renew()));
+    for (const one of processes) await one.hears('uses renewed certificates towards Temporal');
+    for (const serial of before) if (serial !== newest) front.turnAway(serial);
+    expect([...front.serials()]).toEqual(expect.arrayContaining(serials));
+    for (const one of processes) expect(await one.end('SIGTERM')).toEqual([0, null]);
+  } finally {
+    for (const one of processes) await one.end('SIGKILL');
+    await libvirt.stop();
+  }
+}, 120_000);
