@@ -133,14 +133,18 @@ it('refuses a device that is too small', async () => {
   });
 });
 
-it('leaves a file that was given all its room with all of it', async () => {
-  const size = 32 * mib;
-  const original = await path.original('sparse', size);
-  const full = path.path('full');
-  await run('fallocate', '-l', String(size), full);
-  await path.copy(original, { path: full, format: 'raw' }, size);
-  expect((await stat(full)).blocks * 512).toBeGreaterThanOrEqual(size);
-});
+it.each(['raw', 'qcow2'] as const)(
+  'leaves a %s image that was given all its room with it, where the source has holes',
+  async (format) => {
+    const size = 32 * mib;
+    const original = await path.original(`sparse-${format}`, size);
+    const full = path.path(`roomy.${format}`);
+    const room = ['-f', format, '-o', 'preallocation=falloc'];
+    await run('qemu-img', 'create', '-q', ...room, full, String(size));
+    await path.copy(original, { path: full, format }, size);
+    expect((await stat(full)).blocks * 512).toBeGreaterThanOrEqual(size);
+  },
+);
 
 it('reads a qcow2 chain over other storage as one disk: a device at its bottom, relative paths', async () => {
   const size = 16 * mib;
