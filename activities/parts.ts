@@ -46,6 +46,8 @@ export interface Hypervisor {
     format: DiskFormat;
     /** `full`: all its room is taken at once. */
     allocation: 'thin' | 'full';
+    /** The image of this host that it lies on, in a chain that is kept. */
+    backing?: { path: string; format: DiskFormat };
     /** Whether one that is there already is this move's own; any other is refused with `volume-exists`. */
     ownedByMove: boolean;
   }): Promise<MadeVolume>;
@@ -139,16 +141,22 @@ export interface DataPlane {
     format: DiskFormat;
     network?: NetworkPlace;
     target: string;
+    /** Of a chain that is kept: the reader has to learn what the image itself holds. */
+    ownOnly?: boolean;
   }): Promise<ExportEndpoint>;
   closeExports(migrationId: string): Promise<void>;
   /** Connects with this host's certificate. */
   openRemote(
     endpoint: ExportEndpoint,
-    options: { signal: AbortSignal; host: string },
+    /** `ownOnly`: all that the exported image does not hold itself comes as `unchanged`. */
+    options: { signal: AbortSignal; host: string; ownOnly?: boolean },
   ): Promise<DiskSource>;
   /** Reads a disk at rest of this host past the page cache. */
   openLocal(options: LocalDisk & { signal: AbortSignal }): Promise<DiskSource>;
-  openSink(options: LocalDisk & { sizeBytes: number; signal: AbortSignal }): Promise<DiskSink>;
+  /** `liesOnOther`: what reads as zeroes may be of the image below, which is whole already. */
+  openSink(
+    options: LocalDisk & { sizeBytes: number; signal: AbortSignal; liesOnOther?: boolean },
+  ): Promise<DiskSink>;
 }
 
 /** Everything that the verbs of one host share. */

@@ -19,7 +19,8 @@ export interface NbdSourceOptions extends Omit<OpenPoolOptions, 'metaContexts'> 
   /** The host that serves it, for errors. */
   host?: string;
   /**
-   * A dirty bitmap's context (`qemu:dirty-bitmap:<name>`). Ranges that it calls clean come as `unchanged`.
+   * A dirty bitmap's context (`qemu:dirty-bitmap:<name>`). Ranges that it calls clean come as `unchanged`. Or
+   * `allocationDepth`: then it is the ranges that the image itself does not hold, only what lies below it.
    * Opening fails if the server does not offer it: without it every byte would seem unchanged, or dirty.
    */
   dirtyContext?: string;
@@ -32,6 +33,9 @@ const requestBytes = 2 * 1024 * 1024;
 /** Bytes asked about in one block status request. */
 const statusBytes = 1024 * 1024 * 1024;
 const dirtyFlag = 1;
+/** Of QEMU's exports that were asked for it: 1 is the image's own, data or zeroes; what is deeper, or nowhere, is not. */
+export const allocationDepth = 'qemu:allocation-depth';
+const ownDepth = 1;
 /** One on its way, one being answered, and two that wait for the disk or for their turn to be written. */
 const readsPerConnection = 4;
 
@@ -213,18 +217,28 @@ export class NbdSource implements HashingSource {
       if (this.#dirtyContext !== undefined && dirty === undefined) {
         throw new NbdError(NbdErrorKind.protocol, `block status without ${this.#dirtyContext}`);
       }
-      return runs(asked, allocation, dirty);
+      return runs(asked, allocation, { dirty, isChanged: changeTest(this.#dirtyContext) });
     } catch (error) {
       throw nbdFault(this.#place, error);
     }
   }
 }
 
+const changeTest = (context: string | undefined): ((flags: number) => boolean) =>
+  context === allocationDepth
+    ? (flags) => flags === ownDepth
+    : (flags) => (flags & dirtyFlag) !== 0;
+
+interface Marks {
+  dirty: readonly StatusExtent[] | undefined;
+  isChanged: (flags: number) => boolean;
+}
+
 /** Lays the two contexts over each other, up to where both have an answer. */
 function runs(
   length: number,
   allocation: readonly StatusExtent[],
-  dirty?: readonly StatusExtent[],
+  { dirty, isChanged }: Marks,
 ): [number, Kind][] {
   const out: [number, Kind][] = [];
   const dirtyRuns = dirty ?? [{ length, flags: dirtyFlag }];
@@ -234,7 +248,7 @@ function runs(
     if (inA === undefined || inD === undefined) break;
     const run = Math.min(inA.length - aUsed, inD.length - dUsed, length - at);
     const zero = (inA.flags & AllocationFlag.zero) !== 0;
-    const clean = (inD.flags & dirtyFlag) === 0;
+    const clean = !isChanged(inD.flags);
     out.push([run, clean ? { zero, unchanged: true } : { zero }]);
     at += run;
     aUsed += run;

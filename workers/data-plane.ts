@@ -9,7 +9,7 @@ import type { LocalNbd } from '../platforms/libvirt/local-nbd.ts';
 import type { ReadSecret } from '../platforms/libvirt/served-image.ts';
 import { openFileSink } from '../transfer/file-sink.ts';
 import { openNbdSink } from '../transfer/nbd-sink.ts';
-import { openNbdSource } from '../transfer/nbd-source.ts';
+import { allocationDepth, openNbdSource } from '../transfer/nbd-source.ts';
 import { openRawSource } from '../transfer/raw-source.ts';
 import { ExportTrust } from './export-trust.ts';
 import { readClientTrust } from './own-certificate.ts';
@@ -47,12 +47,13 @@ export class NbdDataPlane implements DataPlane {
   }
 
   async ensureExport(options: Parameters<DataPlane['ensureExport']>[0]): Promise<ExportEndpoint> {
-    const { migrationId, name, target } = options;
+    const { migrationId, name, target, ownOnly = false } = options;
     const request = {
       moveId: migrationId,
       diskName: name,
       ...imageOf(options),
       allow: { host: target },
+      tellsDepth: ownOnly,
     };
     const trust = await this.#trust.now();
     // Each attempt of a copy asks anew, when nobody reads: the moment to let go of old certificates.
@@ -70,12 +71,13 @@ export class NbdDataPlane implements DataPlane {
 
   async openRemote(
     { address, port, exportName, serverName }: ExportEndpoint,
-    { signal }: { signal: AbortSignal },
+    { signal, ownOnly }: { signal: AbortSignal; ownOnly?: boolean },
   ): Promise<DiskSource> {
     const trust = await readClientTrust(this.#config);
     return openNbdSource({
       address: { host: address, port },
       exportName,
+      ...(ownOnly === true ? { dirtyContext: allocationDepth } : {}),
       tls: { ...trust, serverName },
       connections: remoteConnections,
       allowsMany: true,
@@ -106,7 +108,7 @@ export class NbdDataPlane implements DataPlane {
   }
 
   async openSink(options: Parameters<DataPlane['openSink']>[0]): Promise<DiskSink> {
-    const { path, format, network, sizeBytes, signal } = options;
+    const { path, format, network, sizeBytes, signal, liesOnOther = false } = options;
     const host = this.#config.name;
     if (format === 'raw' && network === undefined) return openFileSink({ path, sizeBytes, host });
     const request = { ...imageOf(options), readOnly: false, cacheNone: true };
@@ -116,7 +118,8 @@ export class NbdDataPlane implements DataPlane {
       // The server ends with its last client, so the look stays open until the sink is.
       const look = await openNbdSource({ address, connections: 1, what: path, host, signal });
       try {
-        const startsZeroed = await readsAsZeroes(look, signal);
+        // What reads as zeroes may be another image's, and change nothing in that this one has to hold its own.
+        const startsZeroed = !liesOnOther && (await readsAsZeroes(look, signal));
         const keepsRoom = network === undefined && (await hasAllRoom(path, sizeBytes));
         return await openNbdSink({
           address,

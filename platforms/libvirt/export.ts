@@ -63,6 +63,11 @@ export interface ExportRequest extends ServedImage {
    * as GnuTLS prints it: RFC 4514, most specific part first (`CN=beta,OU=lab,O=ACME`), compared as text.
    */
   allow: { host: string } | { dn: string };
+  /**
+   * Tells the reader of each range how deep in the chain it lies (`qemu:allocation-depth`), so that what the image
+   * itself holds can be told from what lies below it.
+   */
+  tellsDepth?: boolean;
 }
 
 const readyTimeoutMs = 15_000;
@@ -121,7 +126,7 @@ export class Exports {
     const names = await readdir(join(this.#options.stateDir, 'exports')).catch(() => []);
     const start = encodeURIComponent(`${moveId}:`);
     return names.flatMap((name) =>
-      name.startsWith(start) ? (/^[\w-]+/.exec(name.slice(start.length))?.[0] ?? []) : [],
+      name.startsWith(start) ? (/^[\w-]+(?:\.\d+)?/.exec(name.slice(start.length))?.[0] ?? []) : [],
     );
   }
 
@@ -215,6 +220,7 @@ export class Exports {
     return [
       '--read-only',
       '--persistent',
+      ...(request.tellsDepth === true ? ['--allocation-depth'] : []),
       `--shared=${maxClients}`,
       `--bind=${address}`,
       `--port=${at.port}`,
@@ -270,7 +276,7 @@ export class Exports {
 
 /** Names reach the command line, files and the wire, so they are held to what all three take plainly. */
 function keyOf(moveId: string, diskName: string): string {
-  if (!/^[\w./-]{1,120}$/.test(moveId) || !/^[\w-]{1,40}$/.test(diskName)) {
+  if (!/^[\w./-]{1,120}$/.test(moveId) || !/^[\w-]{1,40}(?:\.\d{1,3})?$/.test(diskName)) {
     throw permanent({
       code: 'export-name-unusable',
       message: `an export cannot be named after move ${JSON.stringify(moveId.slice(0, 130))} and disk ${JSON.stringify(diskName.slice(0, 50))}`,
@@ -286,7 +292,10 @@ const dnOf = (allow: ExportRequest['allow']): string =>
   'dn' in allow ? allow.dn : `CN=${allow.host}`;
 
 const openedAs = (request: ExportRequest, host: string): string =>
-  imageArguments(request, host).join(' ');
+  [
+    ...(request.tellsDepth === true ? ['--allocation-depth'] : []),
+    ...imageArguments(request, host),
+  ].join(' ');
 
 const sameRequest = (
   record: ExportRecord,

@@ -13,8 +13,17 @@ import { makePki } from '../platforms/pki.ts';
 import type { Pki } from '../platforms/pki.ts';
 
 export const mib = 1024 * 1024;
-const migrationId = 'move-storage';
+/** An export is known by its name on all of the machine: two runs at a time must not end each other's. */
+const migrationId = `move-storage-${process.pid}`;
 const never = new AbortController().signal;
+
+/** More of a copy than from where to where. */
+export interface CopyWish {
+  layer?: boolean;
+  /** A second copy of one name goes on where the first one's journal ended. */
+  name?: string;
+  throttle?: { take: (bytes: number) => Promise<void> };
+}
 
 /** Two hosts, alpha to read and beta to write, on loopback; secrets come from `readSecret`. */
 export class CopyPath {
@@ -71,21 +80,25 @@ export class CopyPath {
     return { path, format: 'raw' };
   }
 
-  /** Copies and compares; gives the root of the hashes, which are those of both sides, and what had to cross. */
+  /** Copies and compares; `layer`: only what the image itself holds, onto one whose lower ones are whole. Gives the root of the hashes, which are those of both sides, and what had to cross. */
   async copy(
     from: LocalDisk,
     to: LocalDisk,
     sizeBytes: number,
+    { layer = false, name = `disk${(this.#count += 1)}`, throttle }: CopyWish = {},
   ): Promise<{ root: string; bytesCopied: number; startsZeroed: boolean }> {
-    const name = `disk${(this.#count += 1)}`;
-    const endpoint = await this.#alpha.ensureExport({ migrationId, name, ...from, target: 'beta' });
+    const ownOnly = layer;
+    const wanted = { migrationId, name, ...from, target: 'beta', ownOnly };
+    const endpoint = await this.#alpha.ensureExport(wanted);
     let bytesCopied: number;
     let startsZeroed: boolean;
     {
       await using closing = new AsyncDisposableStack();
-      const source = await this.#beta.openRemote(endpoint, { signal: never });
+      const source = await this.#beta.openRemote(endpoint, { signal: never, ownOnly });
       closing.defer(() => source.close());
-      const sink = await this.#beta.openSink({ ...to, sizeBytes, signal: never });
+      const sink = await this.#beta.openSink({
+        ...{ ...to, sizeBytes, signal: never, liesOnOther: layer },
+      });
       closing.defer(() => sink.close());
       ({ startsZeroed } = sink);
       const journal = await Journal.open({
@@ -100,12 +113,23 @@ export class CopyPath {
         targetStartsZeroed: startsZeroed,
       });
       closing.defer(() => journal.close());
-      ({ bytesCopied } = await copyDisk({ source, sink, journal }));
+      ({ bytesCopied } = await copyDisk({
+        ...{ source, sink, journal },
+        ...(throttle === undefined ? {} : { throttle }),
+      }));
     }
     await this.#alpha.closeExports(migrationId);
     const [source, target] = [await this.hash(from, sizeBytes), await this.hash(to, sizeBytes)];
     if (source !== target) throw new Error(`${from.path} and ${to.path} differ`);
     return { root: target, bytesCopied, startsZeroed };
+  }
+
+  /** Shows an image plainly and asks for what it alone holds; to see that refused. */
+  async openWithoutDepth(from: LocalDisk): Promise<void> {
+    const name = `disk${(this.#count += 1)}`;
+    const endpoint = await this.#alpha.ensureExport({ migrationId, name, ...from, target: 'beta' });
+    const source = await this.#beta.openRemote(endpoint, { signal: never, ownOnly: true });
+    await source.close();
   }
 
   /** Root of the hashes over the first `sizeBytes`, read past the page cache. */
