@@ -58,10 +58,24 @@ export interface VmDisk {
   volume?: string;
   /** Paths of the backing files below the top image, nearest first. */
   backing: string[];
+  /** What each of `backing` is, in its order. Absent where there is none, or nobody looked. */
+  layers?: BackingLayer[];
   /** Secrets that opening it needs: a login, or the key of its encryption. */
   secrets?: SecretRef[];
   /** Encrypted below the guest, by QEMU or libvirt. */
   encrypted?: boolean;
+}
+
+/** An image that others lie on. */
+export interface BackingLayer {
+  /** As QEMU calls it: `raw`, `qcow2`, others. */
+  format: string;
+  /** A file of the host; not a device, nor anything that QEMU reaches over the network. */
+  isFile: boolean;
+  /** Virtual size, bytes; may differ from the disk's. */
+  capacityBytes: number;
+  /** Bytes allocated on the storage. */
+  allocationBytes: number;
 }
 
 export interface VmNic {

@@ -77,6 +77,7 @@ export class LibvirtHypervisor implements Hypervisor {
     capacityBytes: number;
     format: DiskFormat;
     allocation: 'thin' | 'full';
+    backing?: { path: string; format: DiskFormat };
     ownedByMove: boolean;
   }): Promise<MadeVolume> {
     const { kind, path, network, capacityBytes } = await this.#target.volumes.ensure(volume);

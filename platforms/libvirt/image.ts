@@ -1,7 +1,9 @@
 /** What an image on this host is, by its own header. */
+import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { needsOperator, permanent } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
+import type { BackingLayer } from '../../domain/vm.ts';
 import { runProgram } from './run-program.ts';
 import type { ProgramResult } from './run-program.ts';
 import { imageArguments, withSecret } from './served-image.ts';
@@ -15,6 +17,8 @@ export interface ImageFacts {
   allocationBytes: number;
   /** Paths below the top image, nearest first; of what is no file as QEMU calls it. */
   backing: string[];
+  /** What each of `backing` is, in its order. */
+  layers: BackingLayer[];
 }
 
 /** Where an image is looked at. */
@@ -27,6 +31,8 @@ export interface ImageContext {
 
 const layerSchema = z.object({
   filename: z.string(),
+  format: z.string(),
+  encrypted: z.boolean().optional(),
   'virtual-size': z.int().nonnegative(),
   'actual-size': z.int().nonnegative().optional(),
   'backing-filename': z.string().optional(),
@@ -79,8 +85,21 @@ export async function imageFacts(image: ServedImage, context: ImageContext): Pro
     capacityBytes: top?.['virtual-size'] ?? 0,
     allocationBytes: top?.['actual-size'] ?? 0,
     backing: below.map(({ filename }) => filename),
+    layers: await Promise.all(below.map(layerOf)),
   };
 }
+
+const layerOf = async (layer: Layer): Promise<BackingLayer> => ({
+  // A format of its own to whoever would make such an image again.
+  format: layer.encrypted === true ? `encrypted ${layer.format}` : layer.format,
+  // QEMU's name of what is no file (`json:...`, `nbd://...`) is none for the system either.
+  isFile: await stat(layer.filename).then(
+    (found) => found.isFile(),
+    () => false,
+  ),
+  capacityBytes: layer['virtual-size'],
+  allocationBytes: layer['actual-size'] ?? 0,
+});
 
 /** QEMU would probe such a backing image, and whoever wrote its first bytes would choose what is opened. */
 const statesNoBackingFormat = (layer: Layer): boolean =>

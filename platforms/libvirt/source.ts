@@ -220,8 +220,8 @@ export class LibvirtSource implements SourcePlatform {
     if (image === undefined || placed.device !== 'disk') {
       return { ...placed, capacityBytes: 0, allocationBytes: 0 };
     }
-    const { capacityBytes, allocationBytes, backing } = await imageFacts(image, this.#at(signal));
-    return { ...placed, capacityBytes, allocationBytes, backing };
+    const { layers, ...facts } = await imageFacts(image, this.#at(signal));
+    return { ...placed, ...facts, ...(layers.length === 0 ? {} : { layers }) };
   }
 
   /** Adds pool and volume to a disk by its path, or the path to a disk by its volume. */

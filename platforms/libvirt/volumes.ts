@@ -12,7 +12,7 @@ import { isThere } from './is-there.ts';
 import { placeOfVolume } from './pool-place.ts';
 import type { PooledPlace } from './pool-place.ts';
 import { describePool, refreshActivePools, volumeAt, volumeNamed } from './storage.ts';
-import { attribute, elementAt, escapeXml, parseXml, sizeBytesOf } from './xml.ts';
+import { attribute, elementAt, escapeXml, parseXml, sizeBytesOf, textOf } from './xml.ts';
 
 export interface VolumeRequest {
   pool: string;
@@ -22,6 +22,8 @@ export interface VolumeRequest {
   format: DiskFormat;
   /** `full`: all its room is taken at once, where the storage knows the difference. */
   allocation: 'thin' | 'full';
+  /** The image of this host that it lies on, for a chain; qcow2 alone has one. Not with `full`. */
+  backing?: { path: string; format: DiskFormat };
   /** Whether the move's own record says that this volume is its own; any other that exists is refused. */
   ownedByMove: boolean;
 }
@@ -180,15 +182,19 @@ async function createVolume(
   pool: PoolRef,
   { request, kind }: { request: VolumeRequest; kind: PlaceKind },
 ): Promise<VolumeRef> {
-  const { name, capacityBytes, format, allocation } = request;
+  const { name, capacityBytes, format, allocation, backing } = request;
   const compat = format === 'qcow2' ? '<compat>1.1</compat>' : '';
   // A logical volume of less than its capacity would be a snapshot of nothing, which dies when it is full.
   const isFull = allocation === 'full' || kind === 'block';
+  const below =
+    backing === undefined
+      ? ''
+      : `<backingStore><path>${escapeXml(backing.path)}</path><format type='${backing.format}'/></backingStore>`;
   const xml = `<volume>
   <name>${escapeXml(name)}</name>
   <capacity unit='bytes'>${capacityBytes}</capacity>
   <allocation unit='bytes'>${isFull ? capacityBytes : 0}</allocation>
-  <target><format type='${format}'/>${compat}</target>
+  <target><format type='${format}'/>${compat}</target>${below}
 </volume>`;
   const flags = isFull && format === 'qcow2' ? preallocate : 0;
   const { vol } = await connection.call(
@@ -212,6 +218,10 @@ async function ensured(
   const format = attribute(root && elementAt(root, 'target', 'format'), 'type');
   const more = capacityBytes - request.capacityBytes;
   const fits = more === 0 || (place.kind === 'block' && more > 0 && more < largestExtentBytes);
+  const below = textOf(root && elementAt(root, 'backingStore', 'path'));
+  const { backing } = request;
+  if (backing !== undefined && below !== backing.path)
+    throw liesElsewhere(request, { host, below, wanted: backing.path });
   // What was written into a raw volume may look like another format to libvirt; its size cannot lie.
   if (fits && (format === request.format || request.format === 'raw'))
     return { ...place, key: vol.key, capacityBytes };
@@ -223,6 +233,18 @@ async function ensured(
     host,
   });
 }
+
+const liesElsewhere = (
+  { pool, name }: VolumeRequest,
+  at: { host: string; below: string; wanted: string },
+): VmFerryError =>
+  unsafe({
+    code: 'volume-mismatch',
+    message: `volume ${pool}/${name} on ${at.host} lies on ${at.below === '' ? 'no image' : at.below}; this move made it on ${at.wanted}`,
+    remedy:
+      'Somebody changed it. Find out who; if nothing needs it, delete it, then start the move again.',
+    host: at.host,
+  });
 
 function assertName(name: string, host: string): void {
   // eslint-disable-next-line no-control-regex -- control characters are what it keeps out
