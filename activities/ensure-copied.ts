@@ -42,11 +42,21 @@ async function copyNow(
   const { disk, migrationId } = input;
   const { signal } = at;
   const { dataPlane, name } = parts;
-  const source = await dataPlane.openRemote(input.source.endpoint, { signal, host: name });
+  const isLayer = disk.liesOn !== undefined;
+  const source = await dataPlane.openRemote(input.source.endpoint, {
+    signal,
+    host: name,
+    ...(isLayer ? { ownOnly: true } : {}),
+  });
   await using closing = new AsyncDisposableStack();
   closing.defer(() => source.close());
   const { capacityBytes: sizeBytes } = disk;
-  const sink = await dataPlane.openSink({ ...placeOf(disk, 'target'), sizeBytes, signal });
+  const sink = await dataPlane.openSink({
+    ...placeOf(disk, 'target'),
+    sizeBytes,
+    signal,
+    ...(isLayer ? { liesOnOther: true } : {}),
+  });
   closing.defer(() => sink.close());
   const fingerprint = journalFingerprint(input);
   const journal = await Journal.open({

@@ -1,3 +1,4 @@
+import { isBelow } from '../domain/chain.ts';
 import { placeOf } from '../domain/disk-plan.ts';
 import type { DefineResult, DefineTargetInput, DiskPlan } from './contract.ts';
 import { definitionFile } from './check-target.ts';
@@ -31,5 +32,13 @@ export async function ensureDefined(
 }
 
 /** A shared disk that both hosts see under one name keeps all that the definition says of it. */
-const changesPlace = ({ how, sourcePath, targetPath, sourceKind, targetKind }: DiskPlan): boolean =>
-  how === 'copy' || sourcePath !== targetPath || sourceKind !== targetKind;
+const changesPlace = ({
+  name,
+  how,
+  sourcePath,
+  targetPath,
+  sourceKind,
+  targetKind,
+}: DiskPlan): boolean =>
+  // What a copied image lies on stands in its own header.
+  !isBelow(name) && (how === 'copy' || sourcePath !== targetPath || sourceKind !== targetKind);

@@ -27,6 +27,7 @@ export async function ensureExport(
       name: disk.name,
       ...placeOf(disk, 'source'),
       target,
+      ...(disk.liesOn === undefined ? {} : { ownOnly: true }),
     });
     return {
       endpoint,

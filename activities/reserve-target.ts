@@ -46,7 +46,10 @@ async function reserve(
     async () => {
       const placed: DiskPlan[] = [];
       for (const disk of input.disks) {
-        placed.push(disk.how === 'shared' ? disk : await makeVolume(parts, disk, folder));
+        const below = placed.find(({ name: other }) => other === disk.liesOn);
+        placed.push(
+          disk.how === 'shared' ? disk : await makeVolume(parts, { disk, below }, folder),
+        );
       }
       await ledger.transition(vm.uuid, {
         ...incoming,
@@ -57,7 +60,14 @@ async function reserve(
   );
 }
 
-async function makeVolume(parts: HostParts, disk: DiskPlan, folder: MoveFolder): Promise<DiskPlan> {
+async function makeVolume(
+  parts: HostParts,
+  { disk, below }: { disk: DiskPlan; below: DiskPlan | undefined },
+  folder: MoveFolder,
+): Promise<DiskPlan> {
+  // Made alone it would be one image with holes, which looks whole.
+  if ((disk.liesOn === undefined) !== (below === undefined))
+    throw new Error(`${disk.name} is planned on ${disk.liesOn}, which was not made`);
   const memory = await targetMemory(folder);
   const found = memory.volumes.find((one) => one.disk === disk.name);
   if (
@@ -87,6 +97,9 @@ async function makeVolume(parts: HostParts, disk: DiskPlan, folder: MoveFolder):
       capacityBytes: disk.capacityBytes,
       format: disk.targetFormat,
       allocation: disk.allocation,
+      ...(below === undefined
+        ? {}
+        : { backing: { path: below.targetPath, format: below.targetFormat } }),
       ownedByMove: found !== undefined,
     });
     Object.assign(own, place);

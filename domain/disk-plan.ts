@@ -1,3 +1,4 @@
+import { diskOf, imagesOf, isBelow, whyNotKept } from './chain.ts';
 import type { HostFacts, PoolFacts } from './host.ts';
 import type { MoveRequest, SharedProof } from './move.ts';
 import type { DiskFormat, NetworkPlace, PlaceKind, VmDisk, VmFacts } from './vm.ts';
@@ -28,6 +29,8 @@ export interface DiskPlan {
   allocation: 'thin' | 'full';
   /** Only this VM may use it: the guard knows it, and a commit deletes a copied one. Else others may have it too. */
   exclusive: boolean;
+  /** Present for an image of a kept chain that has another below it, by that one's name: `vda.1`. */
+  liesOn?: string;
 }
 
 /** A disk at one end of its way, as a host opens it. */
@@ -57,6 +60,17 @@ export const layersOf = (disks: readonly VmDisk[]): VmDisk[] =>
     }),
   ]);
 
+/** Plans by the disk that they belong to, in their order: one of its own for most, a kept chain's from the bottom up. */
+export function chainsOf(plans: readonly DiskPlan[]): [DiskPlan, ...DiskPlan[]][] {
+  const chains = new Map<string, [DiskPlan, ...DiskPlan[]]>();
+  for (const plan of plans) {
+    const chain = chains.get(diskOf(plan.name));
+    if (chain === undefined) chains.set(diskOf(plan.name), [plan]);
+    else chain.push(plan);
+  }
+  return [...chains.values()];
+}
+
 /** Where the target sees a disk of the source, by the nonce that lies beside it. */
 export interface SeenDisk {
   kind: PlaceKind;
@@ -68,7 +82,7 @@ export interface DiskQuestion {
   vm: VmFacts;
   request: Pick<
     MoveRequest,
-    'targetPool' | 'storage' | 'sharedDisks' | 'targetFormat' | 'disks' | 'allocation'
+    'targetPool' | 'storage' | 'sharedDisks' | 'targetFormat' | 'disks' | 'allocation' | 'chain'
   >;
   target: Pick<HostFacts, 'pools'>;
   /** By disk name; those without a nonce, or that the target does not see, are not in it. */
@@ -107,7 +121,7 @@ export const poolKind = (pool: PoolFacts): PlaceKind | undefined => writablePool
 
 /** The name of the pool that a copied disk goes to: said for the disk, said for all, or the source's own. */
 export const wantedPool = (disk: VmDisk, request: DiskQuestion['request']): string => {
-  const said = request.disks?.[disk.name]?.pool;
+  const said = request.disks?.[diskOf(disk.name)]?.pool;
   if (said !== undefined) return said;
   return request.targetPool === '' ? (disk.pool ?? '') : request.targetPool;
 };
@@ -118,6 +132,31 @@ export const poolFor = (
   { request, target }: Pick<DiskQuestion, 'request' | 'target'>,
 ): PoolFacts | undefined => target.pools.find(({ name }) => name === wantedPool(disk, request));
 
+/** The format that was asked for a disk, by itself or with all others. */
+const saidFormat = (disk: VmDisk, request: DiskQuestion['request']): DiskFormat | undefined =>
+  request.disks?.[diskOf(disk.name)]?.format ?? (request.targetFormat || undefined);
+
+/** Whether the target is to get a copied disk image by image, and what speaks against that if anything does. */
+export function chainWish(
+  disk: VmDisk,
+  question: Pick<DiskQuestion, 'request' | 'target'>,
+): { keep: boolean; trouble?: string } {
+  const { request } = question;
+  if (request.chain !== 'keep' || disk.backing.length === 0) return { keep: false };
+  const pool = poolFor(disk, question);
+  const trouble = whyNotKept(disk, {
+    poolKind: pool && poolKind(pool),
+    format: saidFormat(disk, request),
+  });
+  return trouble === undefined ? { keep: true } : { keep: false, trouble };
+}
+
+/** What is made on the target for a copied disk, bottom first: each image of a chain that is kept, else one. */
+export const copiesOf = (
+  disk: VmDisk,
+  question: Pick<DiskQuestion, 'request' | 'target'>,
+): VmDisk[] => (chainWish(disk, question).keep ? imagesOf(disk).reverse() : [disk]);
+
 const formatOf = (format: string): DiskFormat => (format === 'qcow2' ? 'qcow2' : 'raw');
 
 /** Devices and RBD images are raw unless somebody says otherwise: what holds them is thin already. */
@@ -125,7 +164,8 @@ export function targetFormatFor(
   disk: VmDisk,
   { request, target }: Pick<DiskQuestion, 'request' | 'target'>,
 ): DiskFormat {
-  const said = request.disks?.[disk.name]?.format ?? (request.targetFormat || undefined);
+  if (isBelow(disk.name)) return formatOf(disk.format);
+  const said = saidFormat(disk, request);
   if (said !== undefined) return said;
   const pool = poolFor(disk, { request, target });
   const inFiles = pool === undefined || poolKind(pool) === 'file';
@@ -134,24 +174,27 @@ export function targetFormatFor(
 
 /**
  * The volume's name on the target: as on the source, with an ending that does not lie of another format. A device
- * node's own name says nothing of the VM, so its copy is named after VM and disk.
+ * node's own name says nothing of the VM, so its copy is named after VM and disk; so is an image below a chain's top,
+ * which many VMs may lie on at the source, and each copy is one VM's alone.
  */
 export function volumeNameFor(
   disk: VmDisk,
   { vm, format }: { vm: Pick<VmFacts, 'name'>; format: DiskFormat },
 ): string {
-  const isNamed = disk.kind === 'file' || disk.network?.protocol === 'rbd';
+  const isNamed = !isBelow(disk.name) && (disk.kind === 'file' || disk.network?.protocol === 'rbd');
   if (!isNamed) return `${vm.name.replaceAll('/', '_')}-${disk.name}.${format}`;
   const name = disk.path.slice(disk.path.lastIndexOf('/') + 1);
   if (format === formatOf(disk.format)) return name;
   return `${name.replace(/\.(?:raw|img|qcow2)$/, '')}.${format}`;
 }
 
-/** Each moved disk's way. A copied disk whose pool does not stand is left out: the checks name it. */
+/** Each moved disk's way; a kept chain's images each have their own, the lowest first. A copied disk whose pool does not stand is left out: the checks name it. */
 export const planDisks = (question: DiskQuestion): DiskPlan[] =>
   movedDisks(question.vm).flatMap((disk): DiskPlan[] => {
     const proof = sharedProof(disk, question);
-    return proof === undefined ? planCopy(disk, question) : [planShared(disk, question, proof)];
+    if (proof !== undefined) return [planShared(disk, question, proof)];
+    const images = copiesOf(disk, question);
+    return images.flatMap((image, index) => planCopy(image, question, images[index - 1]));
   });
 
 function planShared(disk: VmDisk, { seen }: DiskQuestion, proof: SharedProof): DiskPlan {
@@ -172,7 +215,7 @@ function planShared(disk: VmDisk, { seen }: DiskQuestion, proof: SharedProof): D
   };
 }
 
-function planCopy(disk: VmDisk, question: DiskQuestion): DiskPlan[] {
+function planCopy(disk: VmDisk, question: DiskQuestion, below: VmDisk | undefined): DiskPlan[] {
   const pool = poolFor(disk, question);
   const kind = pool === undefined ? undefined : poolKind(pool);
   if (pool === undefined || kind === undefined) return [];
@@ -187,7 +230,9 @@ function planCopy(disk: VmDisk, question: DiskQuestion): DiskPlan[] {
       targetFormat,
       targetKind: kind,
       how: 'copy',
-      allocation: question.request.allocation ?? 'thin',
+      // An image with room of its own for everything would hide what it lies on.
+      allocation: below === undefined ? (question.request.allocation ?? 'thin') : 'thin',
+      ...(below === undefined ? {} : { liesOn: below.name }),
     },
   ];
 }
@@ -199,5 +244,6 @@ const common = (disk: VmDisk) => ({
   sourceKind: disk.kind === 'none' ? ('file' as const) : disk.kind,
   ...(disk.network === undefined ? {} : { sourceNetwork: disk.network }),
   capacityBytes: disk.capacityBytes,
-  exclusive: !disk.readonly && !disk.shareable,
+  // An image that others lie on may be some other VM's as well.
+  exclusive: !disk.readonly && !disk.shareable && !isBelow(disk.name),
 });

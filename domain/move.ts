@@ -58,7 +58,12 @@ export interface MoveRequest {
   disks?: Record<string, { pool?: string; format?: DiskFormat }>;
   /** Whether copied disks get all their room at once. `thin` (default) or `full`. */
   allocation?: 'thin' | 'full';
+  /** What becomes of a copied disk that lies on backing images: one image (default), or the same chain. */
+  chain?: ChainPolicy;
 }
+
+/** `flatten`: one image with all of it. `keep`: as many images, each with what it held. */
+export type ChainPolicy = 'flatten' | 'keep';
 
 /**
  * `auto`: by proof, disk by disk. `copy`: every disk is copied, though it be shared (then it needs another pool).

@@ -3,6 +3,7 @@ import type { DiskPlan, EpochRef, OpenExport } from '../activities/contract.ts';
 import { Handling } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
 import type { DiskResult } from '../domain/move.ts';
+import { chainsOf } from '../domain/disk-plan.ts';
 import { comparedDisks } from './check.ts';
 import { MoveFailed } from './faults.ts';
 import type { Checked, Move } from './move.ts';
@@ -30,7 +31,13 @@ export async function copyAll(move: Move, { disks, epoch }: Checked): Promise<Ex
   await record.during('export', async () => {
     for (const disk of copied) exports[disk.name] = await open(disk);
   });
-  const copies = copied.map((disk) => () => copyOne(move, { disk, ref, open }));
+  const copyNow = (disk: DiskPlan): Promise<void> => copyOne(move, { disk, ref, open });
+  // An image is written only once what it lies on is whole: QEMU fills up from there what is written in part.
+  const copies = chainsOf(copied).map(
+    ([lowest, ...above]) =>
+      () =>
+        above.reduce((below, disk) => below.then(() => copyNow(disk)), copyNow(lowest)),
+  );
   const hashes = copied.map((disk) => () => hashSide(move, { disk, ref, side: 'source' }));
   const work = input.request.verify === 'full' ? [...copies, ...hashes] : copies;
   await record.during('copy', () => allOrNone(work));

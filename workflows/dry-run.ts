@@ -1,3 +1,4 @@
+import { imagesOf } from '../domain/chain.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { DiskPlan } from '../domain/disk-plan.ts';
 import { Phase, stepNames } from '../domain/move.ts';
@@ -59,7 +60,8 @@ function planOf(move: Move, source: SourceCheck, disks: readonly DiskPlan[]): Mo
 }
 
 function planned({ vm }: SourceCheck, disk: DiskPlan): PlannedDisk {
-  const allocationBytes = vm.disks.find(({ name }) => name === disk.name)?.allocationBytes ?? 0;
+  const images = vm.disks.flatMap(imagesOf);
+  const allocationBytes = images.find(({ name }) => name === disk.name)?.allocationBytes ?? 0;
   return {
     name: disk.name,
     how: disk.how,

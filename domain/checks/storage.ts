@@ -1,5 +1,8 @@
+import { isBelow } from '../chain.ts';
 import type { Concern } from '../concerns.ts';
 import {
+  chainWish,
+  copiesOf,
   movedDisks,
   poolFor,
   poolKind,
@@ -29,7 +32,10 @@ export function storageConcerns(view: StorageView): Concern[] {
     ...wordConcerns(view, disks),
     ...disks.filter((disk) => !copied.includes(disk)).flatMap((disk) => sharedConcerns(view, disk)),
     ...copied.flatMap((disk) => copyConcerns(view, disk)),
-    ...placeConcerns(view, copied),
+    ...placeConcerns(
+      view,
+      copied.flatMap((disk) => copiesOf(disk, view)),
+    ),
     ...snapshotConcerns(view, copied),
   ];
 }
@@ -117,16 +123,42 @@ function copyConcerns(view: StorageView, disk: VmDisk): Concern[] {
       }),
     );
   }
-  if (disk.backing.length > 0) {
-    found.push({
-      code: 'chain-flattened',
-      level: 'information',
-      message: `disk ${disk.name} of ${vm.name} lies on ${disk.backing.length === 1 ? 'a backing image' : `${disk.backing.length} backing images`}; the copy holds all of it in one image`,
-      remedy: 'Nothing to do; the backing images stay where they are.',
-      host: vm.host,
-    });
+  return [...found, ...chainConcerns(view, disk)];
+}
+
+/** What becomes of the images below a copied disk. */
+function chainConcerns(view: StorageView, disk: VmDisk): Concern[] {
+  const { vm } = view;
+  const { length } = disk.backing;
+  if (length === 0) return [];
+  const what = `disk ${disk.name} of ${vm.name} lies on ${length === 1 ? 'a backing image' : `${length} backing images`}`;
+  const { keep, trouble } = chainWish(disk, view);
+  if (trouble !== undefined) {
+    return [
+      critical(view, {
+        code: 'chain-cannot-be-kept',
+        message: `${what}, and the chain cannot arrive as it is: ${trouble}`,
+        remedy: 'Leave out --chain keep: then the copy is one image with all of it.',
+      }),
+    ];
   }
-  return found;
+  return [
+    {
+      level: 'information',
+      host: vm.host,
+      ...(keep
+        ? {
+            code: 'chain-kept',
+            message: `${what}; each image is copied, and the copies lie on each other likewise`,
+            remedy: `Nothing to do; a commit leaves the backing images on ${vm.host} where they are.`,
+          }
+        : {
+            code: 'chain-flattened',
+            message: `${what}; the copy holds all of it in one image`,
+            remedy: 'Nothing to do; the backing images stay where they are.',
+          }),
+    },
+  ];
 }
 
 /** Pools: there, fit, with room, and no two disks in one place. */
@@ -137,13 +169,10 @@ function placeConcerns(view: StorageView, copied: readonly VmDisk[]): Concern[] 
   const planned = new Set<string>();
   for (const disk of copied) {
     const pool = poolFor(disk, view);
-    if (pool === undefined) {
-      found.push(poolMissing(view, disk));
-      continue;
-    }
-    const unusable = unusablePool(view, disk, pool);
-    if (unusable !== undefined) {
-      found.push(unusable);
+    const unusable = pool === undefined ? poolMissing(view, disk) : unusablePool(view, disk, pool);
+    if (pool === undefined || unusable !== undefined) {
+      // Told once of a chain, whose images all go to one pool.
+      if (unusable !== undefined && !isBelow(disk.name)) found.push(unusable);
       continue;
     }
     const format = targetFormatFor(disk, view);

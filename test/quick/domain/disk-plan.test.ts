@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { layersOf, planDisks, volumeNameFor } from '../../../domain/disk-plan.ts';
+import {
+  chainsOf,
+  chainWish,
+  layersOf,
+  planDisks,
+  volumeNameFor,
+} from '../../../domain/disk-plan.ts';
 import type { DiskQuestion } from '../../../domain/disk-plan.ts';
 import type { VmDisk } from '../../../domain/vm.ts';
 import { beta, disk, pool, vm } from './facts.ts';
@@ -167,4 +173,80 @@ it('each image below a disk is a layer of its own, with a name of its own', () =
     ['vda.1', '/images/mid.qcow2', 0],
     ['vda.2', '/base/base.qcow2', 0],
   ]);
+});
+
+describe('a chain that is kept', () => {
+  const base = { format: 'raw', isFile: true, capacityBytes: 4, allocationBytes: 1 };
+  const middle = { format: 'qcow2', isFile: true, capacityBytes: 6, allocationBytes: 2 };
+  const chained = (changes: Partial<VmDisk> = {}) =>
+    disk({
+      ...{ path: '/images/web.qcow2', format: 'qcow2', capacityBytes: 8, allocationBytes: 3 },
+      ...{ backing: ['/images/mid.qcow2', '/base/base.img'], layers: [middle, base] },
+      ...changes,
+    });
+  const keep = (changes: Partial<DiskQuestion['request']> = {}) =>
+    planDisks(
+      asked({ vm: withDisks(chained()), request: { targetPool: '', chain: 'keep', ...changes } }),
+    );
+
+  it('is as many copies, the lowest first, each on the one before it', () => {
+    expect(keep()).toMatchObject([
+      { name: 'vda.2', sourcePath: '/base/base.img', targetFormat: 'raw', capacityBytes: 4 },
+      { name: 'vda.1', sourcePath: '/images/mid.qcow2', liesOn: 'vda.2', capacityBytes: 6 },
+      { name: 'vda', sourcePath: '/images/web.qcow2', liesOn: 'vda.1', capacityBytes: 8 },
+    ]);
+    expect(keep()[0]).not.toHaveProperty('liesOn');
+  });
+
+  it('has names of its own for the lower ones, which other VMs may lie on', () => {
+    expect(keep().map(({ targetPath }) => targetPath)).toEqual([
+      '/images/web-vda.2.raw',
+      '/images/web-vda.1.qcow2',
+      '/images/web.qcow2',
+    ]);
+    expect(keep().map(({ exclusive }) => exclusive)).toEqual([false, false, true]);
+  });
+
+  it('follows what was asked for its disk', () => {
+    const pools = keep({ disks: { vda: { pool: 'default' } }, targetPool: 'no such' });
+    expect(pools.map(({ targetPool }) => targetPool)).toEqual(['default', 'default', 'default']);
+    expect(keep({ allocation: 'full' }).map(({ allocation }) => allocation)).toEqual([
+      'full',
+      'thin',
+      'thin',
+    ]);
+  });
+
+  it('is copied one by one, and disks side by side', () => {
+    const second = disk({ name: 'vdb', path: '/images/b.raw' });
+    const plans = planDisks(
+      asked({
+        vm: withDisks(chained(), second),
+        request: { targetPool: '', chain: 'keep' },
+      }),
+    );
+    expect(chainsOf(plans).map((chain) => chain.map(({ name }) => name))).toEqual([
+      ['vda.2', 'vda.1', 'vda'],
+      ['vdb'],
+    ]);
+  });
+
+  it.each([
+    ['nobody looked at the images', { layers: [] }, {}, 'does not tell'],
+    ['one is no file', { layers: [middle, { ...base, isFile: false }] }, {}, '/base/base.img'],
+    ['one is of another kind', { layers: [{ ...middle, format: 'vmdk' }, base] }, {}, 'mid.qcow2'],
+    ['another format was asked for', {}, { targetFormat: 'raw' as const }, 'raw was asked for'],
+    ['the top is a device', { kind: 'block' as const }, {}, 'no file'],
+  ])('cannot be where %s', (_, changes, request, why) => {
+    const question = asked({ request: { targetPool: '', chain: 'keep', ...request } });
+    const wish = chainWish(chained(changes), question);
+    expect(wish.keep).toBe(false);
+    expect(wish.trouble).toContain(why);
+  });
+
+  it('cannot be in a pool without files', () => {
+    const target = { pools: [pool({ type: 'rbd', path: '' })] };
+    const question = asked({ target, request: { targetPool: '', chain: 'keep' } });
+    expect(chainWish(chained(), question).trouble).toContain('does not hold files');
+  });
 });

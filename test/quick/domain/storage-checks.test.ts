@@ -125,3 +125,36 @@ it('a chain is told of, for the copy has none', () => {
   expect(found({ vm: chained })).toEqual(['information chain-flattened']);
   expect(found({ vm: chained, seen })).toEqual([]);
 });
+
+it('a chain that is kept is told of, and needs the room of all its images', () => {
+  const layers = [
+    { format: 'raw', isFile: true, capacityBytes: 9 * gibibyte, allocationBytes: 9 * gibibyte },
+  ];
+  const chained = only({ format: 'qcow2', backing: ['/images/base.img'], layers });
+  const request = { targetPool: '', chain: 'keep' as const };
+  expect(found({ vm: chained, request })).toEqual(['information chain-kept']);
+  const target = beta({ pools: [pool({ availableBytes: 10 * gibibyte })] });
+  expect(found({ vm: chained, request, target })).toEqual([
+    'information chain-kept',
+    'critical too-little-room',
+  ]);
+  expect(found({ vm: chained, request, existingVolumes: ['default/web-vda.1.raw'] })).toContain(
+    'critical volume-exists',
+  );
+  expect(found({ vm: chained, request, target: beta({ pools: [] }) })).toEqual([
+    'information chain-kept',
+    'critical pool-missing',
+  ]);
+});
+
+it('a chain that cannot be kept is refused, not flattened', () => {
+  const layers = [{ format: 'raw', isFile: false, capacityBytes: 0, allocationBytes: 0 }];
+  const chained = only({ format: 'qcow2', backing: ['/dev/sdb'], layers });
+  const [concern, ...more] = storageConcerns(
+    view({ vm: chained, request: { targetPool: '', chain: 'keep' } }),
+  );
+  expect(more).toEqual([]);
+  expect(concern).toMatchObject({ code: 'chain-cannot-be-kept', level: 'critical' });
+  expect(concern?.message).toContain('/dev/sdb');
+  expect(concern?.remedy).toContain('--chain');
+});
