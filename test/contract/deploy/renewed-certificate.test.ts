@@ -40,7 +40,10 @@ let newest = '';
 let first: Awaited<ReturnType<Authority['issue']>>;
 const over = new AbortController();
 const logged: { level: string; message: string }[] = [];
-const gates = new Map<string, { begun: () => void; open: Promise<undefined> }>();
+const gates = new Map<
+  string,
+  { begun: () => void; release: () => void; open: Promise<undefined> }
+>();
 
 /** Answers once its gate is open, and beats meanwhile. */
 export async function held(word: string): Promise<string> {
@@ -103,6 +106,8 @@ beforeAll(async () => {
 }, 90_000);
 
 afterAll(async () => {
+  // A worker waits for its activities.
+  for (const { release } of gates.values()) release();
   over.abort();
   await following;
   worker.shutdown();
@@ -130,7 +135,8 @@ it('stays with the old certificate while the new one is of no use, and goes on',
 it('goes over to a renewed certificate; an activity under way ends, and the old is needed no more', async () => {
   const begun = Promise.withResolvers<undefined>();
   const gate = Promise.withResolvers<undefined>();
-  gates.set('long', { begun: () => begun.resolve(undefined), open: gate.promise });
+  const release = (): void => gate.resolve(undefined);
+  gates.set('long', { begun: () => begun.resolve(undefined), release, open: gate.promise });
   const long = ask('long');
   await begun.promise;
 
@@ -142,7 +148,7 @@ it('goes over to a renewed certificate; an activity under way ends, and the old 
   expect([...front.serials()]).toContain(renewed.facts.serial);
 
   front.turnAway(first.facts.serial);
-  gate.resolve(undefined);
+  release();
   expect(await long).toBe('long, held');
   expect(await ask('new')).toBe('new, held');
   newest = renewed.facts.serial;
