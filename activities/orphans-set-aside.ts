@@ -17,7 +17,7 @@ export interface StateFolders {
 }
 
 /** libvirt's own, as the system daemon has them. */
-export const libvirtFolders: StateFolders = { nvram: nvramFolder, tpm: tpmFolder };
+const libvirtFolders: StateFolders = { nvram: nvramFolder, tpm: tpmFolder };
 
 /** The first name, and when it was taken away, ms of the epoch. */
 const asideName = /^(.+)\.before-(\d{13})$/;
