@@ -104,7 +104,9 @@ export async function readSample(
       const status = isBroken ? LiveStatus.interrupted : LiveStatus.active;
       return sampleOf(params, { status, inPostCopy: isBroken || place === LivePlace.postCopy });
     } catch (error) {
-      if (isRefusal(error, 'OPERATION_INVALID')) return undefined;
+      // It is off, or the target of another's migration.
+      if (isRefusal(error, 'OPERATION_INVALID') || isRefusal(error, 'OPERATION_UNSUPPORTED'))
+        return undefined;
       throw error;
     }
   });
