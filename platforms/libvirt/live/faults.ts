@@ -2,6 +2,7 @@
 import {
   cancelled,
   needsOperator,
+  outcomeUnknown,
   permanent,
   transient,
   VmFerryError,
@@ -83,12 +84,22 @@ export function faultOfMigration(
   if (!(error instanceof LibvirtError)) return faultOfLibvirt(error, about.host);
   const { uuid, host, place } = about;
   const message = `the live move of ${uuid} from ${host} ended: ${error.message}`;
-  if (place === LivePlace.postCopyFailed || place === LivePlace.postCopy) {
+  if (place === LivePlace.postCopyFailed) {
     return needsOperator({
       code: 'live-post-copy-failed',
       message,
       remedy:
         'Keep both hosts running: each holds a part of the VM. Mend the link between them, then have the move resumed.',
+      host,
+      cause: error,
+    });
+  }
+  // libvirt 9.0 was seen to give a resumed post-copy up by news of the time before, while QEMU went on with it.
+  if (place === LivePlace.postCopy || place === LivePlace.movedAway) {
+    return outcomeUnknown({
+      code: 'live-outcome-unknown',
+      message,
+      remedy: 'The state of both hosts is read before anything else is done; nothing to do.',
       host,
       cause: error,
     });

@@ -22,7 +22,7 @@ export interface LiveBeginOptions {
   signal?: AbortSignal;
 }
 
-/** Until when an order was too late. */
+/** What became of an order. */
 export const LiveOrder = {
   done: 'done',
   /** There is no migration: it has ended, or never began. Read `viewOf`. */
@@ -59,7 +59,8 @@ export class LiveMigration {
    * Rejects with `live-options-invalid`, `live-storage-not-shared`, `live-unsupported`, `definition-refused` (nothing
    * was moved); `live-target-unreachable`, `live-interrupted`, `live-certificates`, `live-cancelled` (the VM stayed);
    * `live-target-not-kept`, `live-post-copy-failed` (a person has to act), `start-refused-by-guard`; and with
-   * `libvirt-outcome-unknown` where the reply was lost: read `jobOf` and `viewOf`.
+   * `libvirt-outcome-unknown` or `live-outcome-unknown` where the reply was lost or says nothing: read `jobOf` and
+   * `viewOf` of both hosts.
    */
   async begin(options: LiveMigrationOptions, limits: LiveBeginOptions = {}): Promise<void> {
     const { dconnuri, params, flags } = peerCallOf(options);

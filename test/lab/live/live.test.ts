@@ -205,7 +205,7 @@ async function* intoPostCopy(source: string): AsyncGenerator<LiveSample> {
   let state = beginConvergence(policy);
   let isSlow = false;
   for await (const sample of on(source).watch(busy.uuid, start)) {
-    if (!isSlow && sample.iteration >= 1 && sample.memoryRemainingBytes < 40 * mebibyte) {
+    if (!isSlow && sample.iteration >= 1 && sample.memoryRemainingBytes < 20 * mebibyte) {
       await on(source).setBandwidth(busy.uuid, 3);
       isSlow = true;
     }
@@ -234,6 +234,27 @@ it('ends by post-copy for a guest that changes more than crosses', async () => {
   note('by post-copy, at the target', await on('beta').completedOf(busy.uuid));
 });
 
+/** As a worker does it: whatever libvirt said, what still runs is watched, and then both hosts are asked. */
+async function resume(
+  options: LiveMigrationOptions,
+  { from, to }: { from: string; to: string },
+): Promise<void> {
+  const said: unknown[] = [];
+  for (let attempt = 1; attempt <= 5; attempt += 1) {
+    const answer = on(from).begin({ ...options, resumePostCopy: true });
+    said.push(
+      await answer.then(
+        () => 'done',
+        (error: unknown) => error,
+      ),
+    );
+    for await (const sample of on(from).watch(options.uuid)) said.push(sample.status);
+    if ((await outcome(busy, from, to)) === 'arrived') break;
+  }
+  console.log('resuming', said.map(String).join(', '));
+  expect(await outcome(busy, from, to)).toBe('arrived');
+}
+
 it('takes up a post-copy again that was interrupted, which cannot be aborted', async () => {
   const options = { ...towards(busy, 'alpha'), allowPostCopy: true, maxDowntimeMs: 100 };
   const run = begin('beta', { ...options, bandwidthMiBPerSecond: 30 });
@@ -254,8 +275,7 @@ it('takes up a post-copy again that was interrupted, which cannot be aborted', a
   await refused;
   expect(last?.status).toBe('interrupted');
   expect(await outcome(busy, 'beta', 'alpha')).toBe('post-copy-failed');
-  await on('beta').begin({ ...options, resumePostCopy: true });
-  expect(await outcome(busy, 'beta', 'alpha')).toBe('arrived');
+  await resume(options, { from: 'beta', to: 'alpha' });
   note('resumed, at the source', await on('beta').completedOf(busy.uuid));
   note('resumed, at the target', await on('alpha').completedOf(busy.uuid));
 });
