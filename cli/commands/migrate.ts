@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { blocks } from '../../domain/concerns.ts';
 import type {
+  ChainPolicy,
   MoveRequest,
   ShutdownPolicy,
   StoragePolicy,
@@ -33,6 +34,7 @@ interface MigrateOptions {
   sharedDisk: string[];
   storage: StoragePolicy;
   allocation: 'thin' | 'full';
+  chain: ChainPolicy;
   autoCommit?: true;
   detach?: true;
   dryRun?: true;
@@ -54,6 +56,7 @@ const requestOf = (session: Session, vm: string, options: MigrateOptions): MoveR
   targetFormat: options.format ?? '',
   disks: options.disk,
   allocation: options.allocation,
+  chain: options.chain,
   operator: session.operator,
 });
 
@@ -202,6 +205,14 @@ export const migrateCommand = (session: Session): Command =>
       new Option('--allocation <policy>', 'whether copied disks take all their room at once')
         .choices(['thin', 'full'])
         .default('thin'),
+    )
+    .addOption(
+      new Option(
+        '--chain <policy>',
+        'what a copied disk on backing images becomes: one image, or the same chain',
+      )
+        .choices(['flatten', 'keep'])
+        .default('flatten'),
     )
     .option('--auto-commit', 'commit at once: removes the VM from the source without asking')
     .option('--detach', 'start the move and return')

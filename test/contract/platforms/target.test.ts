@@ -86,6 +86,27 @@ it('makes a qcow2 volume of that virtual size', async () => {
   await host.target.volumes.delete(fileAt(path, 'qcow2'));
 });
 
+it('makes a volume that lies on another, and knows when its own came to lie elsewhere', async () => {
+  const base = await host.target.volumes.ensure(volume('base.img'));
+  const backing = { path: base.path, format: 'raw' };
+  const asked = volume('on.qcow2', { format: 'qcow2', capacityBytes: 24 * mib, backing });
+  const { path } = await host.target.volumes.ensure(asked);
+  const { stdout } = await run('qemu-img', ['info', '--output=json', path]);
+  expect(JSON.parse(stdout)).toMatchObject({
+    'virtual-size': 24 * mib,
+    'backing-filename': base.path,
+    'backing-filename-format': 'raw',
+  });
+  const again = { ...asked, ownedByMove: true };
+  expect(await host.target.volumes.ensure(again)).toMatchObject({ path, created: false });
+  await run('qemu-img', ['rebase', '-u', '-f', 'qcow2', '-b', '', path]);
+  await expect(host.target.volumes.ensure(again)).rejects.toEqual(
+    fault('volume-mismatch', 'unsafe'),
+  );
+  await host.target.volumes.delete(fileAt(path, 'qcow2'));
+  await host.target.volumes.delete(fileAt(base.path, 'raw'));
+});
+
 it.each(['raw', 'qcow2'] as const)(
   'takes all the room of a full %s volume at once',
   async (format) => {

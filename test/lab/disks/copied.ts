@@ -1,10 +1,11 @@
 /** Rows whose disks are copied: formats, chains, pools, allocation, devices as source. */
 import { execa } from 'execa';
 import { expect } from 'vitest';
+import type { LabHost } from '../../../lab/host.ts';
 import { must } from '../refusals/tiny-vm.ts';
 import { ended } from '../stage.ts';
-import { allocatedBytes, fillRaw, hashOf, makeImage, mebibyte, soon } from './images.ts';
-import { expectCommitted } from './scene.ts';
+import { allocatedBytes, contentOf, fillRaw, hashOf, makeImage, mebibyte, soon } from './images.ts';
+import { expectCommitted, playRollback } from './scene.ts';
 import type { DiskRow, Run, Scene } from './scene.ts';
 import { defineVm, diskXml } from './vm.ts';
 
@@ -85,6 +86,68 @@ const chain: DiskRow = {
         const { stdout } = await beta.exec(['qemu-img', 'info', '--output=json', top], soon);
         expect(JSON.parse(stdout)).not.toHaveProperty('backing-filename');
         expect(await Promise.all([base, middle].map((path) => hashOf(alpha, path)))).toEqual(below);
+      },
+    };
+  },
+};
+
+/** Its three images on alpha, the lowest first, and the ways that keep them so. */
+async function keptChain(alpha: LabHost, name: string) {
+  const [base, middle, top] = ['base', 'middle', 'top'].map((part) =>
+    inDefault(`${name}-${part}.qcow2`),
+  ) as [string, string, string];
+  await makeImage(alpha, base, { format: 'qcow2', sizeMiB: 12 });
+  await makeImage(alpha, middle, { format: 'qcow2', sizeMiB: 12, backing: base });
+  await makeImage(alpha, top, { format: 'qcow2', sizeMiB: 16, backing: `${name}-middle.qcow2` });
+  const zeroes = ['-c', 'write -q -z 0 32k', '-c', 'write -q -z 1M 2M'];
+  await alpha.exec(['qemu-io', '-f', 'qcow2', ...zeroes, top], soon);
+  const ways = [
+    copy('vda.2', inDefault(`${name}-vda.2.qcow2`), 'qcow2'),
+    copy('vda.1', inDefault(`${name}-vda.1.qcow2`), 'qcow2'),
+    copy('vda', top, 'qcow2'),
+  ];
+  const devices = diskXml({ dev: 'vda', path: top, format: 'qcow2' });
+  const read = (host: LabHost, paths: string[]): Promise<string[]> =>
+    Promise.all(paths.map((path) => contentOf(host, path, 'qcow2')));
+  return {
+    ...{ below: [base, middle], ways, was: await read(alpha, [base, middle, top]), read },
+    vm: await defineVm(alpha, { name, devices }),
+  };
+}
+
+const kept: DiskRow = {
+  name: 'a chain of three that is kept: the same three there, each with its own bytes',
+  async prepare({ alpha, beta }) {
+    const { vm, below, ways, was, read } = await keptChain(alpha, 'kept');
+    return {
+      ...{ vm, ways, stays: below, concerns: ['chain-kept'] },
+      request: { chain: 'keep' },
+      after: async (report) => {
+        const paths = ways.map(({ path }) => path);
+        expect(await read(beta, paths)).toEqual(was);
+        const top = paths.at(-1) ?? '';
+        const info = ['qemu-img', 'info', '-U', '--backing-chain', '--output=json', top];
+        const { stdout } = await beta.exec(info, soon);
+        const chain = JSON.parse(stdout) as { filename: string }[];
+        expect(chain.map(({ filename }) => filename)).toEqual(paths.toReversed());
+        expect(report.disks.map(({ verified }) => verified)).toEqual([true, true, true]);
+        for (const path of below) expect(report.notes.join('\n')).toContain(path);
+        expect(await read(alpha, below)).toEqual(was.slice(0, 2));
+      },
+    };
+  },
+};
+
+const keptAndUndone: DiskRow = {
+  name: 'a chain of three that is kept, taken back: all three are gone there',
+  async prepare({ alpha }) {
+    const { vm, below, ways, was, read } = await keptChain(alpha, 'undone');
+    return {
+      ...{ vm, ways, concerns: ['chain-kept'] },
+      request: { chain: 'keep' },
+      play: (run) => playRollback(run),
+      after: async () => {
+        expect(await read(alpha, below)).toEqual(was.slice(0, 2));
       },
     };
   },
@@ -191,6 +254,8 @@ const sameName: DiskRow = {
 export const copiedRows: DiskRow[] = [
   twoDisks,
   chain,
+  kept,
+  keptAndUndone,
   formats,
   full,
   fromDevice('device', 512),

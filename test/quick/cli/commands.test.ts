@@ -83,6 +83,7 @@ describe('vmferry migrate', () => {
       targetFormat: '',
       disks: {},
       allocation: 'thin',
+      chain: 'flatten',
       autoCommit: true,
       operator: expect.stringMatching(/^ada@/u) as unknown,
     });
@@ -91,7 +92,7 @@ describe('vmferry migrate', () => {
   it('asks for another way of single disks', async () => {
     const ask = vi.fn<Ferry['migrate']>(() => Promise.resolve(new FakeMove(playedStatus(17_000))));
     await run(
-      `${migrate} --format qcow2 --disk vda:pool=fast,format=raw --disk vdb:pool=a=b --shared-disk vdc --allocation full`,
+      `${migrate} --format qcow2 --disk vda:pool=fast,format=raw --disk vdb:pool=a=b --shared-disk vdc --allocation full --chain keep`,
       { ferry: { migrate: ask } },
     );
     expect(ask.mock.calls[0]![0]).toMatchObject({
@@ -100,6 +101,7 @@ describe('vmferry migrate', () => {
       disks: { vda: { pool: 'fast', format: 'raw' }, vdb: { pool: 'a=b' } },
       sharedDisks: ['vdc'],
       allocation: 'full',
+      chain: 'keep',
     });
   });
 
@@ -209,6 +211,7 @@ describe('vmferry migrate', () => {
     [`${migrate} --format vmdk`, 'Allowed choices are raw, qcow2'],
     [`${migrate} --storage most`, 'Allowed choices are auto, copy, shared'],
     [`${migrate} --allocation some`, 'Allowed choices are thin, full'],
+    [`${migrate} --chain some`, 'Allowed choices are flatten, keep'],
     [`${migrate} --disk vda`, 'Expected NAME:pool=POOL,format=FORMAT'],
     [`${migrate} --disk vda:`, 'Expected NAME:pool=POOL,format=FORMAT'],
     [`${migrate} --disk vda:size=3`, 'vda has size twice, or it is unknown'],
