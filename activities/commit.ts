@@ -68,7 +68,9 @@ export async function removeSource(
       if (isGone) continue;
       if (known !== undefined && known.identity !== identity) throw otherFile(name, path);
       const isKnown = isOurs && known !== undefined;
-      if (!isKnown || !(await hypervisor.deleteVolume(volume))) left.push(path);
+      if (isKnown && (await hypervisor.deleteVolume(volume))) continue;
+      // Two disks may lie on one image.
+      if (!left.includes(path)) left.push(path);
     }
     const shared = input.disks.filter(({ how }) => how === 'shared').map((disk) => disk.sourcePath);
     // A deleted file's inode may serve another VM's disk, which the entry must not refuse. A shared disk stays the VM's.

@@ -52,6 +52,19 @@ export const refusedRows: RefusedRow[] = [
     prepare: (scene) => onImage(scene, 'several', { inside: '<shareable/>' }),
   },
   {
+    name: 'a chain that shall stay one and become raw',
+    codes: ['chain-cannot-be-kept'],
+    naming: /disk vda of linked lies on a backing image, .* the format raw was asked for/,
+    async prepare({ alpha }) {
+      const [base, top] = [`${alpha.poolPath}/linked-base.qcow2`, `${alpha.poolPath}/linked.qcow2`];
+      await makeImage(alpha, base, { format: 'qcow2', sizeMiB: 2 });
+      await makeImage(alpha, top, { format: 'qcow2', sizeMiB: 2, backing: base });
+      const devices = diskXml({ dev: 'vda', path: top, format: 'qcow2' });
+      await defineVm(alpha, { name: 'linked', devices });
+      return { vm: 'linked', chain: 'keep', targetFormat: 'raw' };
+    },
+  },
+  {
     name: 'encryption inside of a qcow2 image',
     codes: ['disk-encrypted'],
     naming: /disk vda of sealed is encrypted inside a qcow2 image/,

@@ -104,3 +104,17 @@ it('names in each attempt what is a LUN, what others may use, and what lies in n
   expect(first).toEqual(['rbd:vms/vdb', lun.sourcePath, file]);
   expect(again).toEqual(first);
 });
+
+it('leaves an image below a chain’s top, and names it once though two disks lie on it', async () => {
+  const [top, base] = [join(stateDir, 'web.qcow2'), join(stateDir, 'base.raw')];
+  for (const path of [top, base]) await writeFile(path, 'x');
+  const below = { sourcePath: base, exclusive: false };
+  const disks = [
+    ...[plan({ name: 'vda.1', ...below }), plan({ sourcePath: top, liesOn: 'vda.1' })],
+    plan({ name: 'vdb.1', ...below }),
+  ];
+  const { first, again, deleted } = await removeTwice(disks, () => true);
+  expect(deleted).toEqual([top]);
+  expect(first).toEqual([base]);
+  expect(again).toEqual([base]);
+});
