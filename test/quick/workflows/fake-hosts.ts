@@ -100,6 +100,8 @@ export class FakeWorld {
   readonly log: string[] = [];
   /** Set once two copies ran at a time. */
   splitBrain: string | undefined;
+  /** What the target plans. All share one volume here: only their order is of interest. */
+  disks: DiskPlan[] = [disk];
   /** How much larger than asked for each volume comes out. */
   volumeSurplusBytes = 0;
   /** Called before each verb: tests order things here. */
@@ -197,7 +199,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
       };
       return now(check);
     },
-    checkTarget: () => now({ concerns: [], guardLive: true, disks: [disk], ...view(host) }),
+    checkTarget: () => now({ concerns: [], guardLive: true, disks: world.disks, ...view(host) }),
     reserveTarget: async (input) => {
       host.set('incoming', input);
       if (!host.volumes.has(disk.targetPath)) {

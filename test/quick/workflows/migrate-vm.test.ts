@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { updateNames, queryNames } from '../../../workflows/contract.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import type { WorkflowHandle } from '@temporalio/client';
+import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { disk, FakeWorld } from './fake-hosts.ts';
 import type { Verb } from './fake-hosts.ts';
 import { MoveBench, request } from './move-bench.ts';
@@ -37,6 +38,23 @@ async function until(handle: WorkflowHandle, phase: string): Promise<MoveReport>
   }
 }
 
+/** Copies as the server wrote them down: when each was asked for, and when it had ended. */
+function copiesIn({ events }: History): string[] {
+  const names = new Map<string, string>();
+  return (events ?? []).flatMap((event) => {
+    const begun = event.activityTaskScheduledEventAttributes;
+    if (begun?.activityType?.name === 'ensureCopied') {
+      const words = Buffer.from(begun.input?.payloads?.[0]?.data ?? []).toString();
+      const { disk: copied } = JSON.parse(words) as { disk: { name: string } };
+      names.set(String(event.eventId), copied.name);
+      return [`${copied.name} begins`];
+    }
+    const ended = event.activityTaskCompletedEventAttributes;
+    const name = ended && names.get(String(ended.scheduledEventId));
+    return typeof name === 'string' ? [`${name} ends`] : [];
+  });
+}
+
 describe.concurrent('a move without faults', () => {
   it('moves a running VM, verifies it, starts it there and removes the source', async () => {
     const world = new FakeWorld({ running: true });
@@ -64,6 +82,29 @@ describe.concurrent('a move without faults', () => {
     expect(report.phase).toBe('committed');
     expect(report.notes.join()).toContain('web.raw on beta is 512 bytes larger than disk vda');
     expectSound(world, report);
+  });
+
+  it('copies an image only once what it lies on is whole, and other disks meanwhile', async () => {
+    const world = new FakeWorld({ running: false });
+    world.disks = [
+      { ...disk, name: 'vda.2' },
+      { ...disk, name: 'vda.1', liesOn: 'vda.2' },
+      { ...disk, liesOn: 'vda.1' },
+      { ...disk, name: 'vdb' },
+    ];
+    let copies: string[] = [];
+    const report = await bench.run(world, request(), async (handle) => {
+      await handle.result();
+      copies = copiesIn(await handle.fetchHistory());
+    });
+    expect(report.disks.map(({ verified }) => verified)).toEqual([true, true, true, true]);
+    const chain = copies.filter((told) => !told.startsWith('vdb'));
+    const [bottom, middle, top] = ['vda.2', 'vda.1', 'vda'].map((name) => [
+      `${name} begins`,
+      `${name} ends`,
+    ]);
+    expect(chain).toEqual([...bottom!, ...middle!, ...top!]);
+    expect(copies.indexOf('vdb begins')).toBeLessThan(copies.indexOf('vda.2 ends'));
   });
 
   it('keeps the source until a person commits, and goes back when told to', async () => {
