@@ -5,9 +5,8 @@ import {
   outcomeUnknown,
   permanent,
   transient,
-  VmFerryError,
 } from '../../../domain/errors.ts';
-import type { FaultOptions } from '../../../domain/errors.ts';
+import type { FaultOptions, VmFerryError } from '../../../domain/errors.ts';
 import { LibvirtError } from '../../../protocols/libvirt/index.ts';
 import type { ErrorName } from '../../../protocols/libvirt/index.ts';
 import { faultOfLibvirt } from '../faults.ts';

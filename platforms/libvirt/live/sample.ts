@@ -11,8 +11,9 @@ export const LiveStatus = {
   /** The job is over and libvirt says no more: read `outcome` for how. */
   ended: 'ended',
   /**
-   * Post-copy was interrupted. libvirt 9.0 lets the job stand for ever then, with figures that move no more; a resumed
-   * run is a new one to watch.
+   * Post-copy was interrupted. libvirt 9.0 lets the job stand for ever then, with figures that move no more, and if that
+   * came in the moment of the switch, `begin` never settles either, since the target's libvirtd waits for news that
+   * went by: do not await it any longer. A resumed run is a new one to watch.
    */
   interrupted: 'interrupted',
 } as const;

@@ -213,6 +213,7 @@ async function* intoPostCopy(source: string): AsyncGenerator<LiveSample> {
     ({ state } = step);
     if (step.act === 'post-copy') {
       expect(step.why).toMatch(/goes on at the target/);
+      expect(await on(source).setBandwidth(busy.uuid, 4, { postCopy: true })).toBe('done');
       expect(await on(source).startPostCopy(busy.uuid)).toBe('done');
     } else expect(step.act).toBe('wait');
     if (state.rung === 'post-copy') yield sample;
@@ -263,8 +264,12 @@ it('takes up a post-copy again that was interrupted, which cannot be aborted', a
     handling: 'needs-operator',
   });
   let last: LiveSample | undefined;
+  let isInterrupted = false;
   for await (const sample of intoPostCopy('beta')) {
-    if (sample.inPostCopy && last?.inPostCopy !== true) {
+    // Once the guest runs there: an interruption at the switch itself leaves libvirt 9.0 waiting for ever.
+    const isThere = (await on('alpha').viewOf(busy.uuid)).place === 'post-copy';
+    if (sample.inPostCopy && isThere && sample.requestedPages > 0 && !isInterrupted) {
+      isInterrupted = true;
       await expect(on('beta').abort(busy.uuid)).rejects.toMatchObject({
         code: 'live-in-post-copy',
       });
@@ -278,7 +283,7 @@ it('takes up a post-copy again that was interrupted, which cannot be aborted', a
   await resume(options, { from: 'beta', to: 'alpha' });
   note('resumed, at the source', await on('beta').completedOf(busy.uuid));
   note('resumed, at the target', await on('alpha').completedOf(busy.uuid));
-});
+}, 90_000);
 
 it('loses no block of any disk on the way', async () => {
   for (const [vm, host] of [
