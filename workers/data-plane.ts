@@ -17,6 +17,8 @@ import { revocationFault } from './revoked-exports.ts';
 
 /** Enough to keep both cores of a small host busy with TLS; more gain little. */
 const remoteConnections = 4;
+/** A host that is silent for so long is taken for lost: the copy is tried again, and goes on from its journal. */
+const remoteRequestMs = 30_000;
 const localConnections = 2;
 
 /** Disks of this host over NBD: shown to one other host under mutual TLS, read and written locally by unix socket. */
@@ -81,6 +83,7 @@ export class NbdDataPlane implements DataPlane {
       tls: { ...trust, serverName },
       connections: remoteConnections,
       allowsMany: true,
+      requestTimeoutMs: remoteRequestMs,
       what: `the export of ${serverName} (${address}:${port})`,
       host: this.#config.name,
       signal,
