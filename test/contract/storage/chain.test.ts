@@ -66,15 +66,20 @@ async function expectSame(chain: readonly Image[]): Promise<void> {
   );
 }
 
-const chainOf = (prefix: string, options?: string): Image[] => {
-  const own = options === undefined ? {} : { options };
+const chainOf = (prefix: string, options: { middle?: string; top?: string } = {}): Image[] => {
+  const { middle = '', top = '' } = options;
   return [
     {
       ...{ name: `${prefix}-base`, format: 'raw' as const, sizeBytes: 24 * mib },
       writes: ['write -P 1 0 8M', 'write -P 2 12M 4M', 'write -P 3 20M 4M'],
     },
     {
-      ...{ name: `${prefix}-middle`, format: 'qcow2' as const, sizeBytes: 32 * mib, ...own },
+      ...{
+        name: `${prefix}-middle`,
+        format: 'qcow2' as const,
+        sizeBytes: 32 * mib,
+        options: middle,
+      },
       // Over data, over a hole; zeroes over data, and data that are zeroes.
       writes: [
         'write -P 4 1M 2M',
@@ -85,7 +90,7 @@ const chainOf = (prefix: string, options?: string): Image[] => {
       ],
     },
     {
-      ...{ name: `${prefix}-top`, format: 'qcow2' as const, sizeBytes: 32 * mib, ...own },
+      ...{ name: `${prefix}-top`, format: 'qcow2' as const, sizeBytes: 32 * mib, options: top },
       // Over both below, in part of a cluster; zeroes over the middle's data, where the base has data too, or none.
       writes: [
         'write -P 7 2M 4k',
@@ -99,9 +104,12 @@ const chainOf = (prefix: string, options?: string): Image[] => {
 };
 
 describe.each([
-  ['of 4 KiB clusters', 'small', 'cluster_size=4k'],
-  ['of parts of clusters', 'parts', 'extended_l2=on,cluster_size=128k'],
-  ['of the old version', 'old', 'compat=0.10'],
+  [
+    'of parts of clusters and of 4 KiB clusters',
+    'small',
+    { middle: 'extended_l2=on,cluster_size=128k', top: 'cluster_size=4k' },
+  ],
+  ['of the old version', 'old', { middle: 'compat=0.10', top: 'compat=0.10' }],
 ] as const)('a chain of three with images %s', (_, prefix, options) => {
   it('is the same chain on the other side, each image with its own bytes', async () => {
     const chain = chainOf(prefix, options);
