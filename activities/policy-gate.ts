@@ -11,6 +11,7 @@ import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Concern } from '../domain/concerns.ts';
 import { blocks } from '../domain/concerns.ts';
 import { permanent } from '../domain/errors.ts';
+import type { ChainPolicy } from '../domain/move.ts';
 import type { MoveMemory, ServerIdentity } from '../domain/orphans.ts';
 import { denials } from '../domain/policy.ts';
 import type { Policy, PolicyAct, PolicyDisk, PolicyVerb } from '../domain/policy.ts';
@@ -117,7 +118,7 @@ export class Gate {
     const verbs: PolicyVerb[] = ['move-away', 'remove-source'];
     if (request.shutdown === 'force') verbs.push('force-off');
     const { operator } = request;
-    const disks = await this.#sourceDisks(vm.uuid);
+    const disks = await this.#sourceDisks(vm.uuid, request.chain);
     const concerns = await this.#concerns({ verbs, peer: target, operator, disks });
     if (concerns.length > 0) {
       // Newer fields of a check that says no are of no use to anybody.
@@ -131,15 +132,21 @@ export class Gate {
     return this.#letIn(input, memory, act as () => Promise<SourceCheck>);
   }
 
-  /** The VM's disks, where a rule asks for them: the check itself will read them once more. */
-  async #sourceDisks(uuid: string): Promise<PolicyDisk[]> {
+  /**
+   * The VM's disks, where a rule asks for them: the check itself will read them once more. In a chain that is kept each
+   * image is shown to the target by itself; in which pool the lower ones lie nobody says.
+   */
+  async #sourceDisks(uuid: string, chain: ChainPolicy = 'flatten'): Promise<PolicyDisk[]> {
     const now = await this.#policy.current();
     if (now.state === 'broken') return [];
     if (now.policy.pools === undefined && now.policy.paths === undefined) return [];
     const { disks } = await this.#parts.hypervisor.inspect(uuid);
     return disks
       .filter(({ device, path }) => (device === 'disk' || device === 'lun') && path !== '')
-      .map(({ path, pool }) => ({ path, pool: pool ?? '' }));
+      .flatMap(({ path, pool, backing }) => [
+        { path, pool: pool ?? '' },
+        ...(chain === 'keep' ? backing.map((below) => ({ path: below })) : []),
+      ]);
   }
 
   async #checkTarget(input: CheckTargetInput, act: () => Promise<unknown>): Promise<TargetCheck> {

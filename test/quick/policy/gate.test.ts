@@ -31,7 +31,9 @@ function host(first: Partial<Policy> = {}) {
   const hypervisor: Partial<Hypervisor> = {
     inspect: () =>
       Promise.resolve({
-        disks: [{ device: 'disk', path: '/images/web.qcow2', pool: 'default' }],
+        disks: [
+          { device: 'disk', path: '/images/web.qcow2', pool: 'default', backing: ['/base/a.raw'] },
+        ],
       }) as unknown as ReturnType<Hypervisor['inspect']>,
     forceOff: (uuid) => {
       off.push(uuid);
@@ -221,6 +223,14 @@ describe('a move that was let in', () => {
     await expect(verb(at, 'ensureExport', { target: 'gamma' })).rejects.toThrow(
       'with beta; an order of it with gamma is refused',
     );
+  });
+
+  it('is refused an image outside the paths below a chain that is kept, before anything is done', async () => {
+    const at = host({ paths: ['/images'] });
+    expect((await checkSource(at)).concerns).toEqual([]);
+    const { concerns } = await checkSource(at, { more: { chain: 'keep' } });
+    expect(concerns).toMatchObject([{ code: 'policy-denied', level: 'critical' }]);
+    expect(concerns[0]?.message).toContain('/base/a.raw');
   });
 
   it('is refused a disk outside the paths, whatever its check said', async () => {
