@@ -49,7 +49,7 @@ export interface LiveMigrationOptions {
   autoConverge?: boolean;
   /**
    * Goes on with a run that was interrupted in post-copy; everything else as at its begin. Of four trials with libvirt
-   * 9.0 and QEMU 7.2 one arrived, one was refused, and in two the interrupted call had not ended before.
+   * 9.0 and QEMU 7.2 one arrived, one was refused, and two came to no end.
    */
   resumePostCopy?: boolean;
 }

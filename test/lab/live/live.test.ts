@@ -237,7 +237,7 @@ it('ends by post-copy for a guest that changes more than crosses', async () => {
 
 it('cannot be aborted in post-copy, and says so when it is interrupted there', async () => {
   const options = { ...towards(busy, 'alpha'), allowPostCopy: true, maxDowntimeMs: 100 };
-  // Not awaited: libvirt 9.0 answers this call at once or never.
+  // Not awaited: libvirt 9.0 was seen to refuse this call at once, and not to answer it in minutes.
   void begin('beta', { ...options, bandwidthMiBPerSecond: 30 });
   let last: LiveSample | undefined;
   let isInterrupted = false;
