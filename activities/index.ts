@@ -12,6 +12,7 @@ import { closeExports, ensureExport } from './ensure-export.ts';
 import { ensureHealthy, ensureStarted } from './ensure-started.ts';
 import { ensureStopped } from './ensure-stopped.ts';
 import { guardSource } from './guard-source.ts';
+import { Followers } from './followers.ts';
 import { hashDisk } from './hash-disk.ts';
 import { releaseSource, revokeTarget, takeOwnership } from './ownership.ts';
 import type { HostParts } from './parts.ts';
@@ -28,6 +29,7 @@ import { clearTarget, restoreSource } from './undo.ts';
  */
 export function createHostActivities(parts: HostParts, gate?: Gate): HostActivities {
   const throttles = new Throttles(parts.bandwidthBytesPerSecond);
+  const followers = new Followers();
   const turns = new Turns(parts.parallelCopies ?? Number.POSITIVE_INFINITY);
   const verb =
     <I, O>(name: string, run: (input: I, attempt: Attempt) => Promise<O>) =>
@@ -58,9 +60,11 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
     ensureCopied: verb('ensureCopied', async (input, attempt) => {
       await throttles.setHostRate((host) => gate?.bandwidth(host) ?? host);
       const throttle = throttles.of(input.migrationId, input.bandwidthBytesPerSecond);
-      return ensureCopied(parts, input, { ...attempt, throttle, turns });
+      return ensureCopied(parts, input, { ...attempt, throttle, turns, followers });
     }),
-    hashDisk: verb('hashDisk', (input, attempt) => hashDisk(parts, input, attempt)),
+    hashDisk: verb('hashDisk', (input, attempt) =>
+      hashDisk(parts, input, { ...attempt, followers }),
+    ),
     ensureDefined: verb('ensureDefined', (input, { signal }) =>
       ensureDefined(parts, input, signal),
     ),
@@ -77,12 +81,14 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
       ensureHealthy(parts, input, signal),
     ),
     settleTarget: verb('settleTarget', (input, { signal }) => {
+      followers.forget(input);
       throttles.forget(input.migrationId);
       return settleTarget(parts, input, signal);
     }),
     removeSource: verb('removeSource', (input, { signal }) => removeSource(parts, input, signal)),
     revokeTarget: verb('revokeTarget', (input, { signal }) => revokeTarget(parts, input, signal)),
     clearTarget: verb('clearTarget', (input, { signal }) => {
+      followers.forget(input);
       throttles.forget(input.migrationId);
       return clearTarget(parts, input, signal);
     }),

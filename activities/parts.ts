@@ -13,6 +13,8 @@ import type {
 import type { Ledger } from '../guard/ledger.ts';
 import type { ExportEndpoint, StorageNonce } from './contract.ts';
 import type { Operations } from './operations.ts';
+import type { KnownLeaves } from '../transfer/hash-tree.ts';
+import type { Range } from '../transfer/range-set.ts';
 
 /** What the verbs ask of a host's hypervisor; `platforms/libvirt` gives it, tests may fake it. */
 export interface Hypervisor {
@@ -151,12 +153,22 @@ export interface DataPlane {
     /** `ownOnly`: all that the exported image does not hold itself comes as `unchanged`. */
     options: { signal: AbortSignal; host: string; ownOnly?: boolean },
   ): Promise<DiskSource>;
-  /** Reads a disk at rest of this host past the page cache. */
-  openLocal(options: LocalDisk & { signal: AbortSignal }): Promise<DiskSource>;
+  /** Reads a disk at rest of this host past the page cache; `cached`: through it, since it is being copied from as well. */
+  openLocal(options: LocalDisk & { signal: AbortSignal; cached?: boolean }): Promise<DiskSource>;
+  /** Hashes a disk while it is copied to; undefined where that cannot be, and verification does all of it afterwards. */
+  followCopy(disk: LocalDisk & { sizeBytes: number }): Promise<CopyFollower | undefined>;
   /** `liesOnOther`: what reads as zeroes may be of the image below, which is whole already. */
   openSink(
     options: LocalDisk & { sizeBytes: number; signal: AbortSignal; liesOnOther?: boolean },
   ): Promise<DiskSink>;
+}
+
+/** What a disk's verification has done before the copy is over. */
+export interface CopyFollower extends KnownLeaves {
+  /** These bytes are on stable storage now. */
+  durable(ranges: readonly Range[]): void;
+  /** What was hashed stays. */
+  close(): Promise<void>;
 }
 
 /** Everything that the verbs of one host share. */

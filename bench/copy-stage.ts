@@ -104,14 +104,14 @@ export class CopyStage {
   }
 
   /** One copy by the product's own copier with journal and syncs; seconds. */
-  async copy(from: { endpoint: ExportEndpoint } | 'plain'): Promise<number> {
+  async copy(from: { endpoint: ExportEndpoint } | 'plain', followed = false): Promise<number> {
     const path = await this.freshTarget('ours');
     const { address } = this.source;
     const source =
       from === 'plain' ? { plain: { address, port: plainPort, exportName: 'vda' } } : from;
     const { sizeBytes } = this;
     const { seconds } = await this.#to.order({
-      ...{ do: 'copy', source, path, format: 'raw', sizeBytes, moveId },
+      ...{ do: 'copy', source, path, format: 'raw', sizeBytes, moveId, followed },
     });
     return seconds ?? Number.NaN;
   }
@@ -120,10 +120,11 @@ export class CopyStage {
   async verifiedCopy(endpoint: ExportEndpoint): Promise<number> {
     const start = performance.now();
     const [source] = await Promise.all([
-      this.#from.order({ do: 'hash', path: this.sourcePath, format: 'raw' }),
-      this.copy({ endpoint }),
+      this.#from.order({ do: 'hash', path: this.sourcePath, format: 'raw', side: 'source' }),
+      this.copy({ endpoint }, true),
     ]);
-    const target = await this.#to.order({ do: 'hash', path: this.pathOf('ours'), format: 'raw' });
+    const path = this.pathOf('ours');
+    const target = await this.#to.order({ do: 'hash', path, format: 'raw', side: 'target' });
     if (source.root !== target.root) throw new Error('the copy differs from its source');
     return (performance.now() - start) / 1000;
   }

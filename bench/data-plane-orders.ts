@@ -11,6 +11,8 @@ export interface CopyOrder {
   format: DiskFormat;
   sizeBytes: number;
   moveId: string;
+  /** Hash it meanwhile, as a move that verifies does. */
+  followed: boolean;
 }
 
 /** What a data path process can be told to do. */
@@ -27,7 +29,7 @@ export type DataPlaneOrder =
       };
     }
   | { do: 'close-exports'; moveId: string }
-  | { do: 'hash'; path: string; format: DiskFormat }
+  | { do: 'hash'; path: string; format: DiskFormat; side: 'source' | 'target' }
   | { do: 'usage' };
 
 /** What it answers; which members are there depends on the order. */

@@ -4,12 +4,14 @@
  */
 import { unlink } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import type { CopyFollower } from '../activities/parts.ts';
 import { loadConfig } from '../config/load.ts';
 import type { DiskSource } from '../domain/platform.ts';
 import { copyDisk } from '../transfer/copy.ts';
 import { hashDisk } from '../transfer/hash-tree.ts';
 import { Journal, journalPathFor } from '../transfer/journal.ts';
 import { openNbdSource } from '../transfer/nbd-source.ts';
+import type { Range } from '../transfer/range-set.ts';
 import { NbdDataPlane } from '../workers/data-plane.ts';
 import type { Answer, CopyOrder, DataPlaneOrder } from './data-plane-orders.ts';
 
@@ -22,6 +24,10 @@ const config = loadConfig({ path: process.argv[2] ?? '' });
 if (config.host === undefined) throw new Error('the configuration has no section `host`');
 const dataPlane = new NbdDataPlane(config.host);
 const { signal } = new AbortController();
+/** Of the last copy. */
+let follower: CopyFollower | undefined;
+
+type HashOrder = DataPlaneOrder & { do: 'hash' };
 
 const seconds = async (act: () => Promise<unknown>): Promise<number> => {
   const start = performance.now();
@@ -45,7 +51,7 @@ async function openSource(order: CopyOrder): Promise<DiskSource> {
 
 /** Opening and closing count: a user waits for them as well. */
 async function copy(order: CopyOrder): Promise<number> {
-  const { path, format, sizeBytes, moveId } = order;
+  const { path, format, sizeBytes, moveId, followed } = order;
   const took = await seconds(async () => {
     await using closing = new AsyncDisposableStack();
     const source = await openSource(order);
@@ -58,18 +64,26 @@ async function copy(order: CopyOrder): Promise<number> {
       targetStartsZeroed: sink.startsZeroed,
     });
     closing.defer(() => journal.close());
-    await copyDisk({ source, sink, journal, signal });
+    follower = followed ? await dataPlane.followCopy({ path, format, sizeBytes }) : undefined;
+    closing.defer(() => follower?.close());
+    const onDurable = (ranges: readonly Range[]) => follower?.durable(ranges);
+    await copyDisk({ source, sink, journal, onDurable, signal });
   });
   await unlink(journalPathFor(path));
   return took;
 }
 
-async function hash({ path, format }: { path: string; format: 'raw' | 'qcow2' }): Promise<Answer> {
+/** As activities/hash-disk.ts does it. */
+async function hash({ path, format, side }: HashOrder): Promise<Answer> {
   let root = '';
   const took = await seconds(async () => {
-    const source = await dataPlane.openLocal({ path, format, signal });
+    const source = await dataPlane.openLocal({ path, format, cached: side === 'source', signal });
     try {
-      ({ root } = await hashDisk({ source, signal }));
+      ({ root } = await hashDisk({
+        source,
+        ...(side === 'target' && follower ? { known: follower } : {}),
+        signal,
+      }));
     } finally {
       await source.close();
     }

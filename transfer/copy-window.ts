@@ -33,6 +33,7 @@ export class CopyWindow {
   readonly #journal: Journal;
   readonly #limits: CopyLimits;
   readonly #fail: (error: unknown) => void;
+  readonly #onDurable: ((ranges: readonly Range[]) => void) | undefined;
   readonly #waiting: Waiter[] = [];
   #openBytes = 0;
   #written: Range[] = [];
@@ -45,12 +46,18 @@ export class CopyWindow {
 
   /** `fail` hears of a flush that failed while nobody awaited it. */
   constructor(
-    parts: { sink: DiskSink; journal: Journal; limits: CopyLimits },
+    parts: {
+      sink: DiskSink;
+      journal: Journal;
+      limits: CopyLimits;
+      onDurable?: ((ranges: readonly Range[]) => void) | undefined;
+    },
     fail: (error: unknown) => void,
   ) {
     this.#sink = parts.sink;
     this.#journal = parts.journal;
     this.#limits = parts.limits;
+    this.#onDurable = parts.onDurable;
     this.#fail = fail;
   }
 
@@ -153,6 +160,7 @@ export class CopyWindow {
     }
     await this.#sink.flush();
     await this.#journal.durable(written, [...zeroed, ...foundZero]);
+    this.#onDurable?.(written);
     this.#openBytes -= bytes;
     this.#admit();
   }

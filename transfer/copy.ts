@@ -24,6 +24,8 @@ export interface CopyOptions {
   throttle?: Pick<Throttle, 'take'>;
   /** Called at most every 250 ms, and at the end. */
   onProgress?: (progress: Progress) => void;
+  /** Told of data that was written and is durable now. */
+  onDurable?: (ranges: readonly Range[]) => void;
   signal?: AbortSignal;
   /** Pieces between source and sink at a time, each with one buffer; default: the source's wish, at most 16. */
   maxInFlight?: number;
@@ -87,10 +89,12 @@ class Copy {
 
   constructor(options: CopyOptions) {
     this.#options = options;
-    const { sink, journal, limits = defaultCopyLimits } = options;
+    const { sink, journal, limits = defaultCopyLimits, onDurable } = options;
     this.#chunkBytes = Math.min(journal.header.chunkBytes, longestChunkBytes, limits.windowBytes);
     this.#safe = new RangeSet(journal.safe);
-    this.#window = new CopyWindow({ sink, journal, limits }, (error) => this.#fail(error, true));
+    this.#window = new CopyWindow({ sink, journal, limits, onDurable }, (error) =>
+      this.#fail(error, true),
+    );
   }
 
   async run(): Promise<CopyResult> {

@@ -8,7 +8,8 @@ import { readHashed, sha256 } from './sha256.ts';
 
 /** Guest-visible bytes under one leaf. */
 export const leafBytes = 4 * 1024 * 1024;
-const hashBytes = 32;
+/** SHA-256. */
+export const hashBytes = 32;
 /** Part of the root, so that hashes of another construction never compare as equal. */
 const formatTag = 'vmferry-disk-hash-1';
 const mostLeavesInFlight = 4;
@@ -28,10 +29,17 @@ export interface DiskHash {
   dataBytes: number;
 }
 
+/** Hashes of leaves that were read before, and have not been written to since. */
+export interface KnownLeaves {
+  get(index: number): Uint8Array | undefined;
+}
+
 export interface HashOptions {
   source: DiskSource;
   /** How much of the source to hash, from the start; a target may be larger than the disk it holds. */
   sizeBytes?: number;
+  /** These leaves are not read again. */
+  known?: KnownLeaves;
   /** Counts bytes of the whole disk, holes included. */
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
@@ -77,7 +85,8 @@ export const hashDisk = async (options: HashOptions): Promise<DiskHash> => {
       const hash =
         leaf.data.length === 0
           ? zeroLeaf(leaf.length)
-          : await hashLeaf(source, leaf, { buffer, signal: stop.signal });
+          : (options.known?.get(leaf.index) ??
+            (await hashLeaf(source, leaf, { buffer, signal: stop.signal })));
       for (let index = leaf.index; index < leaf.index + leaf.count; index++) {
         leaves.set(hash, index * hashBytes);
       }

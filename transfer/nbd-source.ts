@@ -150,11 +150,6 @@ export class NbdSource implements HashingSource {
     });
   }
 
-  /** SHA-256 of shared bytes on another thread; undefined if there is none. */
-  async hash(bytes: Uint8Array<SharedArrayBuffer>): Promise<Uint8Array | undefined> {
-    return this.#guarded(async () => this.#readers?.hash(bytes));
-  }
-
   async close(): Promise<void> {
     await Promise.all([this.#readers?.close(), this.#client.close()]);
   }

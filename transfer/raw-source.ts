@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { DiskSource, Extent } from '../domain/platform.ts';
+import { hashOnThread } from '../protocols/nbd/index.ts';
 import { fitsDirectIo, isShared } from './aligned-buffers.ts';
 import { fileFault, type FaultPlace } from './faults.ts';
 import { openNbdSource, type NbdSource, type NbdSourceOptions } from './nbd-source.ts';
@@ -9,6 +10,8 @@ import { sha256, type HashingSource } from './sha256.ts';
 export interface RawSourceOptions extends NbdSourceOptions {
   /** The raw file or block device of this host that the export shows. */
   path: string;
+  /** Read what the page cache holds: for a disk that another reads at the same time, and that nobody writes. */
+  cached?: boolean;
 }
 
 /**
@@ -18,13 +21,14 @@ export interface RawSourceOptions extends NbdSourceOptions {
  */
 export const openRawSource = async ({
   path,
+  cached = false,
   ...options
 }: RawSourceOptions): Promise<DiskSource> => {
   const server = await openNbdSource(options);
   const { host } = options;
   const place: FaultPlace = { side: 'source', what: path, ...(host !== undefined && { host }) };
   try {
-    const file = await openDirect(path);
+    const file = cached ? await open(path, constants.O_RDONLY) : await openDirect(path);
     return file === undefined ? server : new RawSource(server, file, place);
   } catch (error) {
     await server.close();
@@ -76,7 +80,7 @@ class RawSource implements HashingSource {
     if (!(await this.#readDirect(offset, into))) {
       return this.#server.readHashed(offset, into, signal);
     }
-    return (isShared(into) ? await this.#server.hash(into) : undefined) ?? sha256(into);
+    return isShared(into) ? hashOnThread(into) : sha256(into);
   }
 
   async close(): Promise<void> {

@@ -11,6 +11,7 @@ import { openFileSink } from '../transfer/file-sink.ts';
 import { openNbdSink } from '../transfer/nbd-sink.ts';
 import { allocationDepth, openNbdSource } from '../transfer/nbd-source.ts';
 import { openRawSource } from '../transfer/raw-source.ts';
+import { TrailingHash } from '../transfer/trailing-hash.ts';
 import { ExportTrust } from './export-trust.ts';
 import { readClientTrust } from './own-certificate.ts';
 import { revocationFault } from './revoked-exports.ts';
@@ -93,8 +94,8 @@ export class NbdDataPlane implements DataPlane {
   }
 
   async openLocal(options: Parameters<DataPlane['openLocal']>[0]): Promise<DiskSource> {
-    const { path, signal } = options;
-    const request = { ...imageOf(options), readOnly: true, cacheNone: true };
+    const { path, signal, cached = false } = options;
+    const request = { ...imageOf(options), readOnly: true, cacheNone: !cached };
     const server = await this.#local.open(request, signal);
     const shown = {
       address: { path: server.socketPath },
@@ -104,16 +105,23 @@ export class NbdDataPlane implements DataPlane {
       host: this.#config.name,
       signal,
     };
-    const isRaw = options.format === 'raw' && options.network === undefined;
+    const isRaw = isRawHere(options);
     return this.#through(server, async () =>
-      isRaw ? openRawSource({ ...shown, path }) : openNbdSource(shown),
+      isRaw ? openRawSource({ ...shown, path, cached }) : openNbdSource(shown),
     );
   }
 
+  /** What QEMU writes another process of QEMU cannot read meanwhile. */
+  async followCopy(
+    disk: Parameters<DataPlane['followCopy']>[0],
+  ): Promise<TrailingHash | undefined> {
+    return isRawHere(disk) ? TrailingHash.open(disk.path, disk.sizeBytes) : undefined;
+  }
+
   async openSink(options: Parameters<DataPlane['openSink']>[0]): Promise<DiskSink> {
-    const { path, format, network, sizeBytes, signal, liesOnOther = false } = options;
+    const { path, network, sizeBytes, signal, liesOnOther = false } = options;
     const host = this.#config.name;
-    if (format === 'raw' && network === undefined) return openFileSink({ path, sizeBytes, host });
+    if (isRawHere(options)) return openFileSink({ path, sizeBytes, host });
     const request = { ...imageOf(options), readOnly: false, cacheNone: true };
     const server = await this.#local.open(request, signal);
     return this.#through(server, async () => {
@@ -176,3 +184,7 @@ async function readsAsZeroes(disk: DiskSource, signal: AbortSignal): Promise<boo
   for await (const { zero } of disk.extents(0, disk.sizeBytes, signal)) if (!zero) return false;
   return true;
 }
+
+/** Whether the bytes of the file are the guest's. */
+const isRawHere = ({ format, network }: LocalDisk): boolean =>
+  format === 'raw' && network === undefined;

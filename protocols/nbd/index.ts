@@ -1,5 +1,5 @@
 export { openPool, NbdClient } from './client.ts';
-export { NbdReaders } from './reader-threads.ts';
+export { hashOnThread, NbdReaders } from './reader-threads.ts';
 export type {
   ExportInfo,
   NbdTlsOptions,

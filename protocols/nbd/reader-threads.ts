@@ -3,6 +3,8 @@ import type { ExportLook, ReaderOptions } from './reader-messages.ts';
 import { readerThreads, type ReaderThread } from './reader-pool.ts';
 
 let lastLink = 0;
+/** As many as a copy over TLS keeps busy. */
+const hashThreads = 4;
 
 /** Where a read goes, and whether the thread is to hash it. */
 export interface ThreadedRead {
@@ -85,23 +87,21 @@ export class NbdReaders {
     }
   }
 
-  /** SHA-256 of bytes that came another way, on the thread with the least to do. */
-  async hash(bytes: Uint8Array<SharedArrayBuffer>): Promise<Uint8Array | undefined> {
-    const best = this.#readers.reduce((a, b) => (b.load < a.load ? b : a));
-    best.load++;
-    try {
-      return (await best.thread.run({ do: 'hash', bytes })).digest;
-    } finally {
-      best.load--;
-    }
-  }
-
   /** Says goodbye on all connections; the threads stay. What is under way rejects. Safe to call twice. */
   async close(): Promise<void> {
     const goodbyes = this.#readers.map(({ thread, link }) => thread.run({ do: 'close', link }));
     // A thread that broke has no connections any more.
     await Promise.allSettled(goodbyes);
   }
+}
+
+/** SHA-256 of bytes that came another way, on the thread with the least to do. Rejects with NbdError if it breaks. */
+export async function hashOnThread(bytes: Uint8Array<SharedArrayBuffer>): Promise<Uint8Array> {
+  const threads = readerThreads(hashThreads);
+  const best = threads.reduce((a, b) => (b.load < a.load ? b : a));
+  const { digest } = await best.run({ do: 'hash', bytes });
+  if (digest === undefined) throw protocolError('a thread hashed nothing');
+  return digest;
 }
 
 const sameLook = (a: ExportLook, b: ExportLook): boolean =>

@@ -276,6 +276,7 @@ export function memoryDataPlane(host: MemoryHost): DataPlane {
       await step();
       return fileSource(path);
     },
+    followCopy: () => Promise.resolve(undefined),
     async openSink({ path, sizeBytes }): Promise<DiskSink> {
       await step();
       const file = await openHere(path, 'r+');

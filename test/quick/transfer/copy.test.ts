@@ -4,6 +4,7 @@ import type { DiskSource, Extent } from '../../../domain/platform.ts';
 import { needsOperator, transient } from '../../../domain/errors.ts';
 import { copyDisk, type CopyOptions } from '../../../transfer/copy.ts';
 import { Journal } from '../../../transfer/journal.ts';
+import { RangeSet, type Range } from '../../../transfer/range-set.ts';
 import type { Progress } from '../../../transfer/progress.ts';
 import { Throttle } from '../../../transfer/throttle.ts';
 import {
@@ -144,6 +145,25 @@ describe('copying', () => {
     expect(mostReads).toBeLessThanOrEqual(7);
     expect(atStake).toBeGreaterThan(8 * 1024);
     expect(atStake).toBeLessThanOrEqual(limits.windowBytes);
+  });
+
+  it('tells of data once it is durable, all of it, and never before', async () => {
+    const { content, journal, options } = await setUp();
+    const told = new RangeSet();
+    let early = 0;
+    const onDurable = (ranges: readonly Range[]) => {
+      for (const { offset, length } of ranges) {
+        early += length - journal.safe.overlap(offset, length);
+        told.add(offset, length);
+      }
+    };
+    await copyDisk({ ...options, onDurable });
+    expect(early).toBe(0);
+    const silent = [...told.missing(0, content.length)];
+    expect(told.bytes).toBeGreaterThan(0);
+    for (const { offset, length } of silent) {
+      expect(content.subarray(offset, offset + length).every((byte) => byte === 0)).toBe(true);
+    }
   });
 
   it('passes the throttle before each read', async () => {
