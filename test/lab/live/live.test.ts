@@ -19,6 +19,8 @@ import { must, soon } from '../refusals/tiny-vm.ts';
 import { makeBusy, makeBusyGuest } from './busy-guest.ts';
 
 const mebibyte = 1024 * 1024;
+/** Post-copy of a busy guest takes its time: it is tried with VMFERRY_LIVE=all. */
+const isAll = process.env['VMFERRY_LIVE'] === 'all';
 const boot = { timeoutMs: 120_000 };
 const start = { startWithinMs: 60_000, everyMs: 200 };
 
@@ -221,7 +223,7 @@ async function* intoPostCopy(source: string): AsyncGenerator<LiveSample> {
   expect(state.rung).toBe('post-copy');
 }
 
-it('ends by post-copy for a guest that changes more than crosses', async () => {
+it.runIf(isAll)('ends by post-copy for a guest that changes more than crosses', async () => {
   await must(lab.host('alpha'), 'start', 'busy');
   await lab.waitForConsole('alpha', 'busy', /busy\n/, boot);
   const options = { ...towards(busy, 'beta'), allowPostCopy: true, maxDowntimeMs: 100 };
@@ -235,23 +237,27 @@ it('ends by post-copy for a guest that changes more than crosses', async () => {
   note('by post-copy, at the target', await on('beta').completedOf(busy.uuid));
 });
 
-it('cannot be aborted in post-copy, and says so when it is interrupted there', async () => {
-  const options = { ...towards(busy, 'alpha'), allowPostCopy: true, maxDowntimeMs: 100 };
-  // Not awaited: libvirt 9.0 was seen to refuse this call at once, and not to answer it in minutes.
-  void begin('beta', { ...options, bandwidthMiBPerSecond: 30 });
-  let last: LiveSample | undefined;
-  let isInterrupted = false;
-  for await (const sample of intoPostCopy('beta')) {
-    last = sample;
-    if (!sample.inPostCopy || isInterrupted) continue;
-    isInterrupted = true;
-    const refusal = { code: 'live-in-post-copy', handling: 'permanent' };
-    await expect(on('beta').abort(busy.uuid)).rejects.toMatchObject(refusal);
-    expect(await on('beta').interruptPostCopy(busy.uuid)).toBe('done');
-  }
-  expect(last?.status).toBe('interrupted');
-  expect(await outcome(busy, 'beta', 'alpha')).toBe('post-copy-failed');
-}, 90_000);
+it.runIf(isAll)(
+  'cannot be aborted in post-copy, and says so when it is interrupted there',
+  async () => {
+    const options = { ...towards(busy, 'alpha'), allowPostCopy: true, maxDowntimeMs: 100 };
+    // Not awaited: libvirt 9.0 was seen to refuse this call at once, and not to answer it in minutes.
+    void begin('beta', { ...options, bandwidthMiBPerSecond: 30 });
+    let last: LiveSample | undefined;
+    let isInterrupted = false;
+    for await (const sample of intoPostCopy('beta')) {
+      last = sample;
+      if (!sample.inPostCopy || isInterrupted) continue;
+      isInterrupted = true;
+      const refusal = { code: 'live-in-post-copy', handling: 'permanent' };
+      await expect(on('beta').abort(busy.uuid)).rejects.toMatchObject(refusal);
+      expect(await on('beta').interruptPostCopy(busy.uuid)).toBe('done');
+    }
+    expect(last?.status).toBe('interrupted');
+    expect(await outcome(busy, 'beta', 'alpha')).toBe('post-copy-failed');
+  },
+  90_000,
+);
 
 it('loses no block of any disk on the way', async () => {
   for (const [vm, host] of [

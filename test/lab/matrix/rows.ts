@@ -138,8 +138,8 @@ const workers: FaultRow[] = [
   }),
   {
     name: 'kill -9 of every worker while the move is undone',
-    storages: block,
-    also: file,
+    storages: none,
+    also: both,
     end: 'cancelled',
     play: async (scene) => {
       await moments.guarded(scene);
@@ -246,8 +246,8 @@ const guests: FaultRow[] = [
   },
   {
     name: 'kill -9 of the guest right after its start on the target',
-    storages: block,
-    also: file,
+    storages: none,
+    also: both,
     end: 'failed',
     codes: ['vm-did-not-stay-up'],
     play: async (scene) => {
@@ -343,8 +343,8 @@ const storage: FaultRow[] = [
   },
   {
     name: "the source's state folder full at the stop; room is made, a person says retry",
-    storages: file,
-    also: block,
+    storages: none,
+    also: both,
     end: 'committed',
     alone: true,
     codes: ['ledger-unwritable', 'state-folder-unwritable', 'host-disk-full'],
@@ -462,8 +462,8 @@ const people: FaultRow[] = [
   },
   {
     name: 'autostart set by a person, and libvirtd of the source restarted after the cutover',
-    storages: block,
-    also: file,
+    storages: none,
+    also: both,
     end: 'committed',
     waits: true,
     play: once('awaitingCommit', async (scene) => {
@@ -473,7 +473,8 @@ const people: FaultRow[] = [
   },
   {
     name: "an operator's pause of the copy in Temporal, then unpause",
-    storages: file,
+    storages: none,
+    also: file,
     end: 'committed',
     play: once('copying', (scene) => pauseInTemporal(scene, 'ensureCopied')),
   },
