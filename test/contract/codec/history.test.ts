@@ -103,6 +103,20 @@ describe('with the codec, a real server', () => {
     }
   });
 
+  it('lets a workflow be cancelled while nobody has picked up its activity, which the server tells in plain', async () => {
+    const handle = await client.workflow.start('unheard', { taskQueue, workflowId: 'unheard' });
+    await expect
+      .poll(() => eventTypes(handle), limit)
+      .toContain(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED);
+    await handle.cancel();
+    await expect.poll(async () => (await handle.describe()).status.name, limit).toBe('CANCELLED');
+    const canceled = (await handle.fetchHistory()).events?.find(
+      (event) => event.eventType === EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED,
+    );
+    const [details] = canceled?.activityTaskCanceledEventAttributes?.details?.payloads ?? [];
+    expect(Buffer.from(details?.data ?? []).toString()).toBe('"ACTIVITY_ID_NOT_STARTED"');
+  });
+
   it('does not act on an unencrypted signal; a reset that leaves the signal out sets the workflow going again', async () => {
     const handle = await client.workflow.start('waits', { taskQueue, workflowId: 'waits' });
     const bare = new Client({ connection: server.connection });

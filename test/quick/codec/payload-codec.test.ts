@@ -108,6 +108,14 @@ describe('the payload codec', () => {
     });
   });
 
+  it("lets the server's own words on a cancelled activity through, and nothing like them", async () => {
+    const words = ['ACTIVITY_ID_NOT_STARTED', 'ACTIVITY_ID_UNKNOWN'];
+    expect((await codec.decode(words.map(payloadOf))).map(valueOf)).toEqual(words);
+    const refusal = { code: 'payload-not-encrypted' };
+    for (const other of ['ACTIVITY_ID_NOT_STARTED ', 'activity_id_unknown', [words[0]], words])
+      await expect(codec.decode([payloadOf(other)])).rejects.toMatchObject(refusal);
+  });
+
   it('refuses what is not encrypted, and says who may have sent it', async () => {
     await expect(codec.decode([payloadOf('plain')])).rejects.toMatchObject({
       code: 'payload-not-encrypted',
