@@ -4,6 +4,7 @@ import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { needsOperator, permanent } from '../domain/errors.ts';
 import type { DiskSink } from '../domain/platform.ts';
 import { fitsDirectIo } from './aligned-buffers.ts';
+import { isInvalid, openDirect } from './direct-io.ts';
 import { fileFault, type FaultPlace } from './faults.ts';
 import { syncFolderOf } from './sync-folder.ts';
 
@@ -47,7 +48,7 @@ export const openFileSink = async (options: FileSinkOptions): Promise<DiskSink> 
       await buffered.sync();
     }
     if (!isDevice) await syncFolderOf(path);
-    const direct = await openDirect(path);
+    const direct = await openDirect(path, constants.O_RDWR);
     if (direct) handles.push(direct);
     // A file that has all its room was given it on purpose, and keeps it.
     const keepsRoom = !isDevice && facts.size > 0 && facts.blocks * 512 >= facts.size;
@@ -106,19 +107,6 @@ const readableBytes = async (device: FileHandle): Promise<number> => {
     else high = middle;
   }
   return low;
-};
-
-const isInvalid = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'EINVAL';
-
-const openDirect = async (path: string): Promise<FileHandle | undefined> => {
-  try {
-    return await open(path, constants.O_RDWR | constants.O_DIRECT);
-  } catch (error) {
-    // tmpfs and some network file systems have no direct I/O; the page cache serves as well.
-    if (isInvalid(error)) return undefined;
-    throw error;
-  }
 };
 
 interface FileSinkParts {

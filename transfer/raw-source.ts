@@ -3,6 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import type { DiskSource, Extent } from '../domain/platform.ts';
 import { hashOnThread } from '../protocols/nbd/index.ts';
 import { fitsDirectIo, isShared } from './aligned-buffers.ts';
+import { isInvalid, openDirect } from './direct-io.ts';
 import { fileFault, type FaultPlace } from './faults.ts';
 import { openNbdSource, type NbdSource, type NbdSourceOptions } from './nbd-source.ts';
 import { sha256, type HashingSource } from './sha256.ts';
@@ -28,26 +29,15 @@ export const openRawSource = async ({
   const { host } = options;
   const place: FaultPlace = { side: 'source', what: path, ...(host !== undefined && { host }) };
   try {
-    const file = cached ? await open(path, constants.O_RDONLY) : await openDirect(path);
+    const access = constants.O_RDONLY;
+    // Where there is no direct I/O the server reads as well as anybody.
+    const file = cached ? await open(path, access) : await openDirect(path, access);
     return file === undefined ? server : new RawSource(server, file, place);
   } catch (error) {
     await server.close();
     throw await fileFault(place, path, error);
   }
 };
-
-/** None where the file system has no direct I/O: the server reads there as well as anybody. */
-const openDirect = async (path: string): Promise<FileHandle | undefined> => {
-  try {
-    return await open(path, constants.O_RDONLY | constants.O_DIRECT);
-  } catch (error) {
-    if (isInvalid(error)) return undefined;
-    throw error;
-  }
-};
-
-const isInvalid = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'EINVAL';
 
 class RawSource implements HashingSource {
   readonly sizeBytes: number;

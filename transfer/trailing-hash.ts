@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { hashOnThread } from '../protocols/nbd/index.ts';
 import { fitsDirectIo } from './aligned-buffers.ts';
 import { lendBuffers } from './buffer-pool.ts';
+import { openDirect } from './direct-io.ts';
 import { hashBytes, leafBytes, type KnownLeaves } from './hash-tree.ts';
 import { RangeSet, type Range } from './range-set.ts';
 
@@ -21,7 +22,7 @@ export class TrailingHash implements KnownLeaves {
   readonly #waiting: number[] = [];
   readonly #leaves: Buffer;
   readonly #known: Uint8Array;
-  #work: Promise<void>[] = [];
+  #work: Promise<void> | undefined;
   #isOver = false;
 
   private constructor(file: FileHandle, sizeBytes: number) {
@@ -35,8 +36,8 @@ export class TrailingHash implements KnownLeaves {
   /** `path`: a raw file or block device that is there; undefined where its bytes cannot be had past the page cache. */
   static async open(path: string, sizeBytes: number): Promise<TrailingHash | undefined> {
     try {
-      const file = await open(path, constants.O_RDONLY | constants.O_DIRECT);
-      return new TrailingHash(file, sizeBytes);
+      const file = await openDirect(path, constants.O_RDONLY);
+      return file && new TrailingHash(file, sizeBytes);
     } catch {
       // The copy itself says what is wrong with the path, if anything is.
       return undefined;
@@ -54,7 +55,7 @@ export class TrailingHash implements KnownLeaves {
         this.#waiting.push(index);
       }
     }
-    if (!this.#isOver && this.#work.length === 0 && this.#waiting.length > 0) this.#start();
+    this.#start();
   }
 
   /** SHA-256 of a leaf that was read back whole. */
@@ -67,7 +68,7 @@ export class TrailingHash implements KnownLeaves {
   async close(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
-    await Promise.all(this.#work);
+    await this.#work;
     await this.#file.close();
   }
 
@@ -77,12 +78,12 @@ export class TrailingHash implements KnownLeaves {
   }
 
   #start(): void {
-    const work = this.#hashWaiting().finally(() => {
-      this.#work = [];
+    if (this.#isOver || this.#work !== undefined || this.#waiting.length === 0) return;
+    this.#work = this.#hashWaiting().finally(() => {
+      this.#work = undefined;
       // Something may have come while the last ones ended.
-      if (!this.#isOver && this.#waiting.length > 0) this.#start();
+      this.#start();
     });
-    this.#work = [work];
   }
 
   async #hashWaiting(): Promise<void> {
