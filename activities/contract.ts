@@ -4,7 +4,9 @@
  */
 import type { Concern } from '../domain/concerns.ts';
 import type { DiskPlan } from '../domain/disk-plan.ts';
+import type { Fault } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
+import type { LiveStep, LiveWishes } from '../domain/live.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import type { OwnerState } from '../domain/ownership.ts';
 import type { NetworkPlace, VmFacts, VmSummary } from '../domain/vm.ts';
@@ -176,6 +178,70 @@ export interface ReleaseSourceInput extends EpochRef {
   disks: DiskPlan[];
   /** Name of each copied disk -> its fingerprint when it was exported. */
   fingerprints: Record<string, string>;
+  /** The VM left while it ran: where there is no definition of it any more it counts as stopped. */
+  live?: true;
+}
+
+export interface AdmitLiveInput extends EpochRef {
+  source: string;
+  /** Of this move, from 1; a later one is admitted only while nothing of the VM is here. */
+  run: number;
+}
+
+/** Leave for one migration; asked again for the same run it is the same. */
+export interface LiveAdmission {
+  /** One-time word that the guard of the target asks for; worthless once it was used or withdrawn. */
+  token: string;
+}
+
+export interface MoveLiveInput extends EpochRef {
+  target: string;
+  run: number;
+  token: string;
+  /** Where the target's libvirtd and QEMU are found: a name or address in its certificates. */
+  targetAddress: string;
+  disks: DiskPlan[];
+  wishes: LiveWishes;
+  /** Cap of memory and disks together, bytes a second; 0 is none. */
+  bandwidthBytesPerSecond: number;
+}
+
+/** How a run ended as the source saw it; both hosts' `liveView` say what came of it. */
+export interface MoveLiveResult {
+  /** Why libvirt called it off, if it did. */
+  fault?: Fault;
+  steps: LiveStep[];
+  elapsedMs: number;
+  downtimeMs?: number;
+  iterations?: number;
+  memoryBytes?: number;
+  diskBytes?: number;
+  postCopy: boolean;
+}
+
+/** A VM on one host, as `LiveView` of `platforms/libvirt/live` names it. */
+export interface LiveHostView {
+  place:
+    | 'gone'
+    | 'off'
+    | 'moved-away'
+    | 'running'
+    | 'paused'
+    | 'switching'
+    | 'post-copy'
+    | 'post-copy-failed';
+  job: 'none' | 'outgoing' | 'incoming' | 'other';
+}
+
+/** What a run that goes on is to be changed to; what is absent stays. */
+export interface TuneLiveInput extends MoveRef {
+  bandwidthBytesPerSecond?: number;
+  maxDowntimeMs?: number;
+}
+
+/** `off`: it runs at the target, and what is left here is ended. `resume`: it is gone from the target, and goes on here. */
+export interface SettleLiveInput extends EpochRef {
+  to: 'off' | 'resume';
 }
 
 export interface StartResult {
@@ -248,6 +314,24 @@ export interface HostActivities {
   settleTarget(input: EpochRef & { autostart: boolean }): Promise<void>;
   /** Source, on commit: undefined, its volumes deleted; the ledger keeps saying `released`. */
   removeSource(input: RemoveSourceInput): Promise<RemoveSourceResult>;
+
+  /** Target: leave for one live migration; nothing of the VM may be here. */
+  admitLive(input: AdmitLiveInput): Promise<LiveAdmission>;
+  /**
+   * Source: begins libvirt's migration or attaches to the one that runs, steers it by the convergence policy, and ends
+   * with it. A cancel has libvirt undo it. Never begins twice for one run.
+   */
+  moveLive(input: MoveLiveInput): Promise<MoveLiveResult>;
+  /** Either side, under no lock: where the VM stands now. */
+  liveView(input: MoveRef): Promise<LiveHostView>;
+  /** Source: changes the limits of a run; false if there is none. */
+  tuneLive(input: TuneLiveInput): Promise<boolean>;
+  /** Source: no migration away from here any more; one in post-copy comes to its end. */
+  endLive(input: EpochRef): Promise<void>;
+  /** Target: no migration of this move is let in any more; gives where the VM stands after that. */
+  withdrawLive(input: EpochRef): Promise<LiveHostView>;
+  /** Source: makes an end of a VM that a broken migration left paused; both hosts were read before. */
+  settleLive(input: SettleLiveInput): Promise<void>;
 
   /** Target, undo after the cutover began: epoch advanced, the guest off, read back. */
   revokeTarget(input: RevokeTargetInput): Promise<void>;

@@ -1,5 +1,6 @@
 import type { Concern } from './concerns.ts';
 import type { Fault } from './errors.ts';
+import type { LiveReport, LiveWishes } from './live.ts';
 import type { DiskFormat } from './vm.ts';
 
 /** The life of a move. The last five are ends; `parked` waits for a person. */
@@ -8,6 +9,7 @@ export const Phase = {
   checking: 'checking',
   preparing: 'preparing',
   stopping: 'stopping',
+  moving: 'moving',
   copying: 'copying',
   verifying: 'verifying',
   cuttingOver: 'cutting-over',
@@ -60,7 +62,14 @@ export interface MoveRequest {
   allocation?: 'thin' | 'full';
   /** What becomes of a copied disk that lies on backing images: one image (default), or the same chain. */
   chain?: ChainPolicy;
+  /** Present: a running VM moves without being shut down. Absent: a cold move. */
+  live?: LiveWishes;
+  /** Rules of the checks that a person takes upon themselves; each that would have spoken is recorded. */
+  skip?: SkippedCheck[];
 }
+
+/** `cpu`: model, features, vendor. `kernel`: versions of kernel and microcode. */
+export type SkippedCheck = 'cpu' | 'kernel';
 
 /** `flatten`: one image with all of it. `keep`: as many images, each with what it held. */
 export type ChainPolicy = 'flatten' | 'keep';
@@ -71,11 +80,12 @@ export type ChainPolicy = 'flatten' | 'keep';
  */
 export type StoragePolicy = 'auto' | 'copy' | 'shared';
 
-/** The steps of a cold move, in order; the whole pipeline is shown before it starts. */
+/** The steps of a move, in order; the whole pipeline is shown before it starts, without what a mode has no use for. */
 export const stepNames = [
   'check',
   'reserve-target',
   'guard-source',
+  'live',
   'stop-source',
   'export',
   'copy',
@@ -132,7 +142,7 @@ export type SharedProof = 'nonce' | 'content';
 
 /** What a person told a move that was under way. */
 export interface GivenOrder {
-  order: 'commit' | 'rollback' | 'retry' | 'cancel';
+  order: 'commit' | 'rollback' | 'retry' | 'cancel' | 'tune';
   /** Who, as the client said; empty if it did not say. */
   operator: string;
   /** ISO 8601, UTC. */
@@ -147,8 +157,8 @@ export interface MoveReport {
   /** The workflow's ID: `migrate/<cluster>/<vm uuid>`. */
   id: string;
   runId: string;
-  /** `shared`: no disk was copied, only the definition moved. */
-  mode: 'cold' | 'shared';
+  /** `shared`: no disk was copied, only the definition moved. `live`: the guest ran on. */
+  mode: 'cold' | 'shared' | 'live';
   vm: { name: string; uuid: string };
   source: string;
   target: string;
@@ -178,6 +188,8 @@ export interface MoveReport {
   endedAt?: string;
   /** From the guest being down on the source to it being up on the target, ms; absent if it never ran. */
   downtimeMs?: number;
+  /** Present if the VM was to move live. */
+  live?: LiveReport;
 }
 
 /** What a move would do, found out without touching anything: the answer of a dry run. */

@@ -3,6 +3,7 @@
  * Both the client and the workflows import this file; nothing else of `workflows/` is public.
  */
 import type { HostFacts } from '../domain/host.ts';
+import type { LiveProgress } from '../domain/live.ts';
 import type { DiskProgress, MoveReport, MoveRequest } from '../domain/move.ts';
 import type { OrphanLine } from '../domain/orphans.ts';
 import type { VmSummary } from '../domain/vm.ts';
@@ -100,11 +101,25 @@ export interface CancelOrder {
   operator: string;
 }
 
+/** What is absent stays as it is. */
+export interface TuneOrder {
+  operator: string;
+  /** 0 is none. */
+  bandwidthBytesPerSecond?: number;
+  maxDowntimeMs?: number;
+}
+
 /** The last report of a move that is over; needs no worker to be read. */
 export const memoNames = { report: 'report' } as const;
 export const queryNames = { report: 'report' } as const;
 /** Updates: the answer tells whether the order was accepted, and if not why. */
-export const updateNames = { commit: 'commit', rollback: 'rollback', retry: 'retry' } as const;
+export const updateNames = {
+  commit: 'commit',
+  rollback: 'rollback',
+  retry: 'retry',
+  /** New limits for a move that runs: `TuneOrder`. */
+  tune: 'tune',
+} as const;
 
 export const searchAttributes = {
   vmName: 'VmName',
@@ -118,8 +133,15 @@ export interface CopyHeartbeat {
   disks: DiskProgress[];
 }
 
+/** Details of a live move's heartbeat. */
+export interface LiveHeartbeat {
+  live: LiveProgress;
+}
+
 /** `report` of a running move plus what only heartbeats know. */
 export interface MoveStatus {
   report: MoveReport;
   progress: DiskProgress[];
+  /** While a live migration runs. */
+  live?: LiveProgress;
 }
