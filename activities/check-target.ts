@@ -45,6 +45,7 @@ export async function checkTarget(
     concerns,
     guardLive: target.guard.hookLive,
     disks,
+    migrationAddress: parts.migrationAddress,
     ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
   };
 }

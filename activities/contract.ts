@@ -7,6 +7,7 @@ import type { DiskPlan } from '../domain/disk-plan.ts';
 import type { Fault } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
 import type { LiveStep, LiveWishes } from '../domain/live.ts';
+import type { LiveHostView } from '../domain/live-outcome.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import type { OwnerState } from '../domain/ownership.ts';
 import type { NetworkPlace, VmFacts, VmSummary } from '../domain/vm.ts';
@@ -70,6 +71,8 @@ export interface SourceCheck {
 
 export interface CheckSourceInput extends MoveRef {
   request: MoveRequest;
+  /** Of a live move: where the target's libvirtd is to be found, if it is known beforehand. */
+  targetAddress?: string;
 }
 
 export interface CheckTargetInput extends MoveRef {
@@ -82,6 +85,8 @@ export interface TargetCheck {
   ledger?: LedgerView;
   guardLive: boolean;
   disks: DiskPlan[];
+  /** Where this host is reached by other hosts; absent from older workers. */
+  migrationAddress?: string;
 }
 
 /** An order that is valid under one epoch only: an older one is refused by the host's ledger. */
@@ -219,24 +224,15 @@ export interface MoveLiveResult {
   postCopy: boolean;
 }
 
-/** A VM on one host, as `LiveView` of `platforms/libvirt/live` names it. */
-export interface LiveHostView {
-  place:
-    | 'gone'
-    | 'off'
-    | 'moved-away'
-    | 'running'
-    | 'paused'
-    | 'switching'
-    | 'post-copy'
-    | 'post-copy-failed';
-  job: 'none' | 'outgoing' | 'incoming' | 'other';
-}
-
 /** What a run that goes on is to be changed to; what is absent stays. */
 export interface TuneLiveInput extends MoveRef {
   bandwidthBytesPerSecond?: number;
   maxDowntimeMs?: number;
+}
+
+/** The cap of a copy that runs, bytes a second; 0 is none. */
+export interface TuneCopyInput extends MoveRef {
+  bandwidthBytesPerSecond: number;
 }
 
 /** `off`: it runs at the target, and what is left here is ended. `resume`: it is gone from the target, and goes on here. */
@@ -326,6 +322,8 @@ export interface HostActivities {
   liveView(input: MoveRef): Promise<LiveHostView>;
   /** Source: changes the limits of a run; false if there is none. */
   tuneLive(input: TuneLiveInput): Promise<boolean>;
+  /** Target: changes the cap of the move's copies; false if there is none. */
+  tuneCopy(input: TuneCopyInput): Promise<boolean>;
   /** Source: no migration away from here any more; one in post-copy comes to its end. */
   endLive(input: EpochRef): Promise<void>;
   /** Target: no migration of this move is let in any more; gives where the VM stands after that. */

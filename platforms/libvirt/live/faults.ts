@@ -1,4 +1,5 @@
 /** What libvirt's refusal of a live move means. */
+import { LivePlace } from '../../../domain/live-outcome.ts';
 import {
   cancelled,
   needsOperator,
@@ -10,7 +11,6 @@ import type { FaultOptions, VmFerryError } from '../../../domain/errors.ts';
 import { LibvirtError } from '../../../protocols/libvirt/index.ts';
 import type { ErrorName } from '../../../protocols/libvirt/index.ts';
 import { faultOfLibvirt } from '../faults.ts';
-import { LivePlace } from './view.ts';
 
 interface Meaning {
   make: (options: FaultOptions) => VmFerryError;

@@ -1,4 +1,5 @@
 /** Live migration between two libvirt hosts, as the source's libvirtd carries it out: peer to peer, over TLS. */
+import { LivePlace } from '../../../domain/live-outcome.ts';
 import { permanent } from '../../../domain/errors.ts';
 import type { VmFerryError } from '../../../domain/errors.ts';
 import { AbortJobFlag, LibvirtError, MaxSpeedFlag } from '../../../protocols/libvirt/index.ts';
@@ -10,7 +11,7 @@ import { faultOfMigration } from './faults.ts';
 import { defaultMaxDowntimeMs, peerCallOf } from './options.ts';
 import type { LiveMigrationOptions } from './options.ts';
 import type { LiveSample } from './sample.ts';
-import { LivePlace, readCompleted, readJob, readView } from './view.ts';
+import { readCompleted, readJob, readView } from './view.ts';
 import type { LiveJob, LiveView } from './view.ts';
 import { watchMigration } from './watch.ts';
 import type { LiveWatchOptions } from './watch.ts';

@@ -1,6 +1,7 @@
 /** libvirt's statistics of a migration job as the figures that a move goes by. */
 import { JobOperation, JobParam, numberParam } from '../../../protocols/libvirt/index.ts';
 import type { TypedParam } from '../../../protocols/libvirt/index.ts';
+import { LiveJobKind } from '../../../domain/live-outcome.ts';
 import type { ConvergenceSample } from '../../../domain/convergence.ts';
 
 /** How a run stands. */
@@ -64,18 +65,6 @@ export function sampleOf(
     ...(setupMs !== undefined && { setupMs }),
   };
 }
-
-/** What kind of work a job is, as far as a move asks. */
-export const LiveJobKind = {
-  none: 'none',
-  /** A migration away from here. */
-  outgoing: 'outgoing',
-  /** A migration towards here. */
-  incoming: 'incoming',
-  /** A save, a backup and the like. */
-  other: 'other',
-} as const;
-export type LiveJobKind = (typeof LiveJobKind)[keyof typeof LiveJobKind];
 
 /** The kind of a job by its statistics; a job without any is none. */
 export function jobKindOf(params: readonly TypedParam[]): LiveJobKind {

@@ -1,4 +1,6 @@
 /** What one host's libvirt says of a VM that is on its way, and what two of them say together. */
+import { LiveJobKind, LivePlace } from '../../../domain/live-outcome.ts';
+import type { LiveHostView } from '../../../domain/live-outcome.ts';
 import type { Connection, DomainRef } from '../../../protocols/libvirt/index.ts';
 import {
   DomainState,
@@ -11,28 +13,8 @@ import {
   ShutoffReason,
 } from '../../../protocols/libvirt/index.ts';
 import { isRefusal } from '../faults.ts';
-import { jobKindOf, LiveJobKind, LiveStatus, sampleOf } from './sample.ts';
+import { jobKindOf, LiveStatus, sampleOf } from './sample.ts';
 import type { LiveSample } from './sample.ts';
-
-/** Where a VM stands on one host. */
-export const LivePlace = {
-  /** libvirt knows no such VM. */
-  gone: 'gone',
-  /** Defined, and off for another reason than a move. */
-  off: 'off',
-  /** Defined, and off because it moved away. */
-  movedAway: 'moved-away',
-  running: 'running',
-  /** Paused by a person or a fault, not by a move. */
-  paused: 'paused',
-  /** Paused by a move: at the source at the switch, at the target until then. */
-  switching: 'switching',
-  /** In post-copy: paused at the source, running at the target without all of its memory. */
-  postCopy: 'post-copy',
-  /** Post-copy was interrupted: neither side has the whole guest. */
-  postCopyFailed: 'post-copy-failed',
-} as const;
-export type LivePlace = (typeof LivePlace)[keyof typeof LivePlace];
 
 /** A job of libvirt's on a VM. */
 export type LiveJob =
@@ -165,42 +147,5 @@ const pausedPlaces: Readonly<Record<number, LivePlace>> = {
   [PausedReason.postcopyFailed]: LivePlace.postCopyFailed,
 };
 
-/** How a live move stands, by both hosts. */
-export const LiveOutcome = {
-  /** It still runs; attach to it. */
-  moving: 'moving',
-  /** The VM is at the source, and nothing of it at the target. */
-  stayed: 'stayed',
-  /** The VM runs at the target (or is paused there, as it was before), and the source let go. */
-  arrived: 'arrived',
-  postCopyFailed: 'post-copy-failed',
-  /** No job, and yet halfway: libvirtd may not have come to it yet. Look again before anything is done. */
-  undecided: 'undecided',
-  /** It is active on both sides and no job explains it: stop and call a person. */
-  split: 'split',
-  /** It is active on neither side. */
-  down: 'down',
-} as const;
-export type LiveOutcome = (typeof LiveOutcome)[keyof typeof LiveOutcome];
-
-const active: readonly LivePlace[] = [LivePlace.running, LivePlace.paused];
-
-/**
- * What the two views say together. Take the target's first, then the source's, and neither from memory: a move that
- * ends between the two then reads as `undecided`, never as `split`.
- */
-export function liveOutcome(views: { source: LiveView; target: LiveView }): LiveOutcome {
-  const { source, target } = views;
-  const places = [source.place, target.place];
-  if (places.includes(LivePlace.postCopyFailed)) return LiveOutcome.postCopyFailed;
-  if (source.job.kind === LiveJobKind.outgoing) return LiveOutcome.moving;
-  if (target.job.kind === LiveJobKind.incoming) return LiveOutcome.undecided;
-  const atSource = active.includes(source.place);
-  const atTarget = active.includes(target.place);
-  if (atSource && atTarget) return LiveOutcome.split;
-  const halfway: readonly LivePlace[] = [LivePlace.switching, LivePlace.postCopy];
-  if (places.some((place) => halfway.includes(place))) return LiveOutcome.undecided;
-  if (atTarget) return LiveOutcome.arrived;
-  if (atSource) return LiveOutcome.stayed;
-  return LiveOutcome.down;
-}
+/** A view as it crosses between hosts. */
+export const hostViewOf = ({ place, job }: LiveView): LiveHostView => ({ place, job: job.kind });

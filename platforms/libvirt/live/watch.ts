@@ -1,9 +1,10 @@
 /** Watching a migration that libvirt carries out, whoever began it. */
+import { LiveJobKind } from '../../../domain/live-outcome.ts';
 import { JobParam } from '../../../protocols/libvirt/index.ts';
 import type { Connection, Subscription } from '../../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from '../connect.ts';
 import { faultOfLibvirt } from '../faults.ts';
-import { LiveStatus, sampleOf, jobKindOf, LiveJobKind } from './sample.ts';
+import { LiveStatus, sampleOf, jobKindOf } from './sample.ts';
 import type { LiveSample } from './sample.ts';
 import { readCompleted, readSample } from './view.ts';
 

@@ -13,8 +13,9 @@ import type { LabVm } from '../../../lab/vm.ts';
 import { LiveMigration } from '../../../platforms/libvirt/live/live-migration.ts';
 import type { LiveMigrationOptions } from '../../../platforms/libvirt/live/options.ts';
 import type { LiveSample } from '../../../platforms/libvirt/live/sample.ts';
-import { liveOutcome } from '../../../platforms/libvirt/live/view.ts';
-import type { LiveOutcome } from '../../../platforms/libvirt/live/view.ts';
+import { liveOutcome } from '../../../domain/live-outcome.ts';
+import type { LiveOutcome } from '../../../domain/live-outcome.ts';
+import { hostViewOf } from '../../../platforms/libvirt/live/view.ts';
 import { must, soon } from '../refusals/tiny-vm.ts';
 import { makeBusy, makeBusyGuest } from './busy-guest.ts';
 
@@ -69,7 +70,8 @@ const towards = (vm: LabVm, host: string): LiveMigrationOptions => ({
 /** What both hosts say, the target's word first. */
 async function outcome(vm: LabVm, source: string, target: string): Promise<LiveOutcome> {
   const there = await on(target).viewOf(vm.uuid);
-  return liveOutcome({ source: await on(source).viewOf(vm.uuid), target: there });
+  const here = hostViewOf(await on(source).viewOf(vm.uuid));
+  return liveOutcome({ source: here, target: hostViewOf(there) });
 }
 
 const lastTick = async (host: string, vm: LabVm): Promise<number> =>

@@ -1,50 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { LivePlace } from '../../../../domain/live-outcome.ts';
 import { LibvirtError } from '../../../../protocols/libvirt/index.ts';
 import { faultOfMigration } from '../../../../platforms/libvirt/live/faults.ts';
-import { liveOutcome, LivePlace, placeOf } from '../../../../platforms/libvirt/live/view.ts';
-import type { LiveJob, LiveView } from '../../../../platforms/libvirt/live/view.ts';
-
-const none: LiveJob = { kind: 'none' };
-const outgoing: LiveJob = { kind: 'outgoing', operation: 5, elapsedMs: 1 };
-const incoming: LiveJob = { kind: 'incoming', operation: 0, elapsedMs: 0 };
-const at = (place: LivePlace, job: LiveJob = none): LiveView => ({ place, job });
-
-describe('two views', () => {
-  const { gone, off, movedAway, running, paused, switching, postCopy, postCopyFailed } = LivePlace;
-  it.each([
-    ['stayed', at(running), at(gone)],
-    ['stayed', at(running), at(off)],
-    ['stayed', at(paused), at(movedAway)],
-    ['moving', at(running, outgoing), at(gone)],
-    ['moving', at(switching, outgoing), at(running)],
-    ['moving', at(postCopy, outgoing), at(postCopy, incoming)],
-    ['arrived', at(movedAway), at(running)],
-    ['arrived', at(gone), at(paused)],
-    ['post-copy-failed', at(postCopyFailed, outgoing), at(postCopyFailed, incoming)],
-    ['post-copy-failed', at(gone), at(postCopyFailed)],
-    ['undecided', at(running), at(switching, incoming)],
-    ['undecided', at(switching), at(running)],
-    ['undecided', at(gone), at(postCopy)],
-    ['split', at(running), at(running)],
-    ['split', at(paused), at(running)],
-    ['down', at(movedAway), at(off)],
-    ['down', at(gone), at(gone)],
-  ] as const)('are %s: %j, %j', (outcome, source, target) => {
-    expect(liveOutcome({ source, target })).toBe(outcome);
-  });
-
-  it('never say that a VM is in one place while it may run in both', () => {
-    for (const source of Object.values(LivePlace)) {
-      for (const target of Object.values(LivePlace)) {
-        const outcome = liveOutcome({ source: at(source), target: at(target) });
-        const runs = (place: LivePlace): boolean => place === running || place === paused;
-        if (outcome === 'stayed') expect([runs(source), runs(target)]).toEqual([true, false]);
-        if (outcome === 'arrived') expect([runs(source), runs(target)]).toEqual([false, true]);
-        if (runs(source) && runs(target)) expect(outcome).toBe('split');
-      }
-    }
-  });
-});
+import { placeOf } from '../../../../platforms/libvirt/live/view.ts';
 
 it('reads a state and its reason as a place', () => {
   expect(placeOf(1, 2)).toBe('running');
