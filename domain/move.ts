@@ -1,6 +1,7 @@
 import type { Concern } from './concerns.ts';
 import type { Fault } from './errors.ts';
 import type { LiveReport, LiveWishes } from './live.ts';
+import type { PlacementNote } from './placement/note.ts';
 import type { DiskFormat } from './vm.ts';
 
 /** The life of a move. The last five are ends; `parked` waits for a person. */
@@ -190,6 +191,8 @@ export interface MoveReport {
   downtimeMs?: number;
   /** Present if the VM was to move live. */
   live?: LiveReport;
+  /** Present where nobody named the target: how it was chosen. */
+  placement?: PlacementNote;
 }
 
 /** What a move would do, found out without touching anything: the answer of a dry run. */
@@ -204,6 +207,8 @@ export interface MovePlan {
   disks: PlannedDisk[];
   steps: StepName[];
   oneRunning: OneRunning;
+  /** Present where nobody named the target: how it was chosen. */
+  placement?: PlacementNote;
 }
 
 export interface PlannedDisk {

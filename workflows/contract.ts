@@ -4,8 +4,10 @@
  */
 import type { HostFacts } from '../domain/host.ts';
 import type { LiveProgress } from '../domain/live.ts';
-import type { DiskProgress, MoveReport, MoveRequest } from '../domain/move.ts';
+import type { Fault } from '../domain/errors.ts';
+import type { DiskProgress, MoveReport, MoveRequest, Phase } from '../domain/move.ts';
 import type { OrphanLine } from '../domain/orphans.ts';
+import type { PlacementNote } from '../domain/placement/note.ts';
 import type { VmSummary } from '../domain/vm.ts';
 
 export const controlQueue = 'vmferry.control';
@@ -36,6 +38,8 @@ export interface MigrateVmInput {
   /** Whether it ran when the client looked it up. */
   running: boolean;
   request: MoveRequest;
+  /** How the target was chosen, where nobody named it; for the report. */
+  placement?: PlacementNote;
 }
 
 export interface HostInput {
@@ -83,7 +87,19 @@ export const signalNames = {
   announce: 'announce',
   /** Sent right before a move is cancelled, since a cancel itself carries no name: `CancelOrder`. */
   cancelling: 'cancelling',
+  /** From a move to the workflow that started it: `MoveNews`. */
+  moveNews: 'moveNews',
 } as const;
+
+/** That a move rests, or goes on from a rest. */
+export interface MoveNews {
+  /** The move's workflow ID. */
+  id: string;
+  phase: Phase;
+  vmOn: string;
+  mode: MoveReport['mode'];
+  fault?: Fault;
+}
 
 export interface RollbackOrder {
   /** The target VM has run: its writes are lost by going back. Has to be said. */

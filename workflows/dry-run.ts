@@ -56,6 +56,7 @@ function planOf(move: Move, source: SourceCheck, disks: readonly DiskPlan[]): Mo
     disks: disks.map((disk) => planned(source, disk)),
     steps: stepNames.filter((name) => !idle.has(name)),
     oneRunning: blocks(report.concerns) ? 'none' : report.oneRunning,
+    ...(input.placement === undefined ? {} : { placement: input.placement }),
   };
 }
 

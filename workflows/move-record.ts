@@ -11,6 +11,7 @@ import { Phase, stepNames } from '../domain/move.ts';
 import type { MoveReport, Step, StepName } from '../domain/move.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { memoNames, searchAttributes } from './contract.ts';
+import { tellParent } from './tell-parent.ts';
 
 const phaseKey = defineSearchAttributeKey(searchAttributes.phase, SearchAttributeType.KEYWORD);
 
@@ -44,6 +45,7 @@ export class MoveRecord {
       failedCompensations: [],
       notes: [],
       startedAt: now(),
+      ...(input.placement === undefined ? {} : { placement: input.placement }),
     };
   }
 
@@ -151,8 +153,12 @@ export class MoveRecord {
 
   #show(): void {
     const { phase, fault, firstError } = this.report;
-    if (phase !== this.#shownPhase) upsertSearchAttributes([{ key: phaseKey, value: phase }]);
+    const before = this.#shownPhase;
     this.#shownPhase = phase;
+    if (phase !== before) {
+      upsertSearchAttributes([{ key: phaseKey, value: phase }]);
+      tellParent(this.report, before);
+    }
     setCurrentDetails(currentDetails(this.report, fault ?? firstError));
   }
 }

@@ -11,6 +11,9 @@ import type {
   PlannedDisk,
   Step,
 } from '../../domain/move.ts';
+import type { PlacementNote } from '../../domain/placement/note.ts';
+import { startPolicies } from '../../domain/placement/weighers.ts';
+import type { StartPolicy } from '../../domain/placement/weighers.ts';
 import type { MoveStatus } from '../ferry.ts';
 import { bytes, concern, count, fault, flag, milliseconds, text, time, vm } from './parts.ts';
 import type { ShapeOf } from './parts.ts';
@@ -51,6 +54,15 @@ const order: z.ZodType<GivenOrder> = z.strictObject({
   at: time,
 } satisfies ShapeOf<GivenOrder>);
 
+const startPolicyNames = Object.keys(startPolicies) as StartPolicy[];
+
+/** How a target was chosen that nobody named. */
+const placement: z.ZodType<PlacementNote> = z.strictObject({
+  policy: z.enum(startPolicyNames),
+  preferHost: text.exactOptional(),
+  reasons: z.array(text).meta({ description: 'At most 20; the chosen host first.' }),
+} satisfies ShapeOf<PlacementNote>);
+
 /** `migrate`, and the orders: how the move ended or rests. */
 export const moveReport: z.ZodType<MoveReport> = z
   .strictObject({
@@ -77,6 +89,7 @@ export const moveReport: z.ZodType<MoveReport> = z
     startedAt: time,
     endedAt: time.exactOptional(),
     downtimeMs: milliseconds.exactOptional(),
+    placement: placement.exactOptional(),
   } satisfies ShapeOf<MoveReport>)
   .meta({ id: 'report' });
 
@@ -138,6 +151,7 @@ export const movePlan: z.ZodType<MovePlan> = z.strictObject({
   disks: z.array(plannedDisk),
   steps: z.array(stepName),
   oneRunning,
+  placement: placement.exactOptional(),
 } satisfies ShapeOf<MovePlan>);
 
 export { phase, stepName };
