@@ -25,7 +25,7 @@ const bandwidth = 40 * mebibyte;
 const bootMs = 120_000;
 
 interface DemoMove {
-  mode: 'cold' | 'shared';
+  mode: MoveReport['mode'];
   vm: string;
   source: string;
   target: string;

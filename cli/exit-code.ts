@@ -54,6 +54,7 @@ export function exitCodeOf(report: MoveReport): ExitCode {
     case 'checking':
     case 'preparing':
     case 'stopping':
+    case 'moving':
     case 'copying':
     case 'verifying':
     case 'cutting-over':

@@ -15,11 +15,12 @@ import type { PlacementNote } from '../../domain/placement/note.ts';
 import { startPolicies } from '../../domain/placement/weighers.ts';
 import type { StartPolicy } from '../../domain/placement/weighers.ts';
 import type { MoveStatus } from '../ferry.ts';
+import { liveProgress, liveReport } from './live.ts';
 import { bytes, concern, count, fault, flag, milliseconds, text, time, vm } from './parts.ts';
 import type { ShapeOf } from './parts.ts';
 
 const phase = z.enum(Object.values(Phase)).meta({ id: 'phase' });
-const mode = z.enum(['cold', 'shared']);
+const mode = z.enum(['cold', 'shared', 'live']);
 const oneRunning = z.enum(['enforced', 'observed', 'none']).meta({
   description: 'How firmly it was held that one copy runs; `enforced`: a live guard on both hosts.',
 });
@@ -48,8 +49,10 @@ const disk: z.ZodType<DiskResult> = z.strictObject({
   restarted: text.exactOptional(),
 } satisfies ShapeOf<DiskResult>);
 
+const orderName = z.enum(['commit', 'rollback', 'retry', 'cancel', 'tune']);
+
 const order: z.ZodType<GivenOrder> = z.strictObject({
-  order: z.enum(['commit', 'rollback', 'retry', 'cancel']),
+  order: orderName,
   operator: text,
   at: time,
 } satisfies ShapeOf<GivenOrder>);
@@ -89,6 +92,7 @@ export const moveReport: z.ZodType<MoveReport> = z
     startedAt: time,
     endedAt: time.exactOptional(),
     downtimeMs: milliseconds.exactOptional(),
+    live: liveReport.exactOptional(),
     placement: placement.exactOptional(),
   } satisfies ShapeOf<MoveReport>)
   .meta({ id: 'report' });
@@ -105,6 +109,7 @@ const progress: z.ZodType<DiskProgress> = z.strictObject({
 export const moveStatus: z.ZodType<MoveStatus> = z.strictObject({
   report: moveReport,
   progress: z.array(progress),
+  live: liveProgress.exactOptional(),
 } satisfies ShapeOf<MoveStatus>);
 
 const summary: z.ZodType<MoveSummary> = z.strictObject({
@@ -127,7 +132,7 @@ export const started = z.strictObject({ id: text });
 /** An order with `--detach`. */
 export const accepted = z.strictObject({
   id: text,
-  accepted: z.enum(['commit', 'rollback', 'retry', 'cancel']),
+  accepted: orderName,
 });
 
 const plannedDisk: z.ZodType<PlannedDisk> = z.strictObject({
@@ -154,4 +159,4 @@ export const movePlan: z.ZodType<MovePlan> = z.strictObject({
   placement: placement.exactOptional(),
 } satisfies ShapeOf<MovePlan>);
 
-export { phase, stepName };
+export { orderName, phase, stepName };

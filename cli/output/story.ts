@@ -1,7 +1,7 @@
 /** What `vmferry explain -o json` prints. */
 import { z } from 'zod';
 import type { Story, StoryMoment, StoryWork } from '../ferry.ts';
-import { moveReport, phase, stepName } from './move.ts';
+import { moveReport, orderName, phase, stepName } from './move.ts';
 import { bytes, concern, count, fault, flag, milliseconds, text, time, vm } from './parts.ts';
 import type { ShapeOf } from './parts.ts';
 
@@ -31,7 +31,7 @@ const moment: z.ZodType<StoryMoment> = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('order'),
     at: time,
-    order: z.enum(['commit', 'rollback', 'retry', 'cancel']),
+    order: orderName,
     by: text,
   }),
   z.strictObject({ kind: z.literal('stuck'), at: time, message: text }),

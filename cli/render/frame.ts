@@ -6,7 +6,6 @@
  *     vda  ━━━━━━━━━━━━━───────  62 %  6.2 of 10.0 GiB   412 MiB/s     9 s left
  *   · Verify           hashes of both sides
  */
-import { stepNames } from '../../domain/move.ts';
 import type { DiskProgress, MoveReport, Step } from '../../domain/move.ts';
 import type { MoveStatus } from '../ferry.ts';
 import { diskBars } from './disk-bars.ts';
@@ -132,13 +131,6 @@ function concernLines(report: MoveReport, view: View, width: number): string[] {
   });
 }
 
-/** The whole pipeline from the start: the steps that come, in order, whatever the report lists. */
-const pipeline = (report: MoveReport): Step[] =>
-  stepNames.map(
-    (name) =>
-      report.steps.find((step) => step.name === name) ?? { name, state: 'waiting', attempts: 0 },
-  );
-
 const showsBars = (step: Step, disks: readonly DiskProgress[]): boolean =>
   step.state === 'running' && (step.name === 'copy' || step.name === 'verify') && disks.length > 0;
 
@@ -154,7 +146,8 @@ export function frameLines(status: MoveStatus, view: View, moment: FrameMoment):
       ...(showsBars(step, progress) ? diskBars(progress, view, { width, indent: 4, most }) : []),
     ]);
   const head = [headLine(report, view, width, moment.now), ''];
-  const steps = pipeline(report);
+  // The report lists the whole pipeline from the start.
+  const { steps } = report;
   const fixed = head.length + draw(steps, 1).length;
   const lines = [...head, ...draw(steps, rows - fixed + 1)];
   if (lines.length <= rows) return lines;

@@ -42,6 +42,7 @@ const cancellable: readonly (Phase | undefined)[] = [
   'checking',
   'preparing',
   'stopping',
+  'moving',
   'copying',
   'verifying',
 ];
@@ -81,6 +82,7 @@ export function nextSteps(report: Standing, view: View): NextStep[] {
     case 'checking':
     case 'preparing':
     case 'stopping':
+    case 'moving':
     case 'copying':
     case 'verifying':
     case 'cutting-over':

@@ -48,6 +48,7 @@ function headline(report: MoveReport, view: View): string {
     case 'checking':
     case 'preparing':
     case 'stopping':
+    case 'moving':
     case 'copying':
     case 'verifying':
     case 'cutting-over':

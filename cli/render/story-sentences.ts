@@ -49,6 +49,7 @@ function ofPhase({ phase }: Moment<'phase'>, story: Story): Sentence | undefined
     case 'checking':
     case 'preparing':
     case 'stopping':
+    case 'moving':
     case 'copying':
     case 'verifying':
     case 'cutting-over':

@@ -98,6 +98,7 @@ function standing(story: Story): string {
     case 'checking':
     case 'preparing':
     case 'stopping':
+    case 'moving':
     case 'copying':
     case 'verifying':
     case 'cutting-over':

@@ -12,6 +12,8 @@ const at = (ms: number): string => new Date(epochMs + ms).toISOString();
 export const vm = { name: 'web-1', uuid: '0f3c9a2e-4b6d-4a57-9a3e-5d1c2b7e8f90' };
 export const moveId = `migrate/default/${vm.uuid}`;
 
+const coldSteps = stepNames.filter((name) => name !== 'live');
+
 /** A report of a move that has just begun; `change` overrides. */
 export const reportWith = (change: Partial<MoveReport> = {}): MoveReport => ({
   id: moveId,
@@ -22,7 +24,7 @@ export const reportWith = (change: Partial<MoveReport> = {}): MoveReport => ({
   target: 'beta',
   operator: 'ada@desk',
   phase: 'planned',
-  steps: stepNames.map((name) => ({ name, state: 'waiting', attempts: 0 })),
+  steps: coldSteps.map((name) => ({ name, state: 'waiting', attempts: 0 })),
   concerns: [],
   disks: [],
   oneRunning: 'enforced',
@@ -157,7 +159,7 @@ export const planWith = (change: Partial<MovePlan> = {}): MovePlan => ({
       to: { path: '/mnt/nfs/web-1-data.raw', format: 'raw', pool: 'nfs' },
     },
   ],
-  steps: [...stepNames],
+  steps: coldSteps,
   oneRunning: 'enforced',
   ...change,
 });
