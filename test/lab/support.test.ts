@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { fillState, findQemu, killProcess9, stopProcess } from '../../lab/faults.ts';
+import { fillState, findQemu, killLibvirtd, killProcess9, stopProcess } from '../../lab/faults.ts';
 import { Lab } from '../../lab/lab.ts';
 import { cutControl, cutOneWay } from '../../lab/one-way.ts';
 import { identify } from '../../lab/processes.ts';
 import { RunLog } from '../../lab/runs.ts';
 import { checkVmDisk } from '../../lab/vm.ts';
+import { ask, hasAnswered } from './matrix/ask.ts';
 
 const mebibyte = 1024 * 1024;
 const soon = { timeoutMs: 20_000 };
@@ -96,6 +97,33 @@ it('fills the state folder of a host, which then takes nothing more', async () =
   expect(
     (await readdir(beta.rootOf(beta.stateDir))).filter((name) => name.startsWith('filler')),
   ).toEqual([]);
+});
+
+it('waits with a question while a libvirtd is away, and takes neither silence nor a lost call for a refusal', async () => {
+  const beta = lab.host('beta');
+  const refused = await ask(beta, ['domstate', 'nobody']);
+  expect(refused.exitCode).toBe(1);
+  expect(refused.stderr).toMatch(/failed to get domain 'nobody'/);
+
+  // It has the connection and answers nothing, until it is dead.
+  const daemon = identify(beta.libvirtd.pid)!;
+  const goOn = stopProcess(daemon);
+  const lost = beta.exec(['virsh', '-q', 'domstate', 'nobody'], { ...soon, reject: false });
+  const isConnected = async (): Promise<boolean> =>
+    (await on('beta', 'ss', '-xH', 'state', 'established')).includes('libvirt-sock');
+  await expect.poll(isConnected, patience).toBe(true);
+  const restart = await killLibvirtd(beta);
+  goOn();
+  expect(hasAnswered(await lost)).toBe(false);
+
+  const silent = await beta.exec(['virsh', '-q', 'domstate', 'nobody'], { ...soon, reject: false });
+  expect(silent.stderr).toMatch(/Failed to connect socket/);
+  expect(hasAnswered(silent)).toBe(false);
+  await expect(ask(beta, ['domstate', 'nobody'], 1)).rejects.toMatchObject({ code: 'lab-timeout' });
+
+  const waiting = ask(beta, ['domstate', 'nobody']);
+  await restart();
+  expect((await waiting).stderr).toBe(refused.stderr);
 });
 
 it('cuts one direction, and only that one', async () => {

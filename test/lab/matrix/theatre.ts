@@ -6,6 +6,7 @@ import type { LabVm } from '../../../lab/vm.ts';
 import { checkVmDisk } from '../../../lab/vm.ts';
 import { ended } from '../stage.ts';
 import type { Stage } from '../stage.ts';
+import { told } from './ask.ts';
 import { TickLog } from './tick-log.ts';
 import type { FaultRow, Scene, Storage } from './scene.ts';
 import { expectSound, newestTick } from './soundness.ts';
@@ -147,8 +148,9 @@ export class Theatre {
   async checkDisks(): Promise<{ vm: string; bad: number; ok: number; boot: number }[]> {
     const found = [];
     for (const { vm, at } of this.#free) {
-      await this.#stage.virsh(at, 'destroy', vm.name);
-      const { bad, ok, boot } = await checkVmDisk(this.#stage.lab.host(at), vm);
+      const host = this.#stage.lab.host(at);
+      await told(host, 'destroy', vm.name);
+      const { bad, ok, boot } = await checkVmDisk(host, vm);
       found.push({ vm: vm.name, bad, ok, boot });
     }
     return found;
