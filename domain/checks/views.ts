@@ -1,0 +1,38 @@
+/** What the rules judge by: what one host sees, what the other told, and what a person asked for. */
+import type { DiskQuestion } from '../disk-plan.ts';
+import type { HostFacts, NeighbourVm } from '../host.ts';
+import type { MoveRequest } from '../move.ts';
+import type { OwnerState } from '../ownership.ts';
+import type { SecretRef, VmFacts } from '../vm.ts';
+
+/** The words of a request that say which rules speak. */
+type Asked = Pick<MoveRequest, 'live' | 'skip'> & Partial<Pick<MoveRequest, 'operator'>>;
+
+export interface SourceView {
+  vm: VmFacts;
+  request: Pick<MoveRequest, 'shutdown'> & Asked;
+  /** The other VMs of the host. */
+  neighbours: readonly NeighbourVm[];
+  guard: { hookLive: boolean; detail: string };
+  /** What the host's ledger says of the VM, if anything. */
+  ledger?: { state: OwnerState; note: string };
+}
+
+/** For the way of each disk. */
+export interface StorageView extends DiskQuestion {
+  request: DiskQuestion['request'] & Asked;
+  target: HostFacts;
+  /** Volumes that already exist on the target, `pool/volume`. */
+  existingVolumes: readonly string[];
+}
+
+export interface TargetView extends StorageView {
+  sourceHostUuid: string;
+  ledger?: { state: OwnerState; note: string };
+  /** Which of the VM's host files and CD images do not exist on the target. */
+  missingFiles: readonly string[];
+  /** As `VmFacts.firmware.loaders`, of the target; absent if it has no such machine or nobody has to know. */
+  efiLoaders?: readonly string[];
+  /** Secrets of libvirt that the definition names and the target does not have. */
+  missingSecrets: readonly SecretRef[];
+}
