@@ -15,7 +15,7 @@ export type {
 /** One move: what can be asked of it and ordered. */
 export type FerryMove = Pick<
   Move,
-  'id' | 'status' | 'watch' | 'story' | 'commit' | 'rollback' | 'cancel' | 'retry'
+  'id' | 'status' | 'watch' | 'story' | 'commit' | 'rollback' | 'cancel' | 'retry' | 'tune'
 >;
 
 export interface Ferry extends Pick<
@@ -25,6 +25,7 @@ export interface Ferry extends Pick<
   | 'hostFacts'
   | 'versions'
   | 'vms'
+  | 'locate'
   | 'moves'
   | 'serverVersion'
   | 'missingSearchAttributes'

@@ -3,15 +3,18 @@ import type { Client, WorkflowExecutionDescription, WorkflowHandle } from '@temp
 import { cancelled, permanent } from '../domain/errors.ts';
 import type { VmFerryError } from '../domain/errors.ts';
 import { isEnd, Phase } from '../domain/move.ts';
+import type { LiveProgress } from '../domain/live.ts';
 import type { DiskProgress, MoveReport } from '../domain/move.ts';
 import { memoNames, queryNames, signalNames, updateNames } from '../workflows/contract.ts';
 import type {
   CancelOrder,
   CommitOrder,
   CopyHeartbeat,
+  LiveHeartbeat,
   MoveStatus,
   RetryOrder,
   RollbackOrder,
+  TuneOrder,
 } from '../workflows/contract.ts';
 import { toVmFerryError } from './errors.ts';
 import type { ErrorContext } from './errors.ts';
@@ -46,15 +49,15 @@ export class Move {
     this.#address = options.address;
   }
 
-  /** The report as of now, and what the copies' heartbeats say. */
+  /** The report as of now, and what the heartbeats of copies and of a live run say. */
   async status(): Promise<MoveStatus> {
     return this.#try('read the move', async () => {
       const described = await this.#handle.describe();
       const last = described.memo?.[memoNames.report] as MoveReport | undefined;
       if (last !== undefined) return { report: last, progress: [] };
       const report = await this.#handle.query<MoveReport>(queryNames.report);
-      const progress = isEnd(report.phase) ? [] : await this.#progress(described);
-      return { report, progress };
+      if (isEnd(report.phase)) return { report, progress: [] };
+      return { report, ...(await this.#beats(described)) };
     });
   }
 
@@ -135,6 +138,15 @@ export class Move {
     );
   }
 
+  /**
+   * New limits for a move under way; what is absent stays as it is. Throws `order-refused` where nothing is left that
+   * they would be for.
+   */
+  async tune(limits: Pick<TuneOrder, 'bandwidthBytesPerSecond' | 'maxDowntimeMs'>): Promise<void> {
+    const order: TuneOrder = { ...limits, operator: this.#operator };
+    await this.#try('tune', () => this.#handle.executeUpdate(updateNames.tune, { args: [order] }));
+  }
+
   /** Undoes a move that has not cut over yet. Refused later: then it is `rollback` or `commit`. */
   async cancel(): Promise<void> {
     await this.#try('cancel', async () => {
@@ -172,17 +184,24 @@ export class Move {
     });
   }
 
-  async #progress({ raw }: WorkflowExecutionDescription): Promise<DiskProgress[]> {
+  /** What the activities that run now said last. */
+  async #beats({
+    raw,
+  }: WorkflowExecutionDescription): Promise<{ progress: DiskProgress[]; live?: LiveProgress }> {
     const converter = this.#client.options.loadedDataConverter;
-    const disks: DiskProgress[] = [];
+    const progress: DiskProgress[] = [];
+    let live: LiveProgress | undefined;
     for (const { heartbeatDetails } of raw.pendingActivities ?? []) {
       const [payload] = heartbeatDetails?.payloads ?? [];
       if (payload === undefined) continue;
       const decoded = await decodeOne(converter.payloadCodecs, payload);
-      const beat = converter.payloadConverter.fromPayload<Partial<CopyHeartbeat> | null>(decoded);
-      disks.push(...(beat?.disks ?? []));
+      const beat = converter.payloadConverter.fromPayload<Partial<
+        CopyHeartbeat & LiveHeartbeat
+      > | null>(decoded);
+      progress.push(...(beat?.disks ?? []));
+      live = beat?.live ?? live;
     }
-    return disks;
+    return { progress, ...(live === undefined ? {} : { live }) };
   }
 
   async #try<T>(what: string, run: () => Promise<T>): Promise<T> {

@@ -21,10 +21,12 @@ import { resolvePayloadKeys } from '../config/secrets.ts';
 import { connectionSettings } from '../config/temporal-connection.ts';
 import { permanent } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
+import type { HostChange } from '../domain/hosts/settings.ts';
+import type { HostState } from '../domain/hosts/state.ts';
 import { Phase } from '../domain/move.ts';
 import type { MovePlan, MoveRequest, MoveSummary } from '../domain/move.ts';
 import type { OrphanOrder, OrphanOutcome } from '../domain/orphans.ts';
-import type { VmFacts } from '../domain/vm.ts';
+import type { VmFacts, VmSummary } from '../domain/vm.ts';
 import {
   controlQueue,
   dryRunId,
@@ -39,6 +41,7 @@ import type {
   MigrateVmInput,
 } from '../workflows/contract.ts';
 import { alreadyRunning, toVmFerryError, WorkflowExecutionAlreadyStartedError } from './errors.ts';
+import { findVm } from './find-vm.ts';
 import { HostDirectory } from './hosts.ts';
 import { Move } from './move.ts';
 import { dataConverter } from './payload-codec.ts';
@@ -52,6 +55,8 @@ export type {
   ListVmsResult,
   MoveStatus,
 } from '../workflows/contract.ts';
+export type { HostChange } from '../domain/hosts/settings.ts';
+export type { HostState } from '../domain/hosts/state.ts';
 export type { GivenOrder, MovePlan, MoveReport, MoveRequest, MoveSummary } from '../domain/move.ts';
 export type {
   Story,
@@ -176,6 +181,21 @@ export class VmFerry {
     });
   }
 
+  /** One host: what is remembered of it, and whether its worker answers. Throws `host-unknown`. */
+  async host(name: string): Promise<HostLine> {
+    return this.#try(`look up the host ${name}`, () => this.#directory.host(name));
+  }
+
+  /**
+   * Changes what people set of a host: labels, limits, whether it takes VMs. Limits of bandwidth reach its worker at
+   * once, if it is online. Throws `host-unknown` and `host-change-refused`, which says what is wrong.
+   */
+  async setHost(name: string, change: HostChange): Promise<HostState> {
+    return this.#try(`change the host ${name}`, () =>
+      this.#directory.set(name, { ...change, operator: this.#operator }),
+    );
+  }
+
   /** What a host says of itself now, the proof of its guard included. */
   async hostFacts(host: string): Promise<HostFacts> {
     return this.#read<HostFacts>(workflowTypes.inspectHost, { host }, `read the facts of ${host}`);
@@ -229,6 +249,14 @@ export class VmFerry {
       await this.#directory.assertOnline(host);
       return this.#read<VmFacts>(workflowTypes.inspectVm, { host, vm }, `look up ${vm} on ${host}`);
     });
+  }
+
+  /**
+   * The VM of that name or UUID wherever it is, on the host that owns it. Throws `vm-not-found`, `vm-ambiguous`,
+   * `host-silent`.
+   */
+  async locate(vm: string): Promise<VmSummary> {
+    return this.#try(`look for ${vm}`, async () => findVm(await this.vms(), vm));
   }
 
   /**
@@ -367,7 +395,7 @@ export class VmFerry {
         workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
         workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
         staticSummary: `${vm.name}: ${request.from} → ${request.to}`,
-        staticDetails: `Cold move of **${vm.name}** (${vm.uuid}) from ${request.from} to ${request.to}, asked for by ${request.operator}`,
+        staticDetails: `${request.live === undefined ? 'Cold' : 'Live'} move of **${vm.name}** (${vm.uuid}) from ${request.from} to ${request.to}, asked for by ${request.operator}`,
         typedSearchAttributes: new TypedSearchAttributes([
           { key: keys.vmName, value: vm.name },
           { key: keys.sourceHost, value: request.from },

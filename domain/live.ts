@@ -37,6 +37,36 @@ export const defaultLiveWishes: LiveWishes = {
   keepTargetOnFailure: false,
 };
 
+/** More than libvirt takes. */
+const mostDowntimeMs = 2_000_000;
+const mostConnections = 255;
+
+const isWhole = (value: number, most: number): boolean =>
+  Number.isInteger(value) && value >= 1 && value <= most;
+
+/** Why these wishes can never be fulfilled, in words; said before a guest is touched. */
+export function problemOf(wishes: LiveWishes): string | undefined {
+  const { maxDowntimeMs, highestDowntimeMs, quicklyFinish, patienceMs } = wishes;
+  const { parallelConnections, compression, postCopy } = wishes;
+  if (!isWhole(maxDowntimeMs, mostDowntimeMs))
+    return `the longest pause has to be 1 to ${mostDowntimeMs} ms`;
+  if (quicklyFinish && !isWhole(highestDowntimeMs, mostDowntimeMs))
+    return `the highest pause has to be 1 to ${mostDowntimeMs} ms`;
+  if (quicklyFinish && highestDowntimeMs < maxDowntimeMs)
+    return 'the highest pause is shorter than the pause that the run begins with';
+  if (!(Number.isFinite(patienceMs) && patienceMs >= 0)) return 'the patience has to be a time';
+  if (parallelConnections !== undefined && !isWhole(parallelConnections, mostConnections))
+    return `parallel connections have to be 1 to ${mostConnections}`;
+  // QEMU up to 9 has no post-copy over several connections, and those take compression of their own kinds only.
+  if (postCopy && parallelConnections !== undefined)
+    return 'post-copy and parallel connections exclude one another';
+  if (postCopy && compression === 'mt')
+    return 'post-copy and compression by threads (mt) exclude one another';
+  if (parallelConnections !== undefined && compression !== undefined)
+    return 'parallel connections and compression exclude one another';
+  return undefined;
+}
+
 /** One look at a run. Bytes, and bytes a second; from libvirt's statistics of the job. */
 export interface LiveProgress {
   elapsedMs: number;

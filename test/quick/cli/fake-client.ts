@@ -223,6 +223,8 @@ export class FakeMove implements FerryMove {
   commit = (): Promise<void> => this.#take('commit');
   cancel = (): Promise<void> => this.#take('cancel');
   retry = (): Promise<void> => this.#take('retry');
+  tune = (limits: { bandwidthBytesPerSecond?: number; maxDowntimeMs?: number }): Promise<void> =>
+    this.#take(`tune ${JSON.stringify(limits)}`);
   rollback = (options: { discardTargetWrites?: boolean } = {}): Promise<void> =>
     this.#take(`rollback discard=${options.discardTargetWrites === true}`);
 
@@ -276,6 +278,16 @@ export const ferryWith = (move: FerryMove, change: Partial<Ferry> = {}): Ferry =
   hostFacts: (host) => Promise.resolve(factsOf(host)),
   versions: () => Promise.resolve({ versions: [], waiting: [] }),
   vms: () => Promise.resolve({ vms: [], unreachable: [] }),
+  locate: (word) =>
+    Promise.resolve({
+      host: 'alpha',
+      ...vm,
+      name: word,
+      state: 'running',
+      memoryBytes: 4 * gib,
+      vcpus: 2,
+      diskBytes: 120 * gib,
+    }),
   moves: () => Promise.resolve([]),
   serverVersion: () => Promise.resolve('1.32.0'),
   missingSearchAttributes: () => Promise.resolve([]),
