@@ -109,8 +109,9 @@ it('waits with a question while a libvirtd is away, and takes neither silence no
   const daemon = identify(beta.libvirtd.pid)!;
   const goOn = stopProcess(daemon);
   const lost = beta.exec(['virsh', '-q', 'domstate', 'nobody'], { ...soon, reject: false });
+  // Third word of the listener: how many wait to be let in.
   const isConnected = async (): Promise<boolean> =>
-    (await on('beta', 'ss', '-xH', 'state', 'established')).includes('libvirt-sock');
+    /LISTEN\s+[1-9]\d*\s+\d+\s+\S*libvirt-sock\s/.test(await on('beta', 'ss', '-xlH'));
   await expect.poll(isConnected, patience).toBe(true);
   const restart = await killLibvirtd(beta);
   goOn();
