@@ -98,6 +98,23 @@ export const stepNames = [
 ] as const;
 export type StepName = (typeof stepNames)[number];
 
+/** What only a move of a VM that is off has a use for. */
+const coldSteps: readonly StepName[] = [
+  'stop-source',
+  'export',
+  'copy',
+  'verify',
+  'define',
+  'start',
+];
+
+/** The pipeline of a move as it is shown before anything is known of the VM. */
+export const stepsOf = ({ live }: Pick<MoveRequest, 'live'>): StepName[] =>
+  stepNames.filter((name) => {
+    if (live === undefined) return name !== 'live';
+    return live.fallback === 'cold' || !coldSteps.includes(name);
+  });
+
 export interface Step {
   name: StepName;
   state: 'waiting' | 'running' | 'done' | 'skipped' | 'failed';

@@ -3,6 +3,7 @@ import { blocks } from '../domain/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
 import type { DiskPlan } from '../domain/disk-plan.ts';
 import { Phase } from '../domain/move.ts';
+import type { MoveReport, MoveRequest } from '../domain/move.ts';
 import type { Compensation } from './compensations.ts';
 import { MoveFailed } from './faults.ts';
 import type { SourceCheck, TargetCheck } from '../activities/contract.ts';
@@ -14,14 +15,41 @@ export async function judge(move: Move): Promise<Checked> {
   const { record } = move;
   record.enter(Phase.checking);
   return record.during('check', async () => {
-    const source = await checkSource(move);
-    refuseCriticals(source.concerns);
-    const target = await checkTarget(move, source);
-    refuseCriticals(target.concerns);
-    showDisks(move, target.disks);
-    const epoch = Math.max(source.ledger?.epoch ?? 1, target.ledger?.epoch ?? 1);
-    return { source, disks: target.disks, epoch };
+    try {
+      return await bothJudge(move);
+    } catch (error) {
+      if (!goesColdInstead(move, error)) throw error;
+      return bothJudge(move);
+    }
   });
+}
+
+async function bothJudge(move: Move): Promise<Checked> {
+  const source = await checkSource(move);
+  refuseCriticals(source.concerns);
+  const target = await checkTarget(move, source);
+  refuseCriticals(target.concerns);
+  showDisks(move, target.disks);
+  const epoch = Math.max(source.ledger?.epoch ?? 1, target.ledger?.epoch ?? 1);
+  const targetAddress = target.migrationAddress ?? move.input.request.to;
+  return { source, disks: target.disks, epoch, targetAddress };
+}
+
+/** Turns a live move that a concern forbids into a cold one, if that was allowed. */
+function goesColdInstead(move: Move, error: unknown): boolean {
+  const { record, input } = move;
+  const { live, ...cold } = input.request;
+  if (live?.fallback !== 'cold' || !(error instanceof MoveFailed)) return false;
+  const { code, message } = error.fault;
+  const { report } = record;
+  if (!blocks(report.concerns.filter((concern) => concern.code === code))) return false;
+  move.input = { ...input, request: cold };
+  if (report.live !== undefined) report.live.gaveUp = message;
+  record.note(`${input.vm.name} cannot move live (${message}); it is moved cold, as asked`);
+  record.skip('live');
+  // Both hosts judge anew, by the rules of a cold move.
+  report.concerns = [];
+  return true;
 }
 
 /** What the source says; its concerns stand in the report. */
@@ -44,7 +72,13 @@ export async function checkSource(move: Move): Promise<SourceCheck> {
       host: from,
       what: `check ${input.vm.name}`,
       limit: limits.check,
-      call: (at) => at.checkSource({ ...ref, request, target: to }),
+      call: (at) =>
+        at.checkSource({
+          ...ref,
+          request,
+          target: to,
+          ...(input.targetAddress === undefined ? {} : { targetAddress: input.targetAddress }),
+        }),
     });
     record.report.vmRunning = source.vm.state === 'running';
     record.report.concerns.push(...source.concerns);
@@ -97,10 +131,19 @@ export function clearingOfTarget(move: Move, epoch: () => number): Compensation 
   };
 }
 
+/** What the move is called. */
+export function modeOf(
+  { live }: Pick<MoveRequest, 'live'>,
+  disks: readonly DiskPlan[],
+): MoveReport['mode'] {
+  if (live !== undefined) return 'live';
+  return disks.length > 0 && disks.every(({ how }) => how === 'shared') ? 'shared' : 'cold';
+}
+
 function showDisks({ record, input }: Move, disks: readonly DiskPlan[]): void {
   const { report } = record;
   const copied = disks.filter(({ how }) => how === 'copy');
-  if (copied.length === 0 && disks.length > 0) report.mode = 'shared';
+  report.mode = modeOf(input.request, disks);
   report.disks = disks.map(({ name, capacityBytes, proof }) => ({
     name,
     capacityBytes,
@@ -109,10 +152,7 @@ function showDisks({ record, input }: Move, disks: readonly DiskPlan[]): void {
     verified: false,
     ...(proof === undefined ? {} : { shared: proof }),
   }));
-  if (copied.length === 0) {
-    record.skip('export');
-    record.skip('copy');
-  }
+  if (copied.length === 0) record.skip('export', 'copy');
   if (comparedDisks(disks, input.request.verify).length > 0) return;
   record.skip('verify');
 }

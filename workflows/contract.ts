@@ -3,6 +3,7 @@
  * Both the client and the workflows import this file; nothing else of `workflows/` is public.
  */
 import type { HostFacts } from '../domain/host.ts';
+import type { HostState } from '../domain/hosts/state.ts';
 import type { LiveProgress } from '../domain/live.ts';
 import type { Fault } from '../domain/errors.ts';
 import type { DiskProgress, MoveReport, MoveRequest, Phase } from '../domain/move.ts';
@@ -40,6 +41,8 @@ export interface MigrateVmInput {
   request: MoveRequest;
   /** How the target was chosen, where nobody named it; for the report. */
   placement?: PlacementNote;
+  /** Address that the target's worker announced, for a live move; the source tries it before anything is touched. */
+  targetAddress?: string;
 }
 
 export interface HostInput {
@@ -62,6 +65,8 @@ export interface HostLine {
   /** Whether a worker has polled its queue in the last minute or so. */
   online: boolean;
   announcement?: HostAnnouncement;
+  /** What people set, what its worker last said, and the moves that have a place there; absent before any of these. */
+  state?: HostState;
   /** Present if asked for and online. */
   facts?: HostFacts;
   /** Why there are no facts of a host that is online. */
@@ -85,6 +90,8 @@ export interface ListOrphansResult {
 
 export const signalNames = {
   announce: 'announce',
+  /** What a host's worker read of its host: `HostReading`. */
+  reading: 'reading',
   /** Sent right before a move is cancelled, since a cancel itself carries no name: `CancelOrder`. */
   cancelling: 'cancelling',
   /** From a move to the workflow that started it: `MoveNews`. */
@@ -126,7 +133,13 @@ export interface TuneOrder {
 }
 
 /** The last report of a move that is over; needs no worker to be read. */
-export const memoNames = { report: 'report' } as const;
+export const memoNames = {
+  report: 'report',
+  /** Of a host: its `HostAnnouncement`. */
+  announcement: 'announcement',
+  /** Of a host: its `HostState`, so that a list of hosts needs no worker. */
+  hostState: 'hostState',
+} as const;
 export const queryNames = { report: 'report' } as const;
 /** Updates: the answer tells whether the order was accepted, and if not why. */
 export const updateNames = {
@@ -135,6 +148,16 @@ export const updateNames = {
   retry: 'retry',
   /** New limits for a move that runs: `TuneOrder`. */
   tune: 'tune',
+} as const;
+
+/** Updates of a host's entity. What is refused is refused by their validators, and leaves nothing in its history. */
+export const hostUpdateNames = {
+  /** `HostOrder` -> `HostState`. */
+  set: 'set',
+  /** `SlotWish` -> `SlotAnswer`. */
+  reserve: 'reserve',
+  /** `SlotRelease` -> nothing. */
+  release: 'release',
 } as const;
 
 export const searchAttributes = {

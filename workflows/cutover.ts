@@ -1,3 +1,4 @@
+import type { ReleaseSourceInput } from '../activities/contract.ts';
 import { Phase } from '../domain/move.ts';
 import type { Exports } from './copy.ts';
 import { undoEpoch } from './move.ts';
@@ -21,10 +22,49 @@ export async function cutOver(
   move: Move,
   { checked, stopped, exports }: CutOverInput,
 ): Promise<void> {
+  const { record, input } = move;
+  const { to } = input.request;
+  const { epoch } = checked;
+  const fingerprints = Object.fromEntries(
+    Object.entries(exports).map(([name, { fingerprint }]) => [name, fingerprint]),
+  );
+  await handOver(move, checked, { fingerprints });
+
+  const autoStart = stopped.wasRunning || input.request.autoStart;
+  if (!autoStart) {
+    record.skip('start');
+    record.note(`${input.vm.name} was off and stays off on ${to}; start it there when you like`);
+    return;
+  }
+  record.enter(Phase.starting);
+  await record.during('start', () =>
+    start(move, {
+      epoch: epoch + 1,
+      ...(stopped.wasRunning ? { downSinceMs: stopped.downSinceMs } : {}),
+    }),
+  );
+}
+
+/** The same for a guest that runs at the target already, under the leave that its one migration had. */
+export async function cutOverLive(move: Move, checked: Checked): Promise<void> {
+  const { record } = move;
+  // From here on an undo is a way back, which starts the VM where it was.
+  move.goingLive = false;
+  record.skip('stop-source', 'export', 'copy', 'verify', 'define', 'start');
+  await handOver(move, checked, { fingerprints: {}, live: true });
+  const { live } = record.report;
+  if (live?.downtimeMs !== undefined) record.report.downtimeMs = live.downtimeMs;
+}
+
+/** The ledgers: released here, owned there under the next epoch. */
+async function handOver(
+  move: Move,
+  checked: Checked,
+  how: Pick<ReleaseSourceInput, 'fingerprints' | 'live'>,
+): Promise<void> {
   const { record, hosts, undo, input } = move;
   const { from, to } = input.request;
   const { epoch } = checked;
-
   record.enter(Phase.cuttingOver);
   move.cutoverBegan = true;
   // Pushed last, so run first: whatever the target may have become is revoked before the source gets its VM back.
@@ -51,13 +91,8 @@ export async function cutOver(
       host: from,
       what: 'release the source',
       limit: limits.act,
-      call: (at) => {
-        const fingerprints = Object.fromEntries(
-          Object.entries(exports).map(([name, { fingerprint }]) => [name, fingerprint]),
-        );
-        const { disks } = checked;
-        return at.releaseSource({ ...move.ref, epoch, target: to, disks, fingerprints });
-      },
+      call: (at) =>
+        at.releaseSource({ ...move.ref, epoch, target: to, disks: checked.disks, ...how }),
     });
     record.report.vmOn = to;
     await hosts.do({
@@ -68,20 +103,6 @@ export async function cutOver(
         at.takeOwnership({ ...move.ref, epoch: epoch + 1, source: from, disks: checked.disks }),
     });
   });
-
-  const autoStart = stopped.wasRunning || input.request.autoStart;
-  if (!autoStart) {
-    record.skip('start');
-    record.note(`${input.vm.name} was off and stays off on ${to}; start it there when you like`);
-    return;
-  }
-  record.enter(Phase.starting);
-  await record.during('start', () =>
-    start(move, {
-      epoch: epoch + 1,
-      ...(stopped.wasRunning ? { downSinceMs: stopped.downSinceMs } : {}),
-    }),
-  );
 }
 
 async function start(

@@ -1,10 +1,10 @@
 import { imagesOf } from '../domain/chain.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { DiskPlan } from '../domain/disk-plan.ts';
-import { Phase, stepNames } from '../domain/move.ts';
+import { Phase, stepsOf } from '../domain/move.ts';
 import type { MovePlan, PlannedDisk, StepName } from '../domain/move.ts';
 import type { SourceCheck } from '../activities/contract.ts';
-import { checkSource, checkTarget, clearingOfTarget, comparedDisks } from './check.ts';
+import { checkSource, checkTarget, clearingOfTarget, comparedDisks, modeOf } from './check.ts';
 import { Compensations } from './compensations.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { failureOf, MoveFailed } from './faults.ts';
@@ -21,7 +21,16 @@ export async function dryRun(input: MigrateVmInput): Promise<MovePlan> {
   const hosts = new Hosts(record, orders);
   const undo = new Compensations(record, hosts);
   const ref = moveRef(input);
-  const move: Move = { input, ref, record, orders, hosts, undo, cutoverBegan: false };
+  const move: Move = {
+    input,
+    ref,
+    record,
+    orders,
+    hosts,
+    undo,
+    cutoverBegan: false,
+    goingLive: false,
+  };
   record.enter(Phase.checking);
   try {
     const source = await checkSource(move);
@@ -50,11 +59,11 @@ function planOf(move: Move, source: SourceCheck, disks: readonly DiskPlan[]): Mo
     vm: input.vm,
     source: request.from,
     target: request.to,
-    mode: copied.length === 0 && disks.length > 0 ? 'shared' : 'cold',
+    mode: modeOf(request, disks),
     running: report.vmRunning,
     concerns: report.concerns,
     disks: disks.map((disk) => planned(source, disk)),
-    steps: stepNames.filter((name) => !idle.has(name)),
+    steps: stepsOf(request).filter((name) => !idle.has(name)),
     oneRunning: blocks(report.concerns) ? 'none' : report.oneRunning,
     ...(input.placement === undefined ? {} : { placement: input.placement }),
   };

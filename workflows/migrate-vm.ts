@@ -1,5 +1,5 @@
 /**
- * The story of a cold move, top to bottom. Each verb is an activity on one host (activities/contract.ts says what
+ * The story of a move, top to bottom. Each verb is an activity on one host (activities/contract.ts says what
  * it promises); what to undo is pushed before a step acts; from the cutover on nothing is cancelled half-way.
  */
 import { CancellationScope, CancelledFailure } from '@temporalio/workflow';
@@ -11,12 +11,14 @@ import { clearingOfTarget, judge } from './check.ts';
 import { Compensations } from './compensations.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { copyAll, verifyAll } from './copy.ts';
-import { cutOver } from './cutover.ts';
+import { cutOver, cutOverLive } from './cutover.ts';
 import { failureOf, isCancellation, MoveFailed } from './faults.ts';
+import { moveLive } from './live.ts';
 import { MoveRecord } from './move-record.ts';
 import { Hosts, limits } from './on-host.ts';
 import { Orders } from './orders.ts';
 import { settle } from './settle.ts';
+import { tune } from './tune.ts';
 import { moveRef, undoEpoch } from './move.ts';
 import type { Checked, Move, Stopped } from './move.ts';
 
@@ -32,16 +34,17 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
     hosts,
     undo: new Compensations(record, hosts),
     cutoverBegan: false,
+    goingLive: false,
   };
+  orders.tuner = (order) => tune(move, order);
   try {
     const judged = await judge(move);
     const checked = await reserve(move, judged);
-    const stopped = await takeDown(move, checked);
-    const exports = await copyAll(move, checked);
-    await verifyAll(move, checked);
-    await define(move, checked);
-    throwIfCancelled();
-    await CancellationScope.nonCancellable(() => cutOver(move, { checked, stopped, exports }));
+    await guard(move, checked);
+    const { live } = move.input.request;
+    if (live !== undefined && (await moveLive(move, checked, live))) {
+      await CancellationScope.nonCancellable(() => cutOverLive(move, checked));
+    } else await moveCold(move, checked);
     await CancellationScope.nonCancellable(() => settle(move, checked));
   } catch (error) {
     await undoAndEnd(move, error);
@@ -76,8 +79,8 @@ async function reserve(move: Move, checked: Checked): Promise<Checked> {
   return { ...checked, disks };
 }
 
-/** The guard on the source, and the guest down. */
-async function takeDown(move: Move, { disks, epoch }: Checked): Promise<Stopped> {
+/** From here on the VM does not start on the source; one that runs goes on. */
+async function guard(move: Move, { disks, epoch }: Checked): Promise<void> {
   const { record, hosts, undo, input } = move;
   const { from, to } = input.request;
   const ref: EpochRef = { ...move.ref, epoch };
@@ -90,7 +93,21 @@ async function takeDown(move: Move, { disks, epoch }: Checked): Promise<Stopped>
       call: (at) => at.guardSource({ ...ref, target: to, disks }),
     }),
   );
+}
 
+async function moveCold(move: Move, checked: Checked): Promise<void> {
+  const stopped = await takeDown(move, checked);
+  const exports = await copyAll(move, checked);
+  await verifyAll(move, checked);
+  await define(move, checked);
+  throwIfCancelled();
+  await CancellationScope.nonCancellable(() => cutOver(move, { checked, stopped, exports }));
+}
+
+async function takeDown(move: Move, { epoch }: Checked): Promise<Stopped> {
+  const { record, hosts, input } = move;
+  const { from } = input.request;
+  const ref: EpochRef = { ...move.ref, epoch };
   record.enter(Phase.stopping);
   const { shutdown, shutdownTimeoutMs } = input.request;
   const stopped = await record.during('stop-source', () =>
@@ -112,7 +129,12 @@ async function restoreSource(move: Move, epoch: number): Promise<void> {
     host: from,
     what: 'give the source its VM back',
     limit: limits.act,
-    call: (at) => at.restoreSource({ ...move.ref, epoch: undoEpoch(move, epoch), restart: true }),
+    call: (at) =>
+      at.restoreSource({
+        ...move.ref,
+        epoch: undoEpoch(move, epoch),
+        restart: !move.goingLive,
+      }),
   });
   move.record.report.vmOn = from;
   move.record.report.vmRunning = restored.running;

@@ -7,7 +7,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Fault } from '../domain/errors.ts';
-import { Phase, stepNames } from '../domain/move.ts';
+import { Phase, stepsOf } from '../domain/move.ts';
 import type { MoveReport, Step, StepName } from '../domain/move.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { memoNames, searchAttributes } from './contract.ts';
@@ -30,13 +30,13 @@ export class MoveRecord {
     this.report = {
       id: info.workflowId,
       runId: info.runId,
-      mode: 'cold',
+      mode: request.live === undefined ? 'cold' : 'live',
       vm,
       source: request.from,
       target: request.to,
       operator: request.operator,
       phase: Phase.planned,
-      steps: stepNames.map((name): Step => ({ name, state: 'waiting', attempts: 0 })),
+      steps: stepsOf(request).map((name): Step => ({ name, state: 'waiting', attempts: 0 })),
       concerns: [],
       disks: [],
       oneRunning: 'none',
@@ -45,6 +45,7 @@ export class MoveRecord {
       failedCompensations: [],
       notes: [],
       startedAt: now(),
+      ...(request.live === undefined ? {} : { live: { runs: 0, steps: [], postCopy: false } }),
       ...(input.placement === undefined ? {} : { placement: input.placement }),
     };
   }
@@ -105,9 +106,9 @@ export class MoveRecord {
     this.#step(name).bytes = bytes;
   }
 
-  /** A step that this move does not need. */
-  skip(name: StepName): void {
-    this.#step(name).state = 'skipped';
+  /** Steps that this move does not need; its pipeline may not have had them. */
+  skip(...names: StepName[]): void {
+    for (const step of this.report.steps) if (names.includes(step.name)) step.state = 'skipped';
   }
 
   /** A failed attempt at what runs now; the first error of a step and of the move is kept for good. */

@@ -16,6 +16,10 @@ export interface Move {
   undo: Compensations;
   /** From here on the source may have given the VM up: an undo works under a newer epoch than the target's. */
   cutoverBegan: boolean;
+  /** The guest is on its own legs, wherever it is: an undo does not start it. */
+  goingLive: boolean;
+  /** It moved although the move had been called off: nothing goes on without a person's word. */
+  arrivedUnasked?: true;
   /** Places on the target where a disk was said to be, and that were read to hold other bytes. */
   strangers?: string[];
 }
@@ -26,6 +30,8 @@ export interface Checked {
   disks: DiskPlan[];
   /** The epoch under which the source owns the VM; the cutover makes it one more. */
   epoch: number;
+  /** Where the source reaches the target, for a live move. */
+  targetAddress: string;
 }
 
 /** What the shutdown found. */

@@ -5,9 +5,9 @@ import {
   defineUpdate,
   setHandler,
 } from '@temporalio/workflow';
-import { Phase } from '../domain/move.ts';
+import { isEnd, Phase } from '../domain/move.ts';
 import type { GivenOrder, MoveReport } from '../domain/move.ts';
-import type { CancelOrder, CommitOrder, RetryOrder, RollbackOrder } from './contract.ts';
+import type { CancelOrder, CommitOrder, RetryOrder, RollbackOrder, TuneOrder } from './contract.ts';
 import { queryNames, signalNames, updateNames } from './contract.ts';
 import type { MoveRecord } from './move-record.ts';
 
@@ -15,6 +15,7 @@ const reportQuery = defineQuery<MoveReport>(queryNames.report);
 const commitUpdate = defineUpdate<Phase, [CommitOrder]>(updateNames.commit);
 const rollbackUpdate = defineUpdate<Phase, [RollbackOrder]>(updateNames.rollback);
 const retryUpdate = defineUpdate<Phase, [RetryOrder]>(updateNames.retry);
+const tuneUpdate = defineUpdate<boolean, [TuneOrder]>(updateNames.tune);
 const cancellingSignal = defineSignal<[CancelOrder]>(signalNames.cancelling);
 
 /** A move that is retried for a year must not fill its report. */
@@ -27,6 +28,8 @@ export class Orders {
   #verdict: Verdict | undefined;
   #retries = 0;
   #gaveUp = false;
+  /** What changes the limits of the move; absent until it has begun. */
+  tuner: ((order: TuneOrder) => Promise<boolean>) | undefined;
   readonly #record: MoveRecord;
 
   constructor(record: MoveRecord) {
@@ -40,6 +43,9 @@ export class Orders {
     });
     setHandler(retryUpdate, (order) => this.#retry(order), {
       validator: (_order): void => this.#refuseUnlessParked(),
+    });
+    setHandler(tuneUpdate, (order) => this.#tune(order), {
+      validator: (order: TuneOrder): void => this.#validateTune(order),
     });
     setHandler(cancellingSignal, (order) => this.#note('cancel', order));
   }
@@ -83,6 +89,22 @@ export class Orders {
     return this.#record.report.phase;
   }
 
+  async #tune(order: TuneOrder): Promise<boolean> {
+    this.#note('tune', order);
+    return (await this.tuner?.(order)) ?? false;
+  }
+
+  #validateTune({ bandwidthBytesPerSecond, maxDowntimeMs }: TuneOrder): void {
+    const { phase } = this.#record.report;
+    if (isEnd(phase)) throw new Error(`nothing to change: the move is ${phase}`);
+    if (bandwidthBytesPerSecond === undefined && maxDowntimeMs === undefined)
+      throw new Error('nothing to change: no limit was named');
+    for (const value of [bandwidthBytesPerSecond ?? 0, maxDowntimeMs ?? 1])
+      if (!Number.isSafeInteger(value) || value < 0) throw new Error(`${value} is no limit`);
+    if (maxDowntimeMs !== undefined && (maxDowntimeMs < 1 || maxDowntimeMs > 2_000_000))
+      throw new Error(`a pause of ${maxDowntimeMs} ms cannot be asked for: 1 to 2000000`);
+  }
+
   /** Who said what, for the report. */
   #note(order: GivenOrder['order'], by?: { operator?: string }): void {
     const { report } = this.#record;
@@ -122,6 +144,7 @@ export class Orders {
 const canGoBackFrom: readonly (Phase | undefined)[] = [Phase.cuttingOver, Phase.starting];
 
 const ranSince = (report: MoveReport): number => {
-  const ended = report.steps.find((step) => step.name === 'start')?.endedAt;
+  const steps = report.steps.filter(({ name }) => name === 'start' || name === 'live');
+  const ended = steps.findLast(({ endedAt }) => endedAt !== undefined)?.endedAt;
   return ended === undefined ? Date.now() : Date.parse(ended);
 };

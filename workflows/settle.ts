@@ -11,7 +11,8 @@ export async function settle(move: Move, checked: Checked): Promise<void> {
   const { record, input } = move;
   await closeExports(move);
   record.enter(Phase.awaitingCommit);
-  const verdict: Verdict = input.request.autoCommit ? { kind: 'commit' } : await verdictOf(move);
+  const mayCommit = input.request.autoCommit && move.arrivedUnasked !== true;
+  const verdict: Verdict = mayCommit ? { kind: 'commit' } : await verdictOf(move);
   if (verdict.kind === 'commit') await commit(move, checked);
   else await rollBack(move);
 }

@@ -1,0 +1,161 @@
+/**
+ * A guest that moves while it runs. libvirt carries it out and goes on when every process of ours is dead; so what
+ * counts is never a reply but where both hosts say that the VM is, asked anew after every run.
+ */
+import { CancellationScope, sleep } from '@temporalio/workflow';
+import type { EpochRef, MoveLiveResult } from '../activities/contract.ts';
+import { Handling } from '../domain/errors.ts';
+import type { Fault } from '../domain/errors.ts';
+import type { LiveReport, LiveWishes } from '../domain/live.ts';
+import { Phase } from '../domain/move.ts';
+import { isCancellation, MoveFailed } from './faults.ts';
+import { whereItIs } from './live-whereabouts.ts';
+import type { Checked, Move } from './move.ts';
+import { limits } from './on-host.ts';
+
+/** After so many runs that broke off by themselves, the move is no passing trouble any more. */
+const mostRuns = 5;
+const firstPauseMs = 2_000;
+const longestPauseMs = 30_000;
+
+/** Whether the VM is at the target now. False: it stayed, and is to be moved cold instead, as the plan allows. */
+export async function moveLive(move: Move, checked: Checked, wishes: LiveWishes): Promise<boolean> {
+  const { record, undo, input } = move;
+  const ref: EpochRef = { ...move.ref, epoch: checked.epoch };
+  record.enter(Phase.moving);
+  move.goingLive = true;
+  // Run before the source gets its VM back: nothing of it may come up at the target after that.
+  undo.push({ name: 'end the live migration', run: () => callOff(move, ref) });
+  const fault = await record.during('live', () => runs(move, { checked, wishes, ref }));
+  if (fault === undefined) return true;
+  if (wishes.fallback !== 'cold') throw new MoveFailed(fault);
+  await callOff(move, ref);
+  move.goingLive = false;
+  liveReport(move).gaveUp = fault.message;
+  record.note(`${input.vm.name} did not move live (${fault.message}); it is moved cold, as asked`);
+  return false;
+}
+
+interface Run {
+  checked: Checked;
+  /** As the move began with; a person may have changed a limit since. */
+  wishes: LiveWishes;
+  ref: EpochRef;
+}
+
+/** One run after the other until the VM is there. Gives why it is not; throws only if it is known to have stayed. */
+async function runs(move: Move, what: Run): Promise<Fault | undefined> {
+  const { record, input } = move;
+  const report = liveReport(move);
+  for (let run = 1; ; run += 1) {
+    report.runs = run;
+    let result: MoveLiveResult;
+    try {
+      result = await oneRun(move, what, run);
+    } catch (error) {
+      if (!isCancellation(error) && !(error instanceof MoveFailed)) throw error;
+      // A cancel, or something that no try mends: the guest may have gone over all the same.
+      const place = await CancellationScope.nonCancellable(async () => {
+        await callOff(move, what.ref);
+        return whereItIs(move, what.ref);
+      });
+      if (place !== 'target') throw error;
+      move.arrivedUnasked = true;
+      record.note(
+        `${input.vm.name} had arrived on ${input.request.to} before it could be called off; it goes on from there`,
+      );
+      return undefined;
+    }
+    tell(report, result);
+    const place = await CancellationScope.nonCancellable(() => whereItIs(move, what.ref));
+    if (place === 'target') return undefined;
+    if (place === 'down') throw new MoveFailed(wentDown(input.request.from, input.vm.name));
+    const fault = result.fault ?? brokeOff(input.request.from, input.vm.name);
+    record.failedAttempt(fault);
+    if (!isPassing(fault) || run >= mostRuns) return fault;
+    await sleep(Math.min(longestPauseMs, firstPauseMs * 2 ** (run - 1)));
+  }
+}
+
+/** Leave at the target, then the run itself; the source attaches to one that goes on already. */
+async function oneRun(
+  move: Move,
+  { checked, wishes, ref }: Run,
+  run: number,
+): Promise<MoveLiveResult> {
+  const { hosts, input } = move;
+  const { from, to } = input.request;
+  const suffix = run === 1 ? '' : `, run ${run}`;
+  const { token } = await hosts.do({
+    host: to,
+    what: `admit ${input.vm.name}${suffix}`,
+    limit: limits.act,
+    call: (at) => at.admitLive({ ...ref, source: from, run }),
+  });
+  return hosts.do({
+    host: from,
+    what: `move ${input.vm.name} live${suffix}`,
+    limit: limits.bulk,
+    call: (at) =>
+      at.moveLive({
+        ...ref,
+        ...{ target: to, run, token },
+        wishes: move.input.request.live ?? wishes,
+        targetAddress: checked.targetAddress,
+        disks: checked.disks,
+        // Read for each attempt: a person may have changed it.
+        bandwidthBytesPerSecond: move.input.request.bandwidthBytesPerSecond,
+      }),
+  });
+}
+
+/** No run goes on, and no other begins: first the source lets go, then the target lets nothing in any more. */
+async function callOff({ hosts, input }: Move, ref: EpochRef): Promise<void> {
+  const { from, to } = input.request;
+  await hosts.do({
+    host: from,
+    what: 'end the live migration',
+    limit: limits.act,
+    call: (at) => at.endLive(ref),
+  });
+  await hosts.do({
+    host: to,
+    what: 'let nothing in any more',
+    limit: limits.act,
+    call: (at) => at.withdrawLive(ref),
+  });
+}
+
+/** The last run's figures stay; what was done is kept of all of them. */
+function tell(
+  report: LiveReport,
+  { fault: _, elapsedMs, steps, ...figures }: MoveLiveResult,
+): void {
+  report.steps.push(...steps);
+  Object.assign(report, figures, { totalMs: elapsedMs });
+}
+
+function liveReport({ record }: Move): LiveReport {
+  const { live } = record.report;
+  if (live === undefined) throw new Error('a live move without its report');
+  return live;
+}
+
+const isPassing = ({ handling }: Fault): boolean =>
+  handling === Handling.transient || handling === Handling.outcomeUnknown;
+
+const wentDown = (host: string, vm: string): Fault => ({
+  code: 'vm-went-down',
+  handling: Handling.permanent,
+  message: `${vm} came to an end on ${host} while it was to move live`,
+  remedy: `It is left off, where it was. See its log on ${host} if nobody shut it down; then start it, or move it cold.`,
+  host,
+});
+
+const brokeOff = (host: string, vm: string): Fault => ({
+  code: 'live-broke-off',
+  handling: Handling.transient,
+  message: `the live migration of ${vm} from ${host} ended, and libvirt does not say why; the VM runs on where it was`,
+  remedy: `It is tried again. See libvirt's log on ${host} and on the target.`,
+  host,
+});
