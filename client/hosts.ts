@@ -1,59 +1,74 @@
 import type { Client } from '@temporalio/client';
+import { WorkflowNotFoundError } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { permanent } from '../domain/errors.ts';
-import { hostQueue, workflowTypes } from '../workflows/contract.ts';
-import type { HostAnnouncement, HostLine } from '../workflows/contract.ts';
+import type { VmFerryError } from '../domain/errors.ts';
+import type { HostOrder } from '../domain/hosts/settings.ts';
+import type { HostState } from '../domain/hosts/state.ts';
+import { hostQueue } from '../workflows/contract.ts';
+import type { HostLine } from '../workflows/contract.ts';
+import { HostEntities } from './host-entities.ts';
 
 /** A worker polls at least this often (Temporal's long poll is 60 s); one that did not is called offline. */
 const pollerGoneMs = 75_000;
+/** Hosts that are looked up at a time. */
+const looksAtATime = 16;
 
-/** Which hosts there are, and whether a worker serves them. */
+/** Which hosts there are, what is remembered of them, and whether a worker serves them. */
 export class HostDirectory {
   readonly #client: Client;
-  readonly #cluster: string;
+  /** Their entities: for what crosses no screen. */
+  readonly entities: HostEntities;
 
   constructor(client: Client, cluster: string) {
     this.#client = client;
-    this.#cluster = cluster;
+    this.entities = new HostEntities(client, cluster);
   }
 
   async list(): Promise<HostLine[]> {
-    const query = `WorkflowType = '${workflowTypes.host}' AND ExecutionStatus = 'Running'`;
-    const prefix = `host/${this.#cluster}/`;
+    const remembered = await this.entities.list();
     const lines: HostLine[] = [];
-    for await (const { workflowId, memo } of this.#client.workflow.list({ query })) {
-      if (!workflowId.startsWith(prefix)) continue;
-      const name = workflowId.slice(prefix.length);
-      const announcement = memo?.['announcement'] as HostAnnouncement | undefined;
-      const online = await this.#online(name);
-      lines.push({ name, online, ...(announcement === undefined ? {} : { announcement }) });
+    for (let at = 0; at < remembered.length; at += looksAtATime) {
+      const some = remembered.slice(at, at + looksAtATime);
+      const online = await Promise.all(some.map(({ name }) => this.online(name)));
+      lines.push(...some.map((one, index) => ({ ...one, online: online[index] ?? false })));
     }
-    return lines.sort((a, b) => a.name.localeCompare(b.name));
+    return lines;
+  }
+
+  /** One host. Throws `host-unknown`. */
+  async host(name: string): Promise<HostLine> {
+    const remembered = await this.entities.list();
+    const found = remembered.find((one) => one.name === name);
+    if (found === undefined) throw unknownHost(name, remembered);
+    return { ...found, online: await this.online(name) };
+  }
+
+  /** Changes what people set of a host. Throws `host-unknown` and `host-change-refused`. */
+  async set(name: string, order: HostOrder): Promise<HostState> {
+    try {
+      return await this.entities.set(name, order);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      throw unknownHost(name, await this.entities.list());
+    }
   }
 
   /** Throws `host-unknown` (naming the known ones) or `host-offline`. */
   async assertOnline(host: string): Promise<void> {
-    if (await this.#online(host)) return;
-    const known = await this.list();
-    if (known.some(({ name }) => name === host)) {
-      throw permanent({
-        code: 'host-offline',
-        message: `no worker of host ${host} is online`,
-        remedy: `Start it on ${host} with \`vmferry host\` (or \`systemctl start vmferry-host\`).`,
-        host,
-      });
-    }
-    const names = known.map(({ name }) => name).join(', ');
+    if (await this.online(host)) return;
+    const known = await this.entities.list();
+    if (!known.some(({ name }) => name === host)) throw unknownHost(host, known);
     throw permanent({
-      code: 'host-unknown',
-      message: `there is no host ${host}; known: ${names === '' ? 'none' : names}`,
-      remedy:
-        'Hosts become known when their worker first runs (`vmferry host`); `vmferry hosts` lists them.',
+      code: 'host-offline',
+      message: `no worker of host ${host} is online`,
+      remedy: `Start it on ${host} with \`vmferry host\` (or \`systemctl start vmferry-host\`).`,
       host,
     });
   }
 
-  async #online(host: string): Promise<boolean> {
+  /** Whether a worker has polled the host's queue in the last minute or so. */
+  async online(host: string): Promise<boolean> {
     const { workflowService } = this.#client;
     const answer = await workflowService.describeTaskQueue({
       namespace: this.#client.options.namespace,
@@ -66,4 +81,15 @@ export class HostDirectory {
       return Date.now() - seenMs < pollerGoneMs;
     });
   }
+}
+
+function unknownHost(host: string, known: readonly { name: string }[]): VmFerryError {
+  const names = known.map(({ name }) => name).join(', ');
+  return permanent({
+    code: 'host-unknown',
+    message: `there is no host ${host}; known: ${names === '' ? 'none' : names}`,
+    remedy:
+      'Hosts become known when their worker first runs (`vmferry host`); `vmferry hosts` lists them.',
+    host,
+  });
 }

@@ -1,6 +1,15 @@
 /** What the commands about hosts and VMs print with `-o json`. */
 import { z } from 'zod';
 import type { HostFacts } from '../../domain/host.ts';
+import type { HostReading } from '../../domain/hosts/reading.ts';
+import type {
+  HostLimits,
+  HostSettings,
+  HostState,
+  InSlot,
+  SlotHolder,
+} from '../../domain/hosts/state.ts';
+import type { PlacementPool, Reservation } from '../../domain/placement/host.ts';
 import type { OrphanLine, OrphanOutcome } from '../../domain/orphans.ts';
 import { VmState } from '../../domain/vm.ts';
 import type { VmSummary } from '../../domain/vm.ts';
@@ -61,18 +70,108 @@ const facts: z.ZodType<HostFacts> = z.strictObject({
   version: text,
 } satisfies ShapeOf<HostFacts>);
 
+const perSecond = bytes.meta({ description: 'Bytes a second; 0 is none.' });
+
+const limits: z.ZodType<HostLimits> = z.strictObject({
+  movesIn: count,
+  movesOut: count,
+  upBytesPerSecond: perSecond.exactOptional(),
+  downBytesPerSecond: perSecond.exactOptional(),
+} satisfies ShapeOf<HostLimits>);
+
+const holder = {
+  moveId: text,
+  workflowId: text,
+  runId: text.exactOptional(),
+  vm: text.meta({ description: 'Name of the VM.' }),
+  since: time,
+} satisfies ShapeOf<SlotHolder>;
+
+const reservation = z.strictObject({
+  moveId: text,
+  memoryBytes: bytes,
+  vcpus: count,
+  pools: z.array(z.strictObject({ pool: text, bytes })),
+  groups: z.array(text),
+} satisfies ShapeOf<Reservation>);
+
+const reading: z.ZodType<HostReading> = z.strictObject({
+  hostUuid: text,
+  arch: text,
+  machines: z.array(text),
+  cpus: count,
+  memoryBytes: bytes,
+  freeMemoryBytes: bytes,
+  networks: z.array(text),
+  bridges: z.array(text),
+  cpuModels: z.array(text).exactOptional(),
+  firmwares: z.array(text).exactOptional(),
+  runningVms: count,
+  runningVcpus: count,
+  groups: z.record(text, count).meta({ description: 'VMs of each group.' }),
+  pools: z.array(
+    z.strictObject({
+      name: text,
+      type: text,
+      active: flag,
+      path: text,
+      capacityBytes: bytes,
+      availableBytes: bytes,
+      store: text.exactOptional(),
+    } satisfies ShapeOf<PlacementPool>),
+  ),
+  vms: count.meta({ description: 'VMs that are defined or run.' }),
+  libvirtVersion: text,
+  hypervisorVersion: text,
+  bandwidth: z.strictObject({ upBytesPerSecond: perSecond, downBytesPerSecond: perSecond }),
+  readAt: time,
+} satisfies ShapeOf<HostReading>);
+
+/** `hosts enable`, `hosts disable`, `hosts set`; `state` of a host in a list. */
+export const hostState: z.ZodType<HostState> = z.strictObject({
+  settings: z.strictObject({
+    enabled: flag,
+    draining: flag,
+    labels: z.record(text, text),
+    limits,
+    migrationAddress: text.exactOptional(),
+    vcpuRatio: z.number(),
+  } satisfies ShapeOf<HostSettings>),
+  reading: reading
+    .meta({ description: 'What its worker last told; absent before it first did.' })
+    .exactOptional(),
+  movesIn: z.array(
+    z.strictObject({
+      ...holder,
+      reservation,
+      arrived: time.exactOptional(),
+    } satisfies ShapeOf<InSlot>),
+  ),
+  movesOut: z.array(z.strictObject(holder)),
+  bandwidth: z
+    .strictObject({ upBytesPerSecond: perSecond, downBytesPerSecond: perSecond })
+    .meta({ description: 'What its worker holds to.' })
+    .exactOptional(),
+  bandwidthTrouble: text.exactOptional(),
+  changed: z.strictObject({ operator: text, at: time }).exactOptional(),
+} satisfies ShapeOf<HostState>);
+
 const hostLine: z.ZodType<HostLine> = z.strictObject({
   name: text,
   online: flag,
   announcement: z
     .strictObject({ name: text, version: text, migrationAddress: text, startedAt: time })
     .exactOptional(),
+  state: hostState.exactOptional(),
   facts: facts.exactOptional(),
   trouble: text.exactOptional(),
 } satisfies ShapeOf<HostLine>);
 
 /** `hosts`; `facts` with `--facts`. */
 export const hostList = z.array(hostLine);
+
+/** `hosts show` */
+export const hostShown = hostLine;
 
 const openMoves = z.array(
   z.strictObject({ id: text, vmName: text, phase: text } satisfies ShapeOf<OpenMove>),

@@ -60,7 +60,7 @@ export function release(fleet: Fleet, moveId: string): Fleet {
 }
 
 /** What a move of the VM is to be promised on its target. */
-const reservationOf = (vm: PlacementVm, moveId: string): Reservation => ({
+export const reservationOf = (vm: PlacementVm, moveId: string): Reservation => ({
   moveId,
   memoryBytes: vm.memoryBytes,
   vcpus: vm.vcpus,

@@ -1,0 +1,89 @@
+/**
+ * What the control worker can do beside the workflows, as types: it asks the hosts' entities and Temporal itself, never
+ * a host. The workflows call these on their own queue.
+ */
+import type { Fault } from '../../domain/errors.ts';
+import type { HostOrder } from '../../domain/hosts/settings.ts';
+import type { HostSettings, HostState } from '../../domain/hosts/state.ts';
+import type { PlacementWishes } from '../../domain/placement/choose.ts';
+import type { PlacementNote } from '../../domain/placement/note.ts';
+import type { PlacementRow } from '../../domain/placement/rows.ts';
+import type { PlacementVm } from '../../domain/placement/vm.ts';
+
+/** Who reserves: see `SlotHolder`. */
+export interface ReservingMove {
+  /** The same for all reservations of a move: the ID of the VM's move, `migrate/<cluster>/<vm uuid>`. */
+  moveId: string;
+  workflowId: string;
+  /** The first run's ID, once there is one. */
+  runId?: string;
+}
+
+export interface PlaceInput {
+  cluster: string;
+  vm: PlacementVm;
+  wishes: PlacementWishes;
+  /** Hosts that are out of the question, whatever the rules say: a drain's own, or one that failed. */
+  exclude?: readonly string[];
+  /** Present: the chosen host's room is reserved for it. Absent: only an explanation. */
+  move?: ReservingMove;
+}
+
+/** A choice, small enough for history. */
+export interface PlaceAnswer {
+  vm: string;
+  policy: NonNullable<PlacementWishes['policy']>;
+  /** Absent if no host takes the VM now. */
+  chosen?: string;
+  /** How many hosts were asked. */
+  hosts: number;
+  /** The best and the first of the refused, at most 50. */
+  rows: PlacementRow[];
+  /** How many hosts each filter refuses, the most first. */
+  refusals: { filter: string; hosts: number }[];
+  /** For the report of the move. */
+  note: PlacementNote;
+}
+
+export interface ReserveMoveInput {
+  cluster: string;
+  move: ReservingMove;
+  source: string;
+  target: string;
+  vm: PlacementVm;
+}
+
+export type ReserveMoveAnswer =
+  | {
+      granted: true;
+      /** Settings of both hosts that bear on the move. */
+      source: Pick<HostSettings, 'limits'>;
+      target: Pick<HostSettings, 'limits' | 'migrationAddress'>;
+    }
+  /** `host-refused` (transient: may be granted later) or `host-disabled` (permanent). Nothing is reserved. */
+  | { granted: false; fault: Fault };
+
+export interface ReleaseMoveInput {
+  cluster: string;
+  moveId: string;
+  hosts: readonly string[];
+  /** The VM is on this host now: its room there stays promised until the host's next facts. */
+  arrivedOn?: string;
+}
+
+export interface SetHostInput {
+  cluster: string;
+  host: string;
+  order: HostOrder;
+}
+
+export interface ControlActivities {
+  /** Chooses a host, and reserves its room if a move asks; a host that refuses meanwhile gives way to the next best. */
+  place(input: PlaceInput): Promise<PlaceAnswer>;
+  /** A place out of the source and one into the target, both or none. The same move again changes nothing. */
+  reserveMove(input: ReserveMoveInput): Promise<ReserveMoveAnswer>;
+  /** Gives the places of a move back; where it has none nothing happens. */
+  releaseMove(input: ReleaseMoveInput): Promise<void>;
+  /** Changes what people set of a host, and gives all of it. Throws `host-unknown` and `host-change-refused`. */
+  setHost(input: SetHostInput): Promise<HostState>;
+}
