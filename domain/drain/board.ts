@@ -1,0 +1,166 @@
+/**
+ * The VMs of a host that is emptied, as plain data, and what happens to them as functions: the workflow remembers a board
+ * over all its runs and asks it what to do next.
+ */
+import type { Fault } from '../errors.ts';
+import type { MoveReport } from '../move.ts';
+import type { VmSummary } from '../vm.ts';
+import type { DrainLine, DrainRequest } from './drain.ts';
+import { DrainState } from './drain.ts';
+import { lineOfEnd, lineOfFault, settled, standingOf } from './way.ts';
+
+export type Board = readonly DrainLine[];
+
+/** How long a VM waits for room, or for a move of somebody else, once nothing else is under way. */
+export const blockedPatienceMs = 10 * 60_000;
+
+const byName = (a: DrainLine, b: DrainLine): number =>
+  a.name < b.name ? -1 : Number(a.name > b.name) || (a.uuid < b.uuid ? -1 : 1);
+
+const change = (board: Board, uuid: string, to: (line: DrainLine) => DrainLine): Board =>
+  board.map((line) => (line.uuid === uuid ? to(line) : line));
+
+/** The board after the host told of its VMs: new ones come to it, and what nobody has begun with may be gone. */
+export function seen(
+  board: Board,
+  vms: readonly Pick<VmSummary, 'uuid' | 'name' | 'ownership'>[],
+  { host, now }: { host: string; now: string },
+): Board {
+  const there = new Map(vms.map((vm) => [vm.uuid, vm]));
+  const kept = board.map((line): DrainLine => {
+    const vm = there.get(line.uuid);
+    there.delete(line.uuid);
+    if (vm === undefined)
+      return line.state === DrainState.waiting ? { ...settled(line), state: 'gone' } : line;
+    if (line.state === DrainState.gone) return standing(vm, { host, now });
+    return line.state === DrainState.waiting ? standing(vm, { host, now, line }) : line;
+  });
+  const added = [...there.values()].map((vm) => standing(vm, { host, now }));
+  return [...kept, ...added].sort(byName);
+}
+
+function standing(
+  vm: Pick<VmSummary, 'uuid' | 'name' | 'ownership'>,
+  { host, now, line }: { host: string; now: string; line?: DrainLine },
+): DrainLine {
+  const { uuid, name } = vm;
+  const found = standingOf(vm, host);
+  switch (found.kind) {
+    case 'to-move':
+      return line ?? { uuid, name, state: 'waiting' };
+    case 'moved':
+      return { uuid, name, state: 'moved', awaitsCommit: true, why: 'moved before this drain' };
+    case 'not-yet': {
+      const since = line?.blocked?.since ?? now;
+      const { why } = found;
+      return { uuid, name, state: 'waiting', why, blocked: { since, mayPass: true } };
+    }
+    case 'left':
+      return { uuid, name, state: 'left', why: found.why };
+  }
+}
+
+/** The VMs that moves may begin for now: those that wait for nothing first, and of the others one, to see whether it still does. */
+export function nextUp(board: Board, parallel: number, turn: number): DrainLine[] {
+  const free = parallel - board.filter(({ state }) => state === DrainState.moving).length;
+  const waiting = board.filter(({ state }) => state === DrainState.waiting);
+  const blocked = waiting.filter((line) => line.blocked !== undefined);
+  const tried = blocked.length === 0 ? [] : blocked.slice(turn % blocked.length).slice(0, 1);
+  return [...waiting.filter((line) => line.blocked === undefined), ...tried].slice(
+    0,
+    Math.max(0, free),
+  );
+}
+
+export const began = (board: Board, uuid: string): Board =>
+  change(board, uuid, (line) => ({ ...settled(line), state: 'moving' }));
+
+/** Where its move goes to, once that is known. */
+export const goesTo = (board: Board, uuid: string, to: { to: string; moveId: string }): Board =>
+  change(board, uuid, (line) => ({ ...line, ...to }));
+
+/** Nothing was begun with it: it waits for room, or for something else that may pass. */
+export const blockedBy = (
+  board: Board,
+  uuid: string,
+  cause: { why: string; mayPass: boolean; now: string; since?: string },
+): Board =>
+  change(board, uuid, (line) => {
+    const { why, mayPass, now, since = now } = cause;
+    const { to: _1, moveId: _2, ...rest } = settled(line);
+    return { ...rest, state: 'waiting', why, blocked: { since, mayPass } };
+  });
+
+export const isGone = (board: Board, uuid: string): Board =>
+  change(board, uuid, (line) => ({ ...settled(line), state: 'gone' }));
+
+export const isLeft = (board: Board, uuid: string, why: string): Board =>
+  change(board, uuid, (line) => ({ ...settled(line), state: 'left', why }));
+
+/** Its move is over. */
+export const ended = (
+  board: Board,
+  uuid: string,
+  report: Pick<MoveReport, 'phase' | 'vmOn' | 'mode'>,
+): Board => change(board, uuid, (line) => lineOfEnd(line, report));
+
+/** Its move failed, or could not be begun. */
+export const failed = (
+  board: Board,
+  uuid: string,
+  { fault, request }: { fault: Fault; request: DrainRequest },
+): Board => change(board, uuid, (line) => lineOfFault(line, fault, request));
+
+/**
+ * A move told of a rest. One that awaits its commit has done what the drain needs of it; one that is parked is a person's,
+ * also once it goes on: nothing waits for it any more.
+ */
+export const rests = (
+  board: Board,
+  {
+    id,
+    phase,
+    mode,
+    fault,
+  }: { id: string; phase: MoveReport['phase']; mode: MoveReport['mode']; fault?: Fault },
+): Board =>
+  board.map((line): DrainLine => {
+    if (line.moveId !== id) return line;
+    if (phase === 'awaiting-commit')
+      return { ...settled(line), state: 'moved', mode, awaitsCommit: true };
+    if (phase !== 'parked') return line;
+    const why = fault?.message ?? 'its move waits for a person';
+    return {
+      ...settled(line),
+      state: 'parked',
+      mode,
+      why,
+      ...(fault === undefined ? {} : { fault }),
+    };
+  });
+
+/** What failed or was left is tried once more. */
+export const again = (board: Board): Board =>
+  board.map((line): DrainLine =>
+    line.state === 'failed' || line.state === 'left'
+      ? { uuid: line.uuid, name: line.name, state: 'waiting' }
+      : line,
+  );
+
+export const isMoving = (board: Board): boolean =>
+  board.some(({ state }) => state === DrainState.moving);
+
+export const isWaiting = (board: Board): boolean =>
+  board.some(({ state }) => state === DrainState.waiting);
+
+/** Once nothing is under way that could make room: those that no time will help, and those that waited long enough, fail. */
+export function givenUp(board: Board, nowMs: number): Board {
+  if (isMoving(board)) return board;
+  return board.map((line): DrainLine => {
+    const { blocked } = line;
+    if (line.state !== DrainState.waiting || blocked === undefined) return line;
+    const waitedMs = nowMs - Date.parse(blocked.since);
+    if (blocked.mayPass && waitedMs < blockedPatienceMs) return line;
+    return { ...settled(line), state: 'failed', why: line.why ?? '' };
+  });
+}
