@@ -5,6 +5,7 @@
 import type { HostFacts } from '../domain/host.ts';
 import type { HostState } from '../domain/hosts/state.ts';
 import type { LiveProgress } from '../domain/live.ts';
+import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
 import type { Fault } from '../domain/errors.ts';
 import type { DiskProgress, MoveReport, MoveRequest, Phase } from '../domain/move.ts';
 import type { OrphanLine } from '../domain/orphans.ts';
@@ -23,6 +24,8 @@ export const workflowTypes = {
   listOrphans: 'listOrphans',
   settleOrphan: 'settleOrphan',
   dryRun: 'dryRun',
+  place: 'place',
+  drain: 'drain',
 } as const;
 
 /** One workflow a VM: a second move of the same VM cannot start. */
@@ -31,6 +34,8 @@ export const moveId = (cluster: string, uuid: string): string => `migrate/${clus
 export const dryRunId = (cluster: string, uuid: string, nonce: string): string =>
   `dry-run/${cluster}/${uuid}/${nonce}`;
 export const hostId = (cluster: string, host: string): string => `host/${cluster}/${host}`;
+/** One drain a host: a second one is the first. */
+export const drainId = (cluster: string, host: string): string => `drain/${cluster}/${host}`;
 
 export interface MigrateVmInput {
   cluster: string;
@@ -96,6 +101,8 @@ export const signalNames = {
   cancelling: 'cancelling',
   /** From a move to the workflow that started it: `MoveNews`. */
   moveNews: 'moveNews',
+  /** To a drain: what failed or was left is tried once more. `DrainAgainOrder`. */
+  drainAgain: 'drainAgain',
 } as const;
 
 /** That a move rests, or goes on from a rest. */
@@ -122,6 +129,18 @@ export interface RetryOrder {
 }
 export interface CancelOrder {
   operator: string;
+}
+
+export interface DrainAgainOrder {
+  operator: string;
+}
+
+export interface DrainInput {
+  cluster: string;
+  host: string;
+  request: DrainRequest;
+  /** From an earlier run of the same drain. */
+  carried?: { vms: DrainLine[]; startedAt: string };
 }
 
 /** What is absent stays as it is. */
