@@ -5,7 +5,7 @@
 import type { Concern } from '../domain/concerns.ts';
 import type { DiskPlan } from '../domain/disk-plan.ts';
 import type { Fault } from '../domain/errors.ts';
-import type { HostFacts } from '../domain/host.ts';
+import type { HostFacts, MachineFacts } from '../domain/host.ts';
 import type { LiveStep, LiveWishes } from '../domain/live.ts';
 import type { LiveHostView } from '../domain/live-outcome.ts';
 import type { MoveRequest } from '../domain/move.ts';
@@ -61,6 +61,8 @@ export interface SourceCheck {
   ledger?: LedgerView;
   guardLive: boolean;
   hostUuid: string;
+  /** Absent from older workers. */
+  machine?: MachineFacts;
   /** SHA-256, hex, of the definition that the export holds. */
   definitionHash: string;
   /** The definition crosses on the data plane, not through history: it may hold secrets. */

@@ -50,3 +50,72 @@ export interface HostFacts {
   /** Version of vmferry that the worker runs. */
   version: string;
 }
+
+/** A host as a guest that runs would feel it, and what a migration between two hosts hangs on. Read fresh. */
+export interface MachineFacts {
+  /** As libvirt calls the host. */
+  hostname: string;
+  /** Release of the kernel, as `uname -r`. */
+  kernel: string;
+  /** Present on x86. */
+  cpu?: CpuFacts;
+  /** MTU of each bridge of the kernel and of each active libvirt network that has one, by name. */
+  mtus: { bridges: Record<string, number>; networks: Record<string, number> };
+  /**
+   * How far the host's clock is ahead of the Temporal server's, ms, the way of the message included. Absent where
+   * nobody could tell.
+   */
+  clockAheadMs?: number;
+  /** libvirt's `lock_manager`; empty if it has none. */
+  lockManager: string;
+  /** Certificates for the memory of guests, which QEMU sends by itself. */
+  qemuTls: QemuTls;
+}
+
+/** From /proc/cpuinfo. */
+export interface CpuFacts {
+  vendor: string;
+  /** Revision of the microcode; empty where the kernel does not tell. */
+  microcode: string;
+  /** Whether it has long mode. */
+  has64Bit: boolean;
+  /** Whether it can forbid to execute data. */
+  hasNx: boolean;
+}
+
+/** Where QEMU looks for certificates of migrations, by qemu.conf, and which of the files are not there. */
+export interface QemuTls {
+  folder: string;
+  missing: QemuTlsFile[];
+}
+
+export const qemuTlsFiles = [
+  'ca-cert.pem',
+  'server-cert.pem',
+  'server-key.pem',
+  'client-cert.pem',
+  'client-key.pem',
+] as const;
+export type QemuTlsFile = (typeof qemuTlsFiles)[number];
+
+/** How a host's own certificates and ways towards another one fared, when tried. */
+export interface LiveProbe {
+  /** What was called. */
+  address: string;
+  /**
+   * `ready`: the other libvirtd let it in. `unreachable`: no answer at its port. `refused`: one of the two does not
+   * take the other's certificate. `untried`: this host's own certificate could not be read.
+   */
+  libvirtd: 'ready' | 'unreachable' | 'refused' | 'untried';
+  /** Why it is not ready; empty if it is. */
+  detail: string;
+  /** Whether something on the way swallows what goes to the ports that QEMU listens on. */
+  portsFiltered: boolean;
+}
+
+/** What libvirt says of running a guest's CPU on a host. */
+export interface CpuComparison {
+  verdict: 'fits' | 'incompatible' | 'unknown';
+  /** libvirt's words where it does not fit, or why it is not known. */
+  detail: string;
+}

@@ -64,6 +64,8 @@ export interface VmDisk {
   secrets?: SecretRef[];
   /** Encrypted below the guest, by QEMU or libvirt. */
   encrypted?: boolean;
+  /** The driver's cache mode as the definition states it: `none`, `writeback`. Absent: QEMU's choice. */
+  cache?: string;
 }
 
 /** An image that others lie on. */
@@ -131,6 +133,22 @@ export interface VmFacts {
   firmware?: { loader: string; loaders: string[] };
   /** Secrets of libvirt that the definition names, and whether the host gives their value out. */
   secrets?: (SecretRef & { readable: boolean })[];
+  /** Present while it runs. */
+  running?: RunningFacts;
+}
+
+/** A running guest, as far as its stored definition does not tell. */
+export interface RunningFacts {
+  /** `<cpu>` that another host has to offer, as XML; empty where the guest has none to name. */
+  cpu: string;
+  /** Why its CPU can leave no host, each a clause: `it has the feature invtsc`. */
+  cpuTies: string[];
+  /** What it has otherwise than the stored definition, each a clause: `disk vdb (/x) is not in the definition`. */
+  drift: string[];
+  /** Jobs that libvirt would not migrate beside, each a clause: `disk vda is being copied`. */
+  jobs: string[];
+  /** Files of the host that it has open and that have to be wherever it goes: firmware, media. */
+  files: VmHostFile[];
 }
 
 /** One line of `vmferry vms`. */
