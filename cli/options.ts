@@ -49,3 +49,22 @@ export const collect = (value: string, previous: readonly string[]): string[] =>
   ...previous,
   value,
 ];
+
+/** A number with its unit, or a bare one in the unit that the option names; for commander. */
+const readBare =
+  (unit: 'ms' | 's') =>
+  (text: string): number =>
+    readDuration(/^\s*[\d.]+\s*$/.test(text) ? `${text.trim()}${unit}` : text);
+
+/** `300` or `300ms` or `2s` to ms. */
+export const readMilliseconds = readBare('ms');
+
+/** `30` or `30s` or `2m` to ms. */
+export const readSeconds = readBare('s');
+
+/** A whole number of at least 1. */
+export function readCount(text: string): number {
+  const value = Number(text);
+  if (/^\d{1,9}$/.test(text) && value >= 1) return value;
+  throw new InvalidArgumentError('Expected a whole number of at least 1.');
+}

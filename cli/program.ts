@@ -6,11 +6,13 @@ import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { guardCommand } from './commands/guard.ts';
 import { hostsCommand } from './commands/hosts.ts';
+import { liveCommand } from './commands/live.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { cancelCommand, commitCommand, retryCommand, rollbackCommand } from './commands/orders.ts';
 import { pkiCommand } from './commands/pki.ts';
 import { orphansCommand } from './commands/orphans.ts';
 import { statusCommand } from './commands/status.ts';
+import { tuneCommand } from './commands/tune.ts';
 import { versionsCommand } from './commands/versions.ts';
 import { vmsCommand } from './commands/vms.ts';
 import { codecServerCommand, controlCommand, hostCommand } from './commands/workers.ts';
@@ -73,12 +75,14 @@ function addCommands(program: Command, session: Session, extra: readonly Command
   };
   add('Moves:', [
     migrateCommand,
+    liveCommand,
     statusCommand,
     explainCommand,
     commitCommand,
     rollbackCommand,
     retryCommand,
     cancelCommand,
+    tuneCommand,
     orphansCommand,
   ]);
   add('The fleet:', [

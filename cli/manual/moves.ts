@@ -21,6 +21,35 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     json: [rest, ['with --detach', 'started'], ['with --dry-run', 'plan']],
     configured: true,
   },
+  live: {
+    when: 'Use it to take a running VM to another host without shutting it down. The guest goes on and is paused at the end only, 300 ms at most unless you allow more. Whether a move ends depends on the guest: if it changes its memory faster than that crosses, what you allowed is done step by step, and if nothing is left the VM stays where it is, or is moved cold with --fallback cold. The source keeps its copy of what was copied until `vmferry commit`. Memory and disks always cross under TLS. docs/live.md says what the hosts need. Ctrl-C leaves the view, not the move.',
+    examples: [
+      ['vmferry live web-1 --to beta', 'move it, and watch'],
+      ['vmferry live web-1 --to beta --dry-run', 'only say what would happen'],
+      [
+        'vmferry live db --to beta --quickly-finish --highest-downtime 2000',
+        'rather a pause of two seconds than a long run',
+      ],
+      [
+        'vmferry live db --to beta --auto-converge --fallback cold',
+        'slow it down if need be; if nothing helps, shut it down and move it',
+      ],
+    ],
+    codes: following,
+    json: [rest, ['with --detach', 'started'], ['with --dry-run', 'plan']],
+    configured: true,
+  },
+  tune: {
+    when: 'Use it while a move is under way: to give it less of the network, or more, or to let a live move end by a longer pause.',
+    examples: [
+      ['vmferry tune web-1 --max-bandwidth 50MiB/s', 'take less of the network'],
+      ['vmferry tune web-1 --max-downtime 2000', 'allow a pause of two seconds'],
+      ['vmferry tune web-1 --max-bandwidth 0', 'take all there is'],
+    ],
+    codes: asking,
+    json: [['once it is accepted', 'accepted']],
+    configured: true,
+  },
   status: {
     when: 'Use it to see how a move stands, what each step took and what failed first. Without a move it lists the latest 50. For what happened in order, see `vmferry explain`.',
     examples: [
