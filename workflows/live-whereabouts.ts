@@ -9,7 +9,7 @@ import { limits } from './on-host.ts';
 
 const lookEveryMs = 1_000;
 /** Halfway without a job is a moment of a healthy run, and of a libvirtd that comes up; longer than this it is neither. */
-const halfwayMs = 30_000;
+const halfwayMs = 10_000;
 /** After this a person is asked. */
 const patienceMs = 5 * 60_000;
 

@@ -25,7 +25,13 @@ export async function moveLive(move: Move, checked: Checked, wishes: LiveWishes)
   record.enter(Phase.moving);
   move.goingLive = true;
   // Run before the source gets its VM back: nothing of it may come up at the target after that.
-  undo.push({ name: 'end the live migration', run: () => callOff(move, ref) });
+  undo.push({
+    name: 'end the live migration',
+    run: async () => {
+      // Once it is handed over there is none, and the ledgers are no longer those of this epoch.
+      if (!move.cutoverBegan) await callOff(move, ref);
+    },
+  });
   const fault = await record.during('live', () => runs(move, { checked, wishes, ref }));
   if (fault === undefined) return true;
   if (wishes.fallback !== 'cold') throw new MoveFailed(fault);

@@ -2,7 +2,7 @@
  * Two hosts in memory that keep the promises of `activities/contract.ts`, and a witness that looks at every step
  * whether two copies run. Faults are thrown before or after a verb acts, once or for ever.
  */
-import { ApplicationFailure } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type {
   DiskPlan,
   EpochRef,
@@ -10,9 +10,12 @@ import type {
   MoveRef,
   SourceCheck,
 } from '../../../activities/contract.ts';
+import type { Concern } from '../../../domain/concerns.ts';
 import type { Fault, Handling } from '../../../domain/errors.ts';
+import type { MoveRequest } from '../../../domain/move.ts';
 import { assertTransition } from '../../../domain/ownership.ts';
 import type { LedgerEntry, OwnerState } from '../../../domain/ownership.ts';
+import type { LivePlace } from '../../../domain/live-outcome.ts';
 import type { VmFacts } from '../../../domain/vm.ts';
 
 export type Verb = keyof HostActivities;
@@ -54,6 +57,10 @@ class FakeHost {
   exports = new Set<string>();
   memory?: { wasRunning: boolean; autostart: boolean };
   made: string[] = [];
+  /** Where libvirt says the VM is, if not by `running` and `defined`. */
+  place: LivePlace | undefined;
+  /** The admission of the latest run. */
+  token = '';
 
   constructor(name: string) {
     this.name = name;
@@ -84,6 +91,9 @@ class FakeHost {
   }
 }
 
+/** How a live run goes. `slips`: it arrives in the moment in which it is called off. */
+export type LiveRun = 'arrives' | 'waits' | 'slips' | 'half' | 'stuck' | 'goes-down' | Fault;
+
 const failure = (fault: Fault): ApplicationFailure =>
   ApplicationFailure.create({
     type: fault.code,
@@ -106,6 +116,16 @@ export class FakeWorld {
   volumeSurplusBytes = 0;
   /** Called before each verb: tests order things here. */
   onCall: (host: string, verb: Verb) => Promise<void> | void = () => undefined;
+
+  /** What the target has against a move. */
+  concernsOf: (request: MoveRequest) => Concern[] = () => [];
+  /** What becomes of each live run, in their order; later ones arrive. */
+  readonly liveRuns: LiveRun[] = [];
+  /** What runs were told while they ran. */
+  readonly tuned: unknown[] = [];
+  liveWaits = false;
+  lastRun = 0;
+  lastFault: Fault | undefined;
 
   constructor(options: { running: boolean }) {
     this.alpha.defined = true;
@@ -179,9 +199,124 @@ const endpoint = { address: '198.51.100.11', port: 49300, exportName: 'x', serve
 const view = ({ ledger }: FakeHost) =>
   ledger === undefined ? {} : { ledger: { state: ledger.state, epoch: ledger.epoch } };
 
+const figures = { steps: [], elapsedMs: 900, downtimeMs: 12, iterations: 3, postCopy: false };
+
+function placeOf(host: FakeHost): LivePlace {
+  if (host.place !== undefined) return host.place;
+  if (host.running) return 'running';
+  return host.defined ? 'off' : 'gone';
+}
+
+/** The guest goes over; the target's guard lets it in by the token of its run alone. */
+function goOver({ alpha, beta }: FakeWorld, token: string): void {
+  if (beta.ledger?.state !== 'incoming' || beta.token === '' || beta.token !== token)
+    throw new Error(`refused by the hook: ${token}, not ${beta.token}`);
+  beta.token = '';
+  alpha.running = false;
+  alpha.place = 'moved-away';
+  beta.defined = true;
+  beta.running = true;
+}
+
+/** Only an activity that beats hears that it is called off. */
+async function calledOff(): Promise<void> {
+  const context = Context.current();
+  const beat = setInterval(() => context.heartbeat(), 200);
+  await context.cancelled.catch(() => undefined);
+  clearInterval(beat);
+}
+
+async function playRun(world: FakeWorld, token: string): Promise<Fault | undefined> {
+  const run = world.liveRuns.shift() ?? 'arrives';
+  if (typeof run === 'object') return run;
+  switch (run) {
+    case 'arrives':
+      goOver(world, token);
+      return undefined;
+    case 'waits':
+    case 'slips':
+      world.liveWaits = true;
+      await calledOff();
+      if (run === 'slips') goOver(world, token);
+      throw new CancelledFailure('called off');
+    case 'half':
+      goOver(world, token);
+      world.alpha.place = 'switching';
+      return undefined;
+    case 'stuck':
+      world.alpha.running = false;
+      world.alpha.place = 'switching';
+      return undefined;
+    case 'goes-down':
+      world.alpha.running = false;
+      return undefined;
+  }
+}
+
+function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
+  const view = () => ({ place: placeOf(host), job: 'none' as const });
+  return {
+    admitLive: (input) => {
+      host.require('incoming', input);
+      if (host.running) throw new Error('it is here already');
+      host.token = `run ${input.run}`;
+      return Promise.resolve({ token: host.token });
+    },
+    moveLive: async (input) => {
+      host.require('migrating-out', input);
+      // A run is begun once, however often it is asked for.
+      if (world.lastRun !== input.run) {
+        world.lastRun = input.run;
+        if (!host.running) throw new Error('it does not run');
+        world.lastFault = await playRun(world, input.token);
+      }
+      const { lastFault: fault } = world;
+      return { ...figures, ...(fault === undefined ? {} : { fault }) };
+    },
+    liveView: () => Promise.resolve(view()),
+    tuneLive: (input) => {
+      world.tuned.push(input);
+      return Promise.resolve(true);
+    },
+    tuneCopy: (input) => {
+      world.tuned.push(input);
+      return Promise.resolve(true);
+    },
+    endLive: (input) => {
+      host.require('migrating-out', input);
+      return Promise.resolve();
+    },
+    withdrawLive: (input) => {
+      if (host.ledger?.state === 'incoming') host.require('incoming', input);
+      host.token = '';
+      return Promise.resolve(view());
+    },
+    settleLive: (input) => {
+      host.require('migrating-out', input);
+      if (host.place !== 'switching') throw new Error(`settled while ${String(host.place)}`);
+      host.place = input.to === 'off' ? 'off' : undefined;
+      host.running = input.to === 'resume';
+      return Promise.resolve();
+    },
+  };
+}
+
+type LiveVerbs = Pick<
+  HostActivities,
+  | 'admitLive'
+  | 'moveLive'
+  | 'liveView'
+  | 'tuneLive'
+  | 'tuneCopy'
+  | 'endLive'
+  | 'withdrawLive'
+  | 'settleLive'
+>;
+
 function verbs(host: FakeHost, world: FakeWorld): HostActivities {
   const now = <T>(value: T): Promise<T> => Promise.resolve(value);
   return {
+    ...liveVerbs(host, world),
     listVms: () => now([]),
     inspectVm: () => now(facts(host)),
     hostFacts: () => Promise.reject(new Error('not played')),
@@ -199,7 +334,13 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
       };
       return now(check);
     },
-    checkTarget: () => now({ concerns: [], guardLive: true, disks: world.disks, ...view(host) }),
+    checkTarget: ({ request }) =>
+      now({
+        concerns: world.concernsOf(request),
+        guardLive: true,
+        disks: world.disks,
+        ...view(host),
+      }),
     reserveTarget: async (input) => {
       host.set('incoming', input);
       if (!host.volumes.has(disk.targetPath)) {
@@ -257,7 +398,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
       return now({ complaint: '' });
     },
     releaseSource: (input) => {
-      if (host.running) throw new Error('released while it runs');
+      if (host.running || host.place === 'switching') throw new Error('released while it runs');
       host.set('released', input);
       return now(undefined);
     },
