@@ -3,7 +3,7 @@ import { placeOf } from '../domain/disk-plan.ts';
 import type { DefineResult, DefineTargetInput, DiskPlan } from './contract.ts';
 import { definitionFile } from './check-target.ts';
 import { folderOf, whileOurs } from './ours.ts';
-import type { HostParts } from './parts.ts';
+import type { DefinitionChanges, HostParts } from './parts.ts';
 import { targetMemory } from './reserve-target.ts';
 
 /** Defines the VM on the target from the definition that the check took over; the guard still refuses its start. */
@@ -18,11 +18,7 @@ export async function ensureDefined(
   return whileOurs(parts, options, async () => {
     const xml = (await folder.readFile(definitionFile)).toString('utf8');
     const mended = hypervisor.mend(xml, {
-      disks: input.disks.filter(changesPlace).map((disk) => ({
-        name: disk.name,
-        ...placeOf(disk, 'target'),
-        ...(disk.how === 'shared' ? { keepBacking: true as const } : {}),
-      })),
+      disks: newPlaces(input.disks),
       // The epoch that the cutover will give; the metadata is a copy for people, the ledger decides.
       owner: { host: name, epoch: input.epoch + 1, moveId: input.migrationId },
     });
@@ -30,6 +26,14 @@ export async function ensureDefined(
     return { complaint: await hypervisor.ensureDefined(mended, input.vm.uuid) };
   });
 }
+
+/** What changes in a definition for the target. */
+export const newPlaces = (disks: readonly DiskPlan[]): DefinitionChanges['disks'] =>
+  disks.filter(changesPlace).map((disk) => ({
+    name: disk.name,
+    ...placeOf(disk, 'target'),
+    ...(disk.how === 'shared' ? { keepBacking: true as const } : {}),
+  }));
 
 /** A shared disk that both hosts see under one name keeps all that the definition says of it. */
 const changesPlace = ({

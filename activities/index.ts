@@ -14,6 +14,14 @@ import { ensureStopped } from './ensure-stopped.ts';
 import { guardSource } from './guard-source.ts';
 import { Followers } from './followers.ts';
 import { hashDisk } from './hash-disk.ts';
+import { admitLive } from './live/admit-live.ts';
+import { cancelAsked } from './live/cancel-asked.ts';
+import { endLive } from './live/end-live.ts';
+import { liveView } from './live/live-view.ts';
+import { moveLive } from './live/move-live.ts';
+import { settleLive } from './live/settle-live.ts';
+import { tuneLive } from './live/tune-live.ts';
+import { withdrawLive } from './live/withdraw-live.ts';
 import { releaseSource, revokeTarget, takeOwnership } from './ownership.ts';
 import type { HostParts } from './parts.ts';
 import type { Gate } from './policy-gate.ts';
@@ -86,6 +94,10 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
       return settleTarget(parts, input, signal);
     }),
     removeSource: verb('removeSource', (input, { signal }) => removeSource(parts, input, signal)),
+    ...liveVerbs(parts, verb, gate),
+    tuneCopy: verb('tuneCopy', ({ migrationId, bandwidthBytesPerSecond }) =>
+      Promise.resolve(throttles.change(migrationId, bandwidthBytesPerSecond)),
+    ),
     revokeTarget: verb('revokeTarget', (input, { signal }) => revokeTarget(parts, input, signal)),
     clearTarget: verb('clearTarget', (input, { signal }) => {
       followers.forget(input);
@@ -95,6 +107,36 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
     restoreSource: verb('restoreSource', (input, { signal }) =>
       restoreSource(parts, input, signal),
     ),
+  };
+}
+
+type Verb = <I, O>(
+  name: string,
+  run: (input: I, attempt: Attempt) => Promise<O>,
+) => (input: I) => Promise<O>;
+
+type LiveVerb =
+  'admitLive' | 'moveLive' | 'liveView' | 'tuneLive' | 'endLive' | 'withdrawLive' | 'settleLive';
+
+/** libvirt's own traffic does not pass the bucket of the copies: each run has the host's cap for itself. */
+function liveVerbs(parts: HostParts, verb: Verb, gate?: Gate): Pick<HostActivities, LiveVerb> {
+  const hostCap = (): Promise<number> | number =>
+    gate?.bandwidth(parts.bandwidthBytesPerSecond) ?? parts.bandwidthBytesPerSecond;
+  return {
+    admitLive: verb('admitLive', (input, { signal }) => admitLive(parts, input, signal)),
+    moveLive: verb('moveLive', async (input, attempt) =>
+      moveLive(parts, input, {
+        ...attempt,
+        ...{ cancelAsked: cancelAsked(), hostBytesPerSecond: await hostCap() },
+      }),
+    ),
+    liveView: verb('liveView', (input) => liveView(parts, input)),
+    tuneLive: verb('tuneLive', async (input, { signal }) =>
+      tuneLive(parts, input, { signal, hostBytesPerSecond: await hostCap() }),
+    ),
+    endLive: verb('endLive', (input, { signal }) => endLive(parts, input, signal)),
+    withdrawLive: verb('withdrawLive', (input, { signal }) => withdrawLive(parts, input, signal)),
+    settleLive: verb('settleLive', (input, { signal }) => settleLive(parts, input, signal)),
   };
 }
 
@@ -125,6 +167,13 @@ class Throttles {
         await this.#host.take(bytes, signal);
       },
     };
+  }
+
+  /** Also for copies that run; false if the move has none here. */
+  change(migrationId: string, bytesPerSecond: number): boolean {
+    const own = this.#byMove.get(migrationId);
+    own?.setRate(bytesPerSecond);
+    return own !== undefined;
   }
 
   /** The move has no copy here any more. */

@@ -1,8 +1,11 @@
 import { mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { realIo, replaceDurably } from '../guard/durable.ts';
+import type { ConvergenceState } from '../domain/convergence.ts';
 import { needsOperator } from '../domain/errors.ts';
+import type { LiveStep } from '../domain/live.ts';
 import type { DiskFormat, NetworkPlace, PlaceKind, VmDisk } from '../domain/vm.ts';
+import type { MoveLiveResult } from './contract.ts';
 
 /** What the source remembers before it changes anything. */
 export interface SourceMemory {
@@ -44,10 +47,37 @@ export interface NonceMemory {
   disks: VmDisk[];
 }
 
+/** What the source remembers of a live move; written before libvirt is asked, so that no run begins twice. */
+export interface LiveMemory {
+  /** The last one that libvirt was asked for, or was about to be. */
+  run: number;
+  steps: LiveStep[];
+  /** As of the last act. */
+  convergence?: ConvergenceState;
+  /** The guest was paused by this run, or was about to be. */
+  paused?: true;
+  /** How the run ended; absent until somebody saw it. */
+  result?: MoveLiveResult;
+}
+
+/** Limits that somebody changed while a live run went on: they go before those that it was begun with. */
+export interface TunedMemory {
+  bandwidthBytesPerSecond?: number;
+  maxDowntimeMs?: number;
+}
+
+/** The last run that the target let in. */
+export interface AdmissionMemory {
+  run: number;
+}
+
 interface Files {
+  admission: AdmissionMemory;
+  live: LiveMemory;
   nonces: NonceMemory;
   source: SourceMemory;
   target: TargetMemory;
+  tuned: TunedMemory;
 }
 
 /** It names files of the host, and comes from Temporal: nothing in it may lead out of their folder. */

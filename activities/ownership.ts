@@ -1,3 +1,4 @@
+import { LiveJobKind, LivePlace } from '../domain/live-outcome.ts';
 import { needsOperator, unsafe } from '../domain/errors.ts';
 import { identitiesOf } from './identities.ts';
 import type { DiskPlan, EpochRef, ReleaseSourceInput, RevokeTargetInput } from './contract.ts';
@@ -23,7 +24,11 @@ export async function releaseSource(
     signal,
   };
   await whileOurs(parts, options, async () => {
-    const reasons = await hypervisor.reasonsNotStopped(vm.uuid);
+    // What is on shared storage is written by the target's QEMU now, so only the VM itself is looked at.
+    const reasons =
+      input.live === true
+        ? await reasonsNotMovedAway(parts, vm.uuid)
+        : await hypervisor.reasonsNotStopped(vm.uuid);
     if (reasons.length > 0)
       throw sourceChanged(name, `${vm.name} is not stopped any more: ${reasons.join('; ')}`);
     for (const disk of input.disks) {
@@ -45,6 +50,14 @@ export async function releaseSource(
       signal,
     });
   });
+}
+
+async function reasonsNotMovedAway({ hypervisor }: HostParts, uuid: string): Promise<string[]> {
+  const { place, job } = await hypervisor.live.viewOf(uuid);
+  if (job.kind !== LiveJobKind.none) return ['libvirt has a job on it'];
+  const isOff =
+    place === LivePlace.off || place === LivePlace.movedAway || place === LivePlace.gone;
+  return isOff ? [] : [`libvirt says it is ${place}`];
 }
 
 const sourceChanged = (host: string, what: string) =>

@@ -11,6 +11,7 @@ import type {
   VmSummary,
 } from '../domain/vm.ts';
 import type { Ledger } from '../guard/ledger.ts';
+import type { LiveMigration } from '../platforms/libvirt/live/live-migration.ts';
 import type { ExportEndpoint, StorageNonce } from './contract.ts';
 import type { Operations } from './operations.ts';
 import type { KnownLeaves } from '../transfer/hash-tree.ts';
@@ -89,7 +90,25 @@ export interface Hypervisor {
   watchHealth(uuid: string, options: { forMs: number; signal: AbortSignal }): Promise<void>;
   /** Asks libvirt to start a probe domain that the guard must refuse. */
   probeGuard(): Promise<{ live: boolean; detail: string }>;
+  /** Moves of running VMs away from here, and what is seen of them. */
+  live: LiveHypervisor;
 }
+
+/** What the live verbs ask of a host's hypervisor. */
+export type LiveHypervisor = Pick<
+  LiveMigration,
+  | 'begin'
+  | 'viewOf'
+  | 'watch'
+  | 'completedOf'
+  | 'abort'
+  | 'setBandwidth'
+  | 'setMaxDowntimeMs'
+  | 'startPostCopy'
+  | 'pauseGuest'
+  | 'resumeGuest'
+  | 'definition'
+>;
 
 export interface DefinitionChanges {
   /** Those that get a new place; shared ones are not listed unless their path differs. */
@@ -103,6 +122,8 @@ export interface DefinitionChanges {
     keepBacking?: true;
   }[];
   owner: { host: string; epoch: number; moveId: string };
+  /** Of a guest that runs: what it sees stays, and the token lets it in at the other host. */
+  arriving?: { token: string };
 }
 
 /** A volume to be deleted: by its path, or where that is empty by its name in a pool. */

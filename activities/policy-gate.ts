@@ -32,8 +32,13 @@ import { forgetIfAlone, readMoveMemory, rememberMove } from './policy-memory.ts'
 
 /** They give back, close or finish what a move began; a host that refused them would be stuck with it. */
 const neverRefused = new Set(['closeExports', 'clearTarget', 'restoreSource', 'settleTarget']);
+/** They look at a live move or end what it left: no policy may keep a host from that, and the ledger is asked anyway. */
+const alwaysServed = new Set(['liveView', 'endLive', 'withdrawLive', 'settleLive']);
 /** Without the memory of the check only the verb tells which side this host is. */
-const sourceVerbs = new Set(['guardSource', 'ensureStopped', 'ensureExport', 'offerState']);
+const sourceVerbs = new Set([
+  ...['guardSource', 'ensureStopped', 'ensureExport', 'offerState'],
+  ...['moveLive', 'tuneLive'],
+]);
 const lateSourceVerbs = new Set(['releaseSource', 'removeSource']);
 
 /** What verbs may carry beside the move; the contract says which does. */
@@ -94,7 +99,7 @@ export class Gate {
         return (await this.#checkSource(input as CheckSourceInput & { target: string }, act)) as O;
       if (verb === 'checkTarget')
         return (await this.#checkTarget(input as CheckTargetInput, act)) as O;
-      if (!neverRefused.has(verb)) await this.#admit(verb, input);
+      if (!neverRefused.has(verb) && !alwaysServed.has(verb)) await this.#admit(verb, input);
       const result = await act();
       if (neverRefused.has(verb)) await forgetIfAlone(folderOf(this.#parts, input));
       return result;

@@ -9,6 +9,7 @@ import type { Ledger } from '../guard/ledger.ts';
 import { probeHook } from '../guard/probe.ts';
 import { LibvirtHost } from '../platforms/libvirt/connect.ts';
 import { DomainDocument } from '../platforms/libvirt/domain-xml.ts';
+import { LiveMigration } from '../platforms/libvirt/live/live-migration.ts';
 import { secretReader } from '../platforms/libvirt/secrets.ts';
 import type { ReadSecret } from '../platforms/libvirt/served-image.ts';
 import { StorageProof } from '../platforms/libvirt/storage-proof.ts';
@@ -27,9 +28,12 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #proof: StorageProof;
   /** Gives the data plane the secrets of network disks. */
   readonly readSecret: ReadSecret;
+  readonly live: LiveMigration;
 
   constructor({ name, libvirt }: HostConfig, ledger: Ledger) {
-    this.#host = new LibvirtHost({ name, socketPath: libvirt.socket, uri: libvirt.uri });
+    const options = { name, socketPath: libvirt.socket, uri: libvirt.uri };
+    this.#host = new LibvirtHost(options);
+    this.live = new LiveMigration(options);
     this.#source = new LibvirtSource(this.#host);
     this.#target = new LibvirtTarget(this.#host);
     this.#state = new LibvirtState(this.#host);
@@ -39,7 +43,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async close(): Promise<void> {
-    await this.#host.close();
+    await Promise.all([this.#host.close(), this.live.close()]);
   }
 
   /** Ends what a killed worker left in libvirt; for the start of a worker. Gives the number. */
@@ -98,12 +102,11 @@ export class LibvirtHypervisor implements Hypervisor {
   packState: Hypervisor['packState'] = (uuid, options) => this.#state.pack(uuid, options);
   unpackState: Hypervisor['unpackState'] = (uuid, parcel) => this.#state.unpack(uuid, parcel);
 
-  mend(xml: string, { disks, owner }: DefinitionChanges): string {
+  mend(xml: string, { disks, owner, arriving }: DefinitionChanges): string {
     const document = DomainDocument.parse(xml);
-    document.mendForTarget({
-      disks,
-      note: { owner: owner.host, epoch: owner.epoch, move: owner.moveId },
-    });
+    const note = { owner: owner.host, epoch: owner.epoch, move: owner.moveId };
+    if (arriving === undefined) document.mendForTarget({ disks, note });
+    else document.mendForArrival({ disks, note: { ...note, admit: arriving.token } });
     return document.toString();
   }
 

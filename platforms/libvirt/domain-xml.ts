@@ -32,6 +32,8 @@ export interface OwnershipNote {
   epoch: number;
   /** Migration that wrote the note. */
   move: string;
+  /** Token that lets one live migration in: the guard's hook asks for it. Never in a definition that is kept. */
+  admit?: string;
 }
 
 /** A disk's new place on the target. */
@@ -129,7 +131,10 @@ export class DomainDocument {
     for (const old of this.#notes()) removeElement(old);
     const element = this.#document.createElementNS(metadataNamespace, 'vmferry:vm');
     element.setAttributeNS('http://www.w3.org/2000/xmlns/', 'xmlns:vmferry', metadataNamespace);
-    const values = { owner: note.owner, epoch: String(note.epoch), move: note.move };
+    const values = {
+      ...{ owner: note.owner, epoch: String(note.epoch), move: note.move },
+      ...(note.admit === undefined ? {} : { admit: note.admit }),
+    };
     for (const [key, value] of Object.entries(values)) {
       const child = this.#document.createElementNS(metadataNamespace, `vmferry:${key}`);
       child.textContent = value;
@@ -171,17 +176,27 @@ export class DomainDocument {
       this.setName(options.identity.name);
     }
     if (options.emulator !== undefined) this.setEmulator(options.emulator);
-    for (const disk of options.disks) {
-      this.setDiskPlace(disk.name, disk);
-      if (disk.keepBacking !== true) this.removeBackingStore(disk.name);
-      if (disk.format !== undefined) this.setDiskFormat(disk.name, disk.format);
-    }
+    this.#placeDisks(options.disks);
+    this.setNote(options.note);
+  }
+
+  /** What the definition of a running guest needs for its arrival on the target: all that the guest sees stays. */
+  mendForArrival(options: { disks: readonly DiskPlace[]; note: OwnershipNote }): void {
+    this.#placeDisks(options.disks);
     this.setNote(options.note);
   }
 
   /** SHA-256 of the text, hex: two definitions with one digest are the same. */
   digest(): string {
     return createHash('sha256').update(this.toString()).digest('hex');
+  }
+
+  #placeDisks(disks: readonly DiskPlace[]): void {
+    for (const disk of disks) {
+      this.setDiskPlace(disk.name, disk);
+      if (disk.keepBacking !== true) this.removeBackingStore(disk.name);
+      if (disk.format !== undefined) this.setDiskFormat(disk.name, disk.format);
+    }
   }
 
   #root(): Element {

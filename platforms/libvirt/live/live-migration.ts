@@ -2,7 +2,12 @@
 import { LivePlace } from '../../../domain/live-outcome.ts';
 import { permanent } from '../../../domain/errors.ts';
 import type { VmFerryError } from '../../../domain/errors.ts';
-import { AbortJobFlag, LibvirtError, MaxSpeedFlag } from '../../../protocols/libvirt/index.ts';
+import {
+  AbortJobFlag,
+  DomainXmlFlag,
+  LibvirtError,
+  MaxSpeedFlag,
+} from '../../../protocols/libvirt/index.ts';
 import type { Connection, DomainRef } from '../../../protocols/libvirt/index.ts';
 import { LibvirtHost } from '../connect.ts';
 import type { LibvirtHostOptions } from '../connect.ts';
@@ -163,6 +168,23 @@ export class LiveMigration {
   pauseGuest(uuid: string): Promise<LiveOrder> {
     return this.#order(uuid, async (connection, dom) => {
       await connection.call('DomainSuspend', { dom });
+    });
+  }
+
+  /** Has a paused guest of this host go on. */
+  async resumeGuest(uuid: string): Promise<void> {
+    await this.#host.use(async (connection) => {
+      const { dom } = await connection.call('DomainLookupByUUID', { uuid });
+      await connection.call('DomainResume', { dom });
+    });
+  }
+
+  /** The definition as the guest runs by it, secrets included, as another host takes it. */
+  async definition(uuid: string): Promise<string> {
+    const flags = DomainXmlFlag.migratable | DomainXmlFlag.secure;
+    return this.#host.use(async (connection) => {
+      const { dom } = await connection.call('DomainLookupByUUID', { uuid });
+      return (await connection.call('DomainGetXMLDesc', { dom, flags })).xml;
     });
   }
 

@@ -1,0 +1,277 @@
+import { LiveJobKind, LivePlace } from '../../domain/live-outcome.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { permanent, transient, unsafe } from '../../domain/errors.ts';
+import type { Fault } from '../../domain/errors.ts';
+import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
+import type { LiveView } from '../../platforms/libvirt/live/view.ts';
+import type { Attempt } from '../boundary.ts';
+import type { MoveLiveInput, MoveLiveResult } from '../contract.ts';
+import type { LiveMemory } from '../move-folder.ts';
+import { folderOf, whileOurs } from '../ours.ts';
+import type { HostParts } from '../parts.ts';
+import { beginRun, runOptionsOf } from './begin-run.ts';
+import type { BegunRun } from './begin-run.ts';
+import { followRun } from './follow-run.ts';
+import type { RunEnd } from './follow-run.ts';
+import { lowerCap } from './limits.ts';
+import { isTrouble, resultOf } from './run-outcome.ts';
+import { Steering } from './steering.ts';
+import { viewOnce } from './waits.ts';
+
+/** How long the lock is held for libvirt's job to show: another verb must not look in between. */
+const jobShowsMs = 30_000;
+const lookEveryMs = 100;
+/** From the end of libvirt's call to the end of its job, ms. */
+const jobEndsMs = 30_000;
+const resumesWithinMs = 30_000;
+
+export interface LiveAttempt extends Attempt {
+  /** Whether the signal, once it fires, means a cancel; else whoever comes next goes on with the migration. */
+  cancelAsked: () => boolean;
+  /** Cap of this host, bytes a second; 0 is none. */
+  hostBytesPerSecond: number;
+}
+
+/**
+ *   ledger is ours? --- the run was seen to end ------------------------------------> its result
+ *        |              it was begun before --- its job is there --> follow --------> what came of it
+ *        |                                  `-- no job -----------------------------> what is seen now
+ *        `------------- it was not: written down, libvirt asked ---> follow --------> what came of it
+ *
+ * Never begins twice for one run. What libvirt has against the migration comes as `fault`; trouble with reaching this
+ * host's libvirt is thrown, and the next attempt attaches.
+ */
+export async function moveLive(
+  parts: HostParts,
+  input: MoveLiveInput,
+  attempt: LiveAttempt,
+): Promise<MoveLiveResult> {
+  const { migrationId } = input;
+  const { signal } = attempt;
+  return parts.operations.exclusive({ migrationId, name: 'move live', signal }, (inner) =>
+    moveNow(parts, input, { ...attempt, signal: inner }),
+  );
+}
+
+/** How an attempt finds its run. */
+type Found =
+  | { how: 'over'; result: MoveLiveResult }
+  | { how: 'ended'; view: LiveView; memory: LiveMemory }
+  | { how: 'runs'; memory: LiveMemory; begun?: BegunRun };
+
+async function moveNow(
+  parts: HostParts,
+  input: MoveLiveInput,
+  attempt: LiveAttempt,
+): Promise<MoveLiveResult> {
+  const { live } = parts.hypervisor;
+  const folder = folderOf(parts, input);
+  const { bandwidthBytesPerSecond: own, wishes } = input;
+  const bandwidthBytesPerSecond = lowerCap(own, attempt.hostBytesPerSecond);
+  const found = await find(parts, input, { ...attempt, bandwidthBytesPerSecond });
+  if (found.how === 'over') return found.result;
+  if (found.how === 'ended') return concludeUnseen(parts, input, found);
+  const { memory, begun } = found;
+  const { uuid } = input.vm;
+  const steering = new Steering(
+    { live, folder, uuid, wishes, bandwidthBytesPerSecond, memory },
+    { isAttached: begun === undefined },
+  );
+  const end = await followRun({
+    ...{ live, vm: input.vm, host: parts.name, steering },
+    ...(begun === undefined ? {} : { begun }),
+    ...attempt,
+  });
+  return conclude(parts, input, { attempt, end, steering });
+}
+
+/** Finds the run or begins it, under the lock; whoever comes next then sees either its job or its end. */
+async function find(
+  parts: HostParts,
+  input: MoveLiveInput,
+  at: LiveAttempt & { bandwidthBytesPerSecond: number },
+): Promise<Found> {
+  const { live } = parts.hypervisor;
+  const { run, vm } = input;
+  const { signal } = at;
+  const folder = folderOf(parts, input);
+  const options = {
+    ref: input,
+    states: ['migrating-out'] as const,
+    operation: 'move live',
+    signal,
+  };
+  return whileOurs(parts, options, async () => {
+    const known = await folder.read('live');
+    const view = await live.viewOf(vm.uuid);
+    if (known !== undefined && run < known.run) throw runOver(parts.name, input, known.run);
+    if (known?.run === run) {
+      if (known.result !== undefined) return { how: 'over', result: known.result };
+      return isLeaving(view)
+        ? { how: 'runs', memory: known }
+        : { how: 'ended', view, memory: known };
+    }
+    if (view.job.kind !== LiveJobKind.none) throw otherJob(parts.name, input);
+    const fault = whyNotBegun(parts.name, input, view);
+    if (fault !== undefined) return { how: 'over', result: notBegun(fault) };
+    const asked = await runOptionsOf(parts, input, at.bandwidthBytesPerSecond);
+    signal.throwIfAborted();
+    // A run that broke off may have left it so, and whoever asks for the next one has seen that it stayed here.
+    if (known?.paused === true && view.place === LivePlace.paused) await live.resumeGuest(vm.uuid);
+    await folder.removeFile('tuned.json');
+    const memory: LiveMemory = { run, steps: [] };
+    await folder.write('live', memory);
+    const begun = beginRun(parts, asked);
+    try {
+      await untilSeen(parts, vm.uuid, begun);
+    } catch (error) {
+      begun.leave();
+      throw error;
+    }
+    return { how: 'runs', memory, begun };
+  });
+}
+
+async function untilSeen({ hypervisor }: HostParts, uuid: string, begun: BegunRun): Promise<void> {
+  const deadline = performance.now() + jobShowsMs;
+  const settled = begun.settled.then(() => true);
+  while (performance.now() < deadline) {
+    if (isLeaving(await hypervisor.live.viewOf(uuid))) return;
+    if (await Promise.race([settled, delay(lookEveryMs, false)])) return;
+  }
+}
+
+const isLeaving = ({ job }: LiveView): boolean => job.kind === LiveJobKind.outgoing;
+
+/** What came of a run that was followed to its end. */
+async function conclude(
+  parts: HostParts,
+  input: MoveLiveInput,
+  { attempt, end, steering }: { attempt: LiveAttempt; end: RunEnd; steering: Steering },
+): Promise<MoveLiveResult> {
+  const { live } = parts.hypervisor;
+  const { name: vm, uuid } = input.vm;
+  const { refusal } = end;
+  if (refusal !== undefined && isTrouble(refusal))
+    throw refusal instanceof Error ? refusal : new Error(String(refusal));
+  // A cancel fires the signal for good; from here on every wait has its own limit.
+  const { signal } = new AbortController();
+  const isOver = (view: LiveView): boolean =>
+    !isLeaving(view) || view.place === LivePlace.postCopyFailed;
+  let view = await viewOnce(parts, uuid, isOver, { timeoutMs: jobEndsMs, signal });
+  if (!isOver(view)) throw stillLeaving(parts.name, input);
+  if (end.aborted && steering.memory.paused === true)
+    view = await resumed(parts, input, { view, signal });
+  const last = await figuresOf(live, uuid, { end, place: view.place });
+  const result = resultOf({
+    ...{ host: parts.name, vm, place: view.place, memory: steering.memory },
+    ...{ refusal, arrived: end.arrived },
+    ...(last === undefined ? {} : { last }),
+  });
+  await steering.remember({ result });
+  // It was called off as it was asked for; an arrival is told, whatever was asked for meanwhile.
+  if (attempt.cancelAsked() && result.fault !== undefined) attempt.signal.throwIfAborted();
+  return result;
+}
+
+/** The run was begun by an attempt that is gone, and is over. */
+async function concludeUnseen(
+  parts: HostParts,
+  input: MoveLiveInput,
+  { view: { place }, memory }: { view: LiveView; memory: LiveMemory },
+): Promise<MoveLiveResult> {
+  const { live } = parts.hypervisor;
+  const { name: vm, uuid } = input.vm;
+  const last = place === LivePlace.movedAway ? await live.completedOf(uuid) : undefined;
+  const result = resultOf({
+    ...{ host: parts.name, vm, place, memory, arrived: false },
+    ...(last === undefined ? {} : { last }),
+  });
+  // Halfway is for both hosts' views to decide, and a later look may see more.
+  const isDecided = result.fault?.code !== 'live-outcome-unknown';
+  if (isDecided) await folderOf(parts, input).write('live', { ...memory, result });
+  return result;
+}
+
+/** The last figures; those that libvirt keeps, where the watch ended before it saw them. */
+async function figuresOf(
+  live: HostParts['hypervisor']['live'],
+  uuid: string,
+  { end: { last }, place }: { end: RunEnd; place: LivePlace },
+): Promise<LiveSample | undefined> {
+  if (last?.status === 'completed' || place !== LivePlace.movedAway) return last;
+  const kept = await live.completedOf(uuid);
+  return kept !== undefined && kept.elapsedMs >= (last?.elapsedMs ?? 0) ? kept : last;
+}
+
+/** A guest that the policy paused goes on where it stayed; only after libvirt took our order to undo the run. */
+async function resumed(
+  parts: HostParts,
+  input: MoveLiveInput,
+  { view, signal }: { view: LiveView; signal: AbortSignal },
+): Promise<LiveView> {
+  const { live } = parts.hypervisor;
+  const { uuid } = input.vm;
+  const isPaused = ({ place }: LiveView): boolean =>
+    place === LivePlace.paused || place === LivePlace.switching;
+  if (!isPaused(view)) return view;
+  const options = { ref: input, states: ['migrating-out'] as const, operation: 'resume', signal };
+  return whileOurs(parts, options, async () => {
+    const now = await live.viewOf(uuid);
+    if (isLeaving(now) || !isPaused(now)) return now;
+    await live.resumeGuest(uuid);
+    const runs = ({ place }: LiveView): boolean => place === LivePlace.running;
+    return viewOnce(parts, uuid, runs, { timeoutMs: resumesWithinMs, signal });
+  });
+}
+
+function whyNotBegun(host: string, input: MoveLiveInput, view: LiveView): Fault | undefined {
+  const { vm, disks } = input;
+  if (view.place !== LivePlace.running && view.place !== LivePlace.paused) {
+    return permanent({
+      code: 'live-vm-not-running',
+      message: `${vm.name} does not run on ${host} (${view.place}): there is nothing to move live`,
+      remedy: 'Move it cold, or start it first.',
+      host,
+    }).toFault();
+  }
+  const kept = disks.find(({ liesOn }) => liesOn !== undefined);
+  if (kept === undefined) return undefined;
+  return permanent({
+    code: 'live-chain-not-kept',
+    message: `${kept.name} of ${vm.name} lies on ${kept.liesOn}: a live move makes one image of a chain`,
+    remedy: 'Leave out --chain keep, or move the VM cold.',
+    host,
+  }).toFault();
+}
+
+const notBegun = (fault: Fault): MoveLiveResult => ({
+  fault,
+  steps: [],
+  elapsedMs: 0,
+  postCopy: false,
+});
+
+const runOver = (host: string, { vm, run }: MoveLiveInput, last: number) =>
+  unsafe({
+    code: 'live-run-over',
+    message: `run ${run} of the live move of ${vm.name} away from ${host} is over: run ${last} was begun after it`,
+    remedy: 'Nothing was changed: it was the late work of an attempt that is over.',
+    host,
+  });
+
+const otherJob = (host: string, { vm }: MoveLiveInput) =>
+  transient({
+    code: 'live-other-job',
+    message: `libvirt on ${host} has another job on ${vm.name}, so that no live migration can begin`,
+    remedy: `It is tried again. See on ${host}: virsh domjobinfo ${vm.name}.`,
+    host,
+  });
+
+const stillLeaving = (host: string, { vm }: MoveLiveInput) =>
+  transient({
+    code: 'live-still-leaving',
+    message: `the live migration of ${vm.name} away from ${host} was over, and libvirt's job of it is not`,
+    remedy: `It is looked at again. If it stays so, see on ${host}: virsh domjobinfo ${vm.name}.`,
+    host,
+  });

@@ -1,0 +1,105 @@
+import { LivePlace } from '../../domain/live-outcome.ts';
+import {
+  needsOperator,
+  outcomeUnknown,
+  permanent,
+  transient,
+  VmFerryError,
+} from '../../domain/errors.ts';
+import type { Fault } from '../../domain/errors.ts';
+import { ConvergenceAct } from '../../domain/convergence.ts';
+import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
+import type { MoveLiveResult } from '../contract.ts';
+import type { LiveMemory } from '../move-folder.ts';
+
+/** What is known of a run that is over, at the source. */
+export interface RunOutcome {
+  host: string;
+  vm: string;
+  place: LivePlace;
+  memory: LiveMemory;
+  last?: LiveSample;
+  /** What libvirt said, if it said no. */
+  refusal?: unknown;
+  /** libvirt said that all is well. */
+  arrived: boolean;
+}
+
+export function resultOf(outcome: RunOutcome): MoveLiveResult {
+  const { last, memory } = outcome;
+  const fault = faultOf(outcome);
+  const byAct = memory.steps.some(({ act }) => act === ConvergenceAct.postCopy);
+  return {
+    ...(fault === undefined ? {} : { fault }),
+    steps: memory.steps,
+    elapsedMs: last?.elapsedMs ?? 0,
+    ...(last?.downtimeMs === undefined ? {} : { downtimeMs: last.downtimeMs }),
+    ...(last === undefined
+      ? {}
+      : {
+          iterations: last.iteration,
+          memoryBytes: last.memoryProcessedBytes,
+          diskBytes: last.diskProcessedBytes,
+        }),
+    postCopy: byAct || last?.inPostCopy === true,
+  };
+}
+
+/** Whether libvirt may be asked again as if nothing had been said: then the attempt fails, and the next one looks. */
+export const isTrouble = (error: unknown): boolean =>
+  !(error instanceof VmFerryError) ||
+  ['libvirt-unreachable', 'libvirt-outcome-unknown', 'libvirt-access-denied'].includes(error.code);
+
+/** Why the VM did not arrive, as far as the source can tell; undefined if libvirt did not call it off. */
+function faultOf(outcome: RunOutcome): Fault | undefined {
+  const { host, vm, place, memory, refusal } = outcome;
+  const said = refusal instanceof VmFerryError ? refusal : undefined;
+  if (place === LivePlace.movedAway || outcome.arrived)
+    return said?.code === 'live-target-not-kept' ? said.toFault() : undefined;
+  const words = said === undefined ? 'why was not seen' : said.message;
+  const lastAct = memory.steps.at(-1);
+  if (place === LivePlace.postCopyFailed) {
+    return needsOperator({
+      code: 'live-post-copy-failed',
+      message: `the post-copy of ${vm} away from ${host} was interrupted: each host holds a part of it (${words})`,
+      remedy:
+        'Keep both hosts running and mend the link between them. If the guest is lost, end it on both hosts, then start it again from its disks.',
+      host,
+    }).toFault();
+  }
+  const pausedByUs = place === LivePlace.paused && memory.paused === true;
+  if (place === LivePlace.switching || place === LivePlace.postCopy || pausedByUs) {
+    return outcomeUnknown({
+      code: 'live-outcome-unknown',
+      message: `the live migration of ${vm} away from ${host} ended at the switch (${words})`,
+      remedy: 'The state of both hosts is read before anything else is done; nothing to do.',
+      host,
+    }).toFault();
+  }
+  if (lastAct?.act === ConvergenceAct.giveUp) {
+    return permanent({
+      code: 'live-not-converging',
+      message: `the live migration of ${vm} away from ${host} was given up: ${lastAct.why}`,
+      remedy:
+        'Allow more (--quickly-finish, --auto-converge, --post-copy, --pause), more bandwidth, or move it while it is quiet; it goes on at the source.',
+      host,
+    }).toFault();
+  }
+  if (place === LivePlace.off || place === LivePlace.gone) {
+    return transient({
+      code: 'live-guest-went-off',
+      message: `${vm} went off on ${host} while it moved (${words})`,
+      remedy: 'It is read anew how it is to be moved; nothing to do.',
+      host,
+    }).toFault();
+  }
+  return (
+    said?.toFault() ??
+    transient({
+      code: 'live-interrupted',
+      message: `the live migration of ${vm} away from ${host} ended; ${words}`,
+      remedy: 'The VM goes on at the source; it is tried again.',
+      host,
+    }).toFault()
+  );
+}

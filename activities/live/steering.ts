@@ -1,0 +1,181 @@
+import {
+  beginConvergence,
+  ConvergenceAct,
+  nextConvergenceStep,
+  predictEnd,
+} from '../../domain/convergence.ts';
+import type {
+  ConvergenceOptions,
+  ConvergenceState,
+  ConvergenceStep,
+} from '../../domain/convergence.ts';
+import { VmFerryError } from '../../domain/errors.ts';
+import type { LiveProgress, LiveWishes } from '../../domain/live.ts';
+import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
+import type { LiveMemory, MoveFolder } from '../move-folder.ts';
+import type { LiveHypervisor } from '../parts.ts';
+import { mebibytesOf } from './limits.ts';
+import { isTrouble } from './run-outcome.ts';
+
+/** Of a run, in its report: the last ones. */
+const mostSteps = 100;
+
+export interface SteeringOptions {
+  live: LiveHypervisor;
+  folder: MoveFolder;
+  uuid: string;
+  wishes: LiveWishes;
+  /** 0 is none. */
+  bandwidthBytesPerSecond: number;
+  memory: LiveMemory;
+}
+
+/** Has each sample of a run judged by the convergence policy, does what that says, and writes it down. */
+export class Steering {
+  readonly #options: SteeringOptions;
+  readonly #policy: ConvergenceOptions;
+  #memory: LiveMemory;
+  #state: ConvergenceState;
+  /** Nobody looked since the last act was written down: patience is counted from the first look on. */
+  #isAttached: boolean;
+  #tunedDowntimeMs: number | undefined;
+
+  constructor(options: SteeringOptions, { isAttached }: { isAttached: boolean }) {
+    this.#options = options;
+    this.#policy = policyOf(options.wishes);
+    this.#memory = options.memory;
+    this.#state = options.memory.convergence ?? beginConvergence(this.#policy);
+    this.#isAttached = isAttached;
+  }
+
+  /** What is remembered of the run by now. */
+  get memory(): LiveMemory {
+    return this.#memory;
+  }
+
+  get gaveUp(): boolean {
+    return this.#state.rung === ConvergenceAct.giveUp;
+  }
+
+  /** Judges, acts, and gives what is to be shown. Throws what libvirt has against an order. */
+  async take(sample: LiveSample): Promise<LiveProgress> {
+    await this.#heedTuning();
+    if (this.#isAttached) this.#state = countedAnew(this.#state, sample);
+    this.#isAttached = false;
+    const step = nextConvergenceStep(this.#state, sample, this.#policy);
+    if (step.act === ConvergenceAct.wait) this.#state = step.state;
+    else await this.#carryOut(step, sample);
+    return this.show(sample, step.why);
+  }
+
+  /** The sample as people see it. */
+  show(sample: LiveSample, outlook: string): LiveProgress {
+    const { bytesPerSecond, diskBytesPerSecond } = sample;
+    const etaMs = etaOf(sample, this.#state.downtimeMs);
+    return {
+      elapsedMs: sample.elapsedMs,
+      iteration: sample.iteration,
+      memoryTotalBytes: sample.memoryTotalBytes,
+      memoryProcessedBytes: sample.memoryProcessedBytes,
+      memoryRemainingBytes: sample.memoryRemainingBytes,
+      bytesPerSecond: bytesPerSecond + diskBytesPerSecond,
+      dirtyBytesPerSecond: sample.dirtyBytesPerSecond,
+      diskTotalBytes: sample.diskTotalBytes,
+      diskProcessedBytes: sample.diskProcessedBytes,
+      diskRemainingBytes: sample.diskRemainingBytes,
+      throttlePercent: sample.throttlePercent,
+      inPostCopy: sample.inPostCopy,
+      ...(etaMs === undefined ? {} : { etaMs }),
+      outlook,
+    };
+  }
+
+  /** Writes down what belongs to the run beside its acts. */
+  async remember(more: Partial<LiveMemory>): Promise<void> {
+    this.#memory = { ...this.#memory, ...more };
+    await this.#options.folder.write('live', this.#memory);
+  }
+
+  /** A person's own limit goes before the one that the run was begun with, and is where raising it goes on from. */
+  async #heedTuning(): Promise<void> {
+    const downtimeMs = (await this.#options.folder.read('tuned'))?.maxDowntimeMs;
+    if (downtimeMs === undefined || downtimeMs === this.#tunedDowntimeMs) return;
+    this.#tunedDowntimeMs = downtimeMs;
+    this.#state = { ...this.#state, downtimeMs };
+  }
+
+  async #carryOut(step: ConvergenceStep, { elapsedMs: atMs }: LiveSample): Promise<void> {
+    const { act } = step;
+    let { why, state } = step;
+    try {
+      await this.#order(step);
+    } catch (error) {
+      // libvirt's no ends nothing: the run goes on, and so does the ladder, once patience is used up again.
+      if (isTrouble(error) || !(error instanceof VmFerryError)) throw error;
+      why = `${why}; libvirt refused: ${error.message}`;
+      if (act === ConvergenceAct.postCopy || act === ConvergenceAct.giveUp)
+        state = { ...state, rung: this.#state.rung };
+    }
+    const steps = [...this.#memory.steps, { act, why, atMs }].slice(-mostSteps);
+    this.#state = state;
+    await this.remember({ convergence: state, steps });
+  }
+
+  async #order({ act, state }: ConvergenceStep): Promise<void> {
+    const { live, uuid, bandwidthBytesPerSecond: cap } = this.#options;
+    switch (act) {
+      case ConvergenceAct.raiseDowntime:
+        await live.setMaxDowntimeMs(uuid, state.downtimeMs);
+        break;
+      case ConvergenceAct.postCopy:
+        // Else that phase would have no cap.
+        if (cap > 0) await live.setBandwidth(uuid, mebibytesOf(cap), { postCopy: true });
+        await live.startPostCopy(uuid);
+        break;
+      case ConvergenceAct.pause:
+        // Before the guest stands still: whoever comes after us has to know why it does.
+        await this.remember({ paused: true });
+        await live.pauseGuest(uuid);
+        break;
+      case ConvergenceAct.giveUp:
+        await live.abort(uuid);
+        break;
+      // QEMU throttles by itself, since the run was begun with leave for that.
+      case ConvergenceAct.throttle:
+      case ConvergenceAct.wait:
+        break;
+    }
+  }
+}
+
+const policyOf = (wishes: LiveWishes): ConvergenceOptions => ({
+  maxDowntimeMs: wishes.maxDowntimeMs,
+  quicklyFinish: wishes.quicklyFinish,
+  highestDowntimeMs: wishes.highestDowntimeMs,
+  allowAutoConverge: wishes.autoConverge,
+  allowPostCopy: wishes.postCopy,
+  allowPause: wishes.pause,
+  patienceMs: wishes.patienceMs,
+});
+
+const countedAnew = (
+  state: ConvergenceState,
+  { elapsedMs: now }: LiveSample,
+): ConvergenceState => ({
+  ...state,
+  hopeAtMs: now,
+  leastAtMs: now,
+  crossedAtMs: now,
+});
+
+/** Until the end, ms; undefined where it would never come or nobody can tell yet. */
+function etaOf(sample: LiveSample, downtimeMs: number): number | undefined {
+  const { diskRemainingBytes: disk, diskBytesPerSecond: diskRate } = sample;
+  if (sample.iteration === 0 && disk > 0)
+    return diskRate > 0 ? Math.round((disk / diskRate) * 1000) : undefined;
+  if (sample.iteration === 0) return undefined;
+  const prediction = predictEnd(sample, downtimeMs);
+  return prediction.ends && Number.isFinite(prediction.etaMs)
+    ? Math.round(prediction.etaMs)
+    : undefined;
+}
