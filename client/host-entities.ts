@@ -1,5 +1,5 @@
 /** What hosts are remembered by: their entity workflows, asked and told by name. */
-import { WorkflowUpdateFailedError } from '@temporalio/client';
+import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { permanent } from '../domain/errors.ts';
@@ -45,6 +45,13 @@ export class HostEntities {
     return hosts.sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
   }
 
+  /** As of now, not as lists have it. Throws Temporal's WorkflowNotFoundError for a host that nobody knows. */
+  async state(host: string): Promise<HostState | undefined> {
+    const { memo, status } = await this.#handle(host).describe();
+    if (status.name !== 'RUNNING') throw notRunning(host, this.#cluster);
+    return memo?.[memoNames.hostState] as HostState | undefined;
+  }
+
   /** Throws `host-change-refused`, and Temporal's WorkflowNotFoundError for a host that nobody knows. */
   async set(host: string, order: HostOrder): Promise<HostState> {
     try {
@@ -71,7 +78,7 @@ export class HostEntities {
   }
 
   async release(host: string, release: SlotRelease): Promise<void> {
-    await this.#handle(host).executeUpdate<void, [SlotRelease]>(hostUpdateNames.release, {
+    await this.#handle(host).executeUpdate<undefined, [SlotRelease]>(hostUpdateNames.release, {
       args: [release],
     });
   }
@@ -80,6 +87,10 @@ export class HostEntities {
     return this.#client.workflow.getHandle(hostId(this.#cluster, host));
   }
 }
+
+/** An entity that somebody terminated is none; its worker makes a new one with its next word. */
+const notRunning = (host: string, cluster: string): WorkflowNotFoundError =>
+  new WorkflowNotFoundError(`the entity of ${host} does not run`, hostId(cluster, host), undefined);
 
 /** What the entity said when it refused an update. */
 function detailOf(error: unknown): unknown {

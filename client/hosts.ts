@@ -4,6 +4,7 @@ import proto from '@temporalio/proto';
 import { permanent } from '../domain/errors.ts';
 import type { VmFerryError } from '../domain/errors.ts';
 import type { HostOrder } from '../domain/hosts/settings.ts';
+import type { SlotAnswer, SlotWish } from '../domain/hosts/slots.ts';
 import type { HostState } from '../domain/hosts/state.ts';
 import { hostQueue } from '../workflows/contract.ts';
 import type { HostLine } from '../workflows/contract.ts';
@@ -44,14 +45,19 @@ export class HostDirectory {
     return { ...found, online: await this.online(name) };
   }
 
+  /** What is remembered of a host, as of now. Throws `host-unknown`. */
+  state(name: string): Promise<HostState | undefined> {
+    return this.#ofKnown(name, () => this.entities.state(name));
+  }
+
   /** Changes what people set of a host. Throws `host-unknown` and `host-change-refused`. */
-  async set(name: string, order: HostOrder): Promise<HostState> {
-    try {
-      return await this.entities.set(name, order);
-    } catch (error) {
-      if (!(error instanceof WorkflowNotFoundError)) throw error;
-      throw unknownHost(name, await this.entities.list());
-    }
+  set(name: string, order: HostOrder): Promise<HostState> {
+    return this.#ofKnown(name, () => this.entities.set(name, order));
+  }
+
+  /** Asks for a place on a host. Throws `host-unknown`. */
+  reserve(name: string, wish: SlotWish): Promise<SlotAnswer> {
+    return this.#ofKnown(name, () => this.entities.reserve(name, wish));
   }
 
   /** Throws `host-unknown` (naming the known ones) or `host-offline`. */
@@ -80,6 +86,15 @@ export class HostDirectory {
       const seenMs = Number(lastAccessTime?.seconds ?? 0) * 1000;
       return Date.now() - seenMs < pollerGoneMs;
     });
+  }
+
+  async #ofKnown<T>(name: string, ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      throw unknownHost(name, await this.entities.list());
+    }
   }
 }
 

@@ -3,12 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { WorkflowBundleOption } from '@temporalio/worker';
+import { createControlActivities } from '../activities/control/verbs.ts';
 import { deploymentName } from '../client/versions.ts';
 import type { Config } from '../config/schema.ts';
 import { controlQueue } from '../workflows/contract.ts';
 import { buildBundle, bundlePath, isOfTheseSources, sourcesHash } from './build-bundle.ts';
 import { keepPlace, takePlace } from './deployment.ts';
 import type { Verdict } from './deployment.ts';
+import { TemporalFleet } from './fleet-access.ts';
 import type { TemporalAccess } from './process.ts';
 import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
 import { certificateMark, followCertificates } from './renew-connection.ts';
@@ -39,7 +41,7 @@ export async function runControl(config: Config): Promise<void> {
   }
 }
 
-/** A worker for the workflows of one version; not polling yet. */
+/** A worker for the workflows of one version, and for what they ask of hosts' entities; not polling yet. */
 export const createControlWorker = (
   access: TemporalAccess,
   { buildId, workflowBundle }: { buildId: string; workflowBundle: WorkflowBundleOption },
@@ -48,6 +50,7 @@ export const createControlWorker = (
     ...access,
     taskQueue: controlQueue,
     workflowBundle,
+    activities: createControlActivities((cluster) => new TemporalFleet(access, cluster)),
     shutdownGraceTime: shutdownGraceMs,
     workerDeploymentOptions: {
       useWorkerVersioning: true,

@@ -1,32 +1,20 @@
 import {
+  allHandlersFinished,
   condition,
   continueAsNew,
-  defineSignal,
-  setHandler,
   setWorkflowOptions,
-  upsertMemo,
-  workflowInfo,
 } from '@temporalio/workflow';
-import type { HostAnnouncement, HostInput } from './contract.ts';
-import { signalNames } from './contract.ts';
+import { HostRecord } from './host-record.ts';
+import type { RememberedHost } from './host-record.ts';
 
-const announceSignal = defineSignal<[HostAnnouncement]>(signalNames.announce);
-
-/** A host as an entity: it exists since its worker first came up, and remembers what that said of itself. */
-export async function host(input: HostInput & { announcement?: HostAnnouncement }): Promise<never> {
-  let announcement = input.announcement;
-  let signals = 0;
-  setHandler(announceSignal, (said) => {
-    announcement = said;
-    signals += 1;
-    upsertMemo({ announcement: said });
-  });
-  if (announcement !== undefined) upsertMemo({ announcement });
-  await condition(() => signals >= 500 || workflowInfo().continueAsNewSuggested);
-  return continueAsNew<typeof host>({
-    ...input,
-    ...(announcement === undefined ? {} : { announcement }),
-  });
+/**
+ * A host as an entity: it exists since its worker first came up, remembers what people set and what the worker says, and
+ * promises room to moves. It lives for ever, from run to run.
+ */
+export async function host(input: RememberedHost): Promise<never> {
+  const next = await new HostRecord(input).keep();
+  await condition(allHandlersFinished);
+  return continueAsNew<typeof host>(next);
 }
 
 // It outlives every version, and every version can go on with it: its state is what its memo says.

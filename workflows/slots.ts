@@ -1,4 +1,21 @@
 /** The places of a move on its two hosts: as many moves at a time as each host takes, the room on the target promised. */
+import {
+  ActivityCancellationType,
+  CancellationScope,
+  log,
+  patched,
+  proxyActivities,
+} from '@temporalio/workflow';
+import type {
+  ControlActivities,
+  ReserveMoveAnswer,
+  ReserveMoveInput,
+} from '../activities/control/contract.ts';
+import { Handling } from '../domain/errors.ts';
+import { placementVmOf } from '../domain/placement/from-facts.ts';
+import type { PlacementVm } from '../domain/placement/vm.ts';
+import { controlQueue } from './contract.ts';
+import { faultOf, isCancellation, MoveFailed } from './faults.ts';
 import type { Checked, Move } from './move.ts';
 
 /** What the hosts' settings mean for a move that has its places. */
@@ -9,15 +26,50 @@ export interface Slots {
   targetAddress?: string;
 }
 
+/** The activity itself asks again meanwhile: a move that waits for a day leaves some 4,000 events. */
+const waitMs = 4 * 60_000;
+/** Longer than any queue of moves; then the move fails with nothing touched, ms. */
+const patienceMs = 7 * 24 * 60 * 60_000;
+const mostWaitNotes = 5;
+const patch = 'slots';
+
+const control = (summary: string): ControlActivities =>
+  proxyActivities<ControlActivities>({
+    taskQueue: controlQueue,
+    startToCloseTimeout: waitMs + 60_000,
+    heartbeatTimeout: '15s',
+    // Only Temporal itself can be in trouble here: the SDK's own back-off, for as long as that takes.
+    retry: { initialInterval: '1s', maximumInterval: '30s' },
+    scheduleToCloseTimeout: '1h',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    summary,
+  });
+
 /**
  * Waits until both hosts have a place for the move, and takes them. Call it after the checks and before anything is
  * touched. While it waits the report says for which host and why. Throws `MoveFailed` where no waiting helps (the
  * target was disabled), and the cancellation. Moves that began before there were places get none, and wait for none.
  */
-export async function takeSlots(move: Move, _checked: Checked): Promise<Slots> {
-  return Promise.resolve({
-    bandwidthBytesPerSecond: move.input.request.bandwidthBytesPerSecond,
-  });
+export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
+  const own = move.input.request.bandwidthBytesPerSecond;
+  if (!patched(patch)) return { bandwidthBytesPerSecond: own };
+  const asked = wishOf(move, checked);
+  const untilMs = Date.now() + patienceMs;
+  let answer = await askHosts(move, asked);
+  let waits = 0;
+  while (!answer.granted) {
+    const { fault } = answer;
+    if (fault.handling !== Handling.transient || Date.now() > untilMs) throw new MoveFailed(fault);
+    waits += 1;
+    // Figures in a reason may change with each answer; the first few say it.
+    if (waits <= mostWaitNotes) move.record.note(fault.message);
+    answer = await askHosts(move, { ...asked, waitMs });
+  }
+  const { source, target } = answer;
+  return {
+    bandwidthBytesPerSecond: leastCap(own, shareOf(source.limits)),
+    ...(target.migrationAddress === undefined ? {} : { targetAddress: target.migrationAddress }),
+  };
 }
 
 /**
@@ -25,6 +77,70 @@ export async function takeSlots(move: Move, _checked: Checked): Promise<Slots> {
  * the disks and the guest are where they are to be, before the move awaits its commit: that may take days. Never fails
  * the move.
  */
-export async function giveSlots(_move: Move): Promise<void> {
-  return Promise.resolve();
+export async function giveSlots(move: Move): Promise<void> {
+  if (!patched(patch)) return;
+  const { cluster, request } = move.input;
+  const { vmOn } = move.record.report;
+  try {
+    await CancellationScope.nonCancellable(() =>
+      control('give the places back').releaseMove({
+        cluster,
+        moveId: move.ref.moveId,
+        hosts: [request.from, request.to],
+        ...(vmOn === request.to ? { arrivedOn: request.to } : {}),
+      }),
+    );
+  } catch (error) {
+    // The next move that lacks these places finds that this one is over, and takes them.
+    log.warn('could not give the places back', { error });
+  }
+}
+
+/** Takes the places back that a cancel may have left taken. */
+async function askHosts(move: Move, input: ReserveMoveInput): Promise<ReserveMoveAnswer> {
+  try {
+    return await control('take a place on both hosts').reserveMove(input);
+  } catch (error) {
+    if (isCancellation(error)) {
+      await giveSlots(move);
+      throw error;
+    }
+    throw new MoveFailed(faultOf(error, { host: input.target, what: 'take a place' }));
+  }
+}
+
+function wishOf({ input, ref, record }: Move, { source, disks }: Checked): ReserveMoveInput {
+  const { request, cluster } = input;
+  const shared = disks.filter(({ how }) => how === 'shared').map(({ name }) => name);
+  const vm = placementVmOf(source.vm, { request, shared });
+  const runs = record.report.vmRunning || request.autoStart;
+  return {
+    cluster,
+    move: { moveId: ref.moveId, workflowId: ref.moveId, runId: ref.migrationId },
+    source: request.from,
+    target: request.to,
+    vm: runs ? vm : atRest(vm),
+  };
+}
+
+/** A VM that stays off takes room for its disks only. */
+const atRest = (vm: PlacementVm): PlacementVm => ({ ...vm, memoryBytes: 0, vcpus: 0 });
+
+/**
+ * What one of the moves that may leave a host at a time gets of its cap: the reader at the other end holds to it, who
+ * knows nothing of the source's other moves.
+ */
+const shareOf = ({
+  upBytesPerSecond = 0,
+  movesOut,
+}: {
+  upBytesPerSecond?: number;
+  movesOut: number;
+}): number =>
+  upBytesPerSecond === 0 ? 0 : Math.max(1, Math.floor(upBytesPerSecond / Math.max(1, movesOut)));
+
+/** 0 is none. */
+function leastCap(...caps: number[]): number {
+  const set = caps.filter((cap) => cap > 0);
+  return set.length === 0 ? 0 : Math.min(...set);
 }

@@ -51,6 +51,8 @@ export interface ReserveMoveInput {
   source: string;
   target: string;
   vm: PlacementVm;
+  /** For how long to ask again before a refusal is given, ms; absent: once. */
+  waitMs?: number;
 }
 
 export type ReserveMoveAnswer =

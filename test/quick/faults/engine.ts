@@ -326,6 +326,7 @@ export const workflowModule = {
   TimeoutFailure,
   CancellationScope,
   isCancellation,
+  patched: () => true,
   condition: async (holds: () => boolean, limitMs?: number) => engine().condition(holds, limitMs),
   sleep: (ms: number) => engine().sleep(ms),
   defineQuery: (name: string) => ({ type: 'query', name }),
@@ -347,6 +348,8 @@ export const workflowModule = {
         get: (_target, verb) => (input: unknown) => engine().activity(options, String(verb), input),
       },
     ),
+  // Moves are played as those that began before their hosts had places: the fault table is about what follows.
+  patched: () => false,
   log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   setCurrentDetails: () => undefined,
   upsertSearchAttributes: () => undefined,

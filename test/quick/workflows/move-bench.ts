@@ -3,6 +3,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError } from '@temporalio/client';
+import type { ControlActivities } from '../../../activities/control/contract.ts';
 import type { HostActivities } from '../../../activities/contract.ts';
 import proto from '@temporalio/proto';
 import type { WorkflowHandle } from '@temporalio/client';
@@ -77,7 +78,12 @@ export class MoveBench {
       identity: 'bench',
     } as const;
     const workers = await Promise.all([
-      Worker.create({ ...base, taskQueue: controlQueue, workflowBundle: { code } }),
+      Worker.create({
+        ...base,
+        taskQueue: controlQueue,
+        workflowBundle: { code },
+        activities: openHosts,
+      }),
       Worker.create({
         ...base,
         taskQueue: hostQueue('alpha'),
@@ -127,6 +133,15 @@ export class MoveBench {
     }
   }
 }
+
+/** Hosts with a place for every move: who waits for one is another test's matter. */
+const openHosts: Pick<ControlActivities, 'reserveMove' | 'releaseMove'> = {
+  reserveMove: () => {
+    const limits = { movesIn: 2, movesOut: 2 };
+    return Promise.resolve({ granted: true, source: { limits }, target: { limits } });
+  },
+  releaseMove: () => Promise.resolve(),
+};
 
 /** Worlds by the workflow that plays in them: many moves run at a time. */
 type Worlds = Map<string, FakeWorld>;

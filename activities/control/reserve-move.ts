@@ -1,0 +1,105 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Handling } from '../../domain/errors.ts';
+import type { Fault } from '../../domain/errors.ts';
+import { slotAnswer } from '../../domain/hosts/slots.ts';
+import type { SlotAnswer, SlotWish } from '../../domain/hosts/slots.ts';
+import { newHost } from '../../domain/hosts/state.ts';
+import type { ReleaseMoveInput, ReserveMoveAnswer, ReserveMoveInput } from './contract.ts';
+import { reserveFirmly } from './fleet.ts';
+import type { FleetAccess } from './fleet.ts';
+
+/** Between two times that a busy host is asked, ms. */
+const askAgainMs = 5_000;
+
+/** Both places or none; asks again while the hosts are busy, as long as the caller waits. */
+export async function reserveMove(
+  fleet: FleetAccess,
+  input: ReserveMoveInput,
+  { signal, pauseMs = askAgainMs }: { signal?: AbortSignal; pauseMs?: number } = {},
+): Promise<ReserveMoveAnswer> {
+  const endMs = Date.now() + (input.waitMs ?? 0);
+  for (;;) {
+    const answer = await reserveBoth(fleet, input);
+    const isFinal = answer.granted || answer.fault.handling === Handling.permanent;
+    if (isFinal || Date.now() + pauseMs > endMs) return answer;
+    await delay(pauseMs, undefined, signal === undefined ? {} : { signal });
+  }
+}
+
+interface Place {
+  host: string;
+  wish: SlotWish;
+}
+
+async function reserveBoth(
+  fleet: FleetAccess,
+  { move, source, target, vm }: ReserveMoveInput,
+): Promise<ReserveMoveAnswer> {
+  const wish = (direction: SlotWish['direction']): SlotWish => ({
+    ...move,
+    direction,
+    vm,
+    by: 'named',
+  });
+  const out: Place = { host: source, wish: wish('out') };
+  const into: Place = { host: target, wish: wish('in') };
+  // Whoever would refuse is asked first: a place that is given back at once fills the history of its host.
+  const isFree = await wouldGrant(fleet, into);
+  const [first, second] = isFree ? [out, into] : [into, out];
+  const firstAnswer = await reserveFirmly(fleet, first.host, first.wish);
+  if (!firstAnswer.granted) return refused(first, firstAnswer);
+  const secondAnswer = await reserveFirmly(fleet, second.host, second.wish);
+  if (!secondAnswer.granted) {
+    await fleet.release(first.host, { moveId: move.moveId, arrived: false });
+    return refused(second, secondAnswer);
+  }
+  const [sourceSettings, { limits, migrationAddress }] = isFree
+    ? [firstAnswer.settings, secondAnswer.settings]
+    : [secondAnswer.settings, firstAnswer.settings];
+  return {
+    granted: true,
+    source: { limits: sourceSettings.limits },
+    target: { limits, ...(migrationAddress === undefined ? {} : { migrationAddress }) },
+  };
+}
+
+async function wouldGrant(fleet: FleetAccess, { host, wish }: Place): Promise<boolean> {
+  const state = await fleet.state(host);
+  return slotAnswer(host, state ?? newHost, wish).granted;
+}
+
+const refused = (
+  { host, wish }: Place,
+  answer: Extract<SlotAnswer, { granted: false }>,
+): ReserveMoveAnswer => ({ granted: false, fault: refusedBy(host, answer, wish.vm.name) });
+
+/** Gives back what the move has on each of the hosts. */
+export async function releaseMove(
+  fleet: FleetAccess,
+  { moveId, hosts, arrivedOn }: ReleaseMoveInput,
+): Promise<void> {
+  for (const host of hosts) await fleet.release(host, { moveId, arrived: host === arrivedOn });
+}
+
+function refusedBy(
+  host: string,
+  { refusals, final }: Extract<SlotAnswer, { granted: false }>,
+  vm: string,
+): Fault {
+  const reasons = refusals.map(({ reason }) => reason).join('; ');
+  return final
+    ? {
+        code: 'host-disabled',
+        handling: Handling.permanent,
+        message: `${vm} was not moved: ${reasons}`,
+        remedy: `Choose another host, or let it take VMs again with \`vmferry hosts enable ${host}\`; a drain ends with \`vmferry undrain ${host}\`.`,
+        host,
+      }
+    : {
+        code: 'host-refused',
+        handling: Handling.transient,
+        message: `${vm} waits for a place: ${reasons}`,
+        remedy: `It goes on by itself once there is one; \`vmferry hosts show ${host}\` tells who has them, \`vmferry hosts set ${host}\` changes the limits.`,
+        host,
+      };
+}
