@@ -4,6 +4,7 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cancelled, needsOperator, permanent, transient } from '../domain/errors.ts';
+import { tryFlock } from './flock.ts';
 import { isVmUuid } from './ledger-file.ts';
 
 export interface VmLockOptions {
@@ -31,9 +32,8 @@ const heldHere = new AsyncLocalStorage<ReadonlyMap<string, { held: boolean }>>()
 /**
  * Runs `fn` while this process is the only one on the host that works on the VM.
  *
- * The lock is flock(2) on `<stateDir>/locks/<uuid>`. It belongs to a file descriptor that only this process holds once
- * `flock` of util-linux has taken it and ended, so the kernel lets go of it however this process ends. Calls from
- * within `fn` for the same VM do not wait. Throws `vm-locked` (transient, names the holder) when the time is up and
+ * The lock is flock(2) on `<stateDir>/locks/<uuid>`. It belongs to a file descriptor that only this process holds, so
+ * the kernel lets go of it however this process ends. Calls from within `fn` for the same VM do not wait. Throws `vm-locked` (transient, names the holder) when the time is up and
  * `cancelled` when the signal fires.
  */
 export async function withVmLock<T>(options: VmLockOptions, fn: () => Promise<T>): Promise<T> {
@@ -56,7 +56,7 @@ export async function withVmLock<T>(options: VmLockOptions, fn: () => Promise<T>
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const file = await open(path, 'a+', 0o600);
     try {
-      await flock(file, path, { ...options, timeoutMs: deadline - performance.now() });
+      await takeFlock(file, path, { ...options, timeoutMs: deadline - performance.now() });
       await describeHolder(file, options.operation ?? '');
       const token = { held: true };
       try {
@@ -106,8 +106,20 @@ async function takeTurn(
   }
 }
 
-/** Takes the lock for the open file description of `file`, which the child shares with us and leaves to us. */
-async function flock(file: FileHandle, path: string, options: VmLockOptions): Promise<void> {
+/** Takes the lock for the open file description of `file`. */
+async function takeFlock(file: FileHandle, path: string, options: VmLockOptions): Promise<void> {
+  const tried = await tryFlock(file.fd).catch((error: unknown) => {
+    throw unlockable(path, options, String(error));
+  });
+  if (options.signal?.aborted) throw gaveUp(options);
+  if (tried !== 'taken') await waitForFlock(file, path, options);
+}
+
+/**
+ * Waits in the kernel until the lock is free, by a child that shares the open file description and leaves the lock to
+ * it: a wait in this process would keep a thread of its pool, and could not be called off.
+ */
+async function waitForFlock(file: FileHandle, path: string, options: VmLockOptions): Promise<void> {
   const seconds = (Math.max(1, options.timeoutMs) / 1000).toFixed(3);
   const child = spawn('flock', ['-x', '-w', seconds, '-E', String(timedOutStatus), '3'], {
     stdio: ['ignore', 'ignore', 'pipe', file.fd],

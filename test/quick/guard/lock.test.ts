@@ -4,7 +4,10 @@ import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { tryFlock } from '../../../guard/flock.ts';
 import { withVmLock } from '../../../guard/lock.ts';
 import { ledgerIn, stateFolder, to } from './state-folder.ts';
 
@@ -14,17 +17,24 @@ afterEach(() => {
 });
 
 const holdLock = fileURLToPath(import.meta.resolve('./hold-lock.ts'));
+const countUnderLock = fileURLToPath(import.meta.resolve('./count-under-lock.ts'));
 const changeLedger = fileURLToPath(import.meta.resolve('./change-ledger.ts'));
 
 /** Runs a function where no lock of the test counts as held, as another piece of work of the worker does. */
 const outside = AsyncLocalStorage.snapshot();
 
-const start = (script: string, ...args: string[]): ChildProcess => {
-  const child = spawn(process.execPath, [script, ...args], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+const launch = (program: string, ...args: string[]): ChildProcess => {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   children.push(child);
   return child;
+};
+
+const start = (script: string, ...args: string[]): ChildProcess =>
+  launch(process.execPath, script, ...args);
+
+const statusOf = async (child: ChildProcess): Promise<number | null> => {
+  await once(child, 'close');
+  return child.exitCode;
 };
 
 describe('withVmLock', () => {
@@ -87,6 +97,52 @@ describe('withVmLock', () => {
     const waiting = withVmLock({ stateDir, uuid, timeoutMs: 5000 }, () => Promise.resolve('mine'));
     holder.kill('SIGKILL');
     expect(await waiting).toBe('mine');
+  });
+
+  it('lets several processes at it one after the other', async () => {
+    const stateDir = stateFolder();
+    const file = join(stateDir, 'count');
+    await writeFile(file, '0');
+    const uuid = randomUUID();
+    const counters = [1, 2, 3].map(() => start(countUnderLock, stateDir, uuid, file, '20'));
+    expect(await Promise.all(counters.map(statusOf))).toEqual([0, 0, 0]);
+    expect(await readFile(file, 'utf8')).toBe('60');
+  });
+
+  it('shuts an older version out, which has the program `flock` take its lock, and is shut out by it', async () => {
+    const stateDir = stateFolder();
+    const uuid = randomUUID();
+    const lock = { stateDir, uuid, timeoutMs: 80 };
+    const file = join(stateDir, 'locks', uuid);
+    const oldTry = (): Promise<number | null> =>
+      statusOf(launch('flock', '-x', '-n', '-E', '75', file, 'true'));
+    expect(await withVmLock(lock, oldTry)).toBe(75);
+    expect(await oldTry()).toBe(0);
+
+    const holder = launch('flock', '-x', '-F', file, 'sh', '-c', 'echo held; exec sleep 60');
+    await once(holder.stdout!, 'data');
+    await expect(withVmLock(lock, () => Promise.resolve())).rejects.toMatchObject({
+      code: 'vm-locked',
+    });
+    const waiting = withVmLock({ ...lock, timeoutMs: 5000 }, () => Promise.resolve('mine'));
+    holder.kill('SIGKILL');
+    expect(await waiting).toBe('mine');
+  });
+
+  it('says why where a file cannot be locked at all', async () => {
+    await expect(tryFlock(1_000_000)).rejects.toThrow('EBADF');
+  });
+
+  it('ends the wait for another process when called off', async () => {
+    const stateDir = stateFolder();
+    const uuid = randomUUID();
+    const holder = start(holdLock, stateDir, uuid);
+    await once(holder.stdout!, 'data');
+    const called = new AbortController();
+    const options = { stateDir, uuid, timeoutMs: 60_000, signal: called.signal };
+    const waiting = withVmLock(options, () => Promise.resolve());
+    setTimeout(() => called.abort(), 50);
+    await expect(waiting).rejects.toMatchObject({ handling: 'cancelled' });
   });
 
   it('ends the wait when called off', async () => {
