@@ -2,11 +2,12 @@
  * The VMs of a host that is emptied, as plain data, and what happens to them as functions: the workflow remembers a board
  * over all its runs and asks it what to do next.
  */
+import { Handling } from '../errors.ts';
 import type { Fault } from '../errors.ts';
 import type { MoveReport } from '../move.ts';
 import type { VmSummary } from '../vm.ts';
 import type { DrainLine, DrainRequest } from './drain.ts';
-import { DrainState } from './drain.ts';
+import { DrainState, mostTargets } from './drain.ts';
 import { lineOfEnd, lineOfFault, settled, standingOf } from './way.ts';
 
 export type Board = readonly DrainLine[];
@@ -47,25 +48,33 @@ function standing(
   const found = standingOf(vm, host);
   switch (found.kind) {
     case 'to-move':
-      return line ?? { uuid, name, state: 'waiting' };
+      return line === undefined || line.blocked?.by === 'guard'
+        ? { uuid, name, state: 'waiting' }
+        : line;
     case 'moved':
       return { uuid, name, state: 'moved', awaitsCommit: true, why: 'moved before this drain' };
     case 'not-yet': {
       const since = line?.blocked?.since ?? now;
       const { why } = found;
-      return { uuid, name, state: 'waiting', why, blocked: { since, mayPass: true } };
+      return { uuid, name, state: 'waiting', why, blocked: { by: 'guard', since, mayPass: true } };
     }
     case 'left':
       return { uuid, name, state: 'left', why: found.why };
   }
 }
 
-/** The VMs that moves may begin for now: those that wait for nothing first, and of the others one, to see whether it still does. */
-export function nextUp(board: Board, parallel: number, turn: number): DrainLine[] {
+/**
+ * The VMs that moves may begin for now: those that wait for nothing first, and of those that wait for room one, to see
+ * whether it still does; none of them where `turn` is absent.
+ */
+export function nextUp(board: Board, parallel: number, turn?: number): DrainLine[] {
   const free = parallel - board.filter(({ state }) => state === DrainState.moving).length;
   const waiting = board.filter(({ state }) => state === DrainState.waiting);
-  const blocked = waiting.filter((line) => line.blocked !== undefined);
-  const tried = blocked.length === 0 ? [] : blocked.slice(turn % blocked.length).slice(0, 1);
+  const blocked = waiting.filter((line) => line.blocked?.by === 'room');
+  const tried =
+    turn === undefined || blocked.length === 0
+      ? []
+      : blocked.slice(turn % blocked.length, (turn % blocked.length) + 1);
   return [...waiting.filter((line) => line.blocked === undefined), ...tried].slice(
     0,
     Math.max(0, free),
@@ -88,7 +97,7 @@ export const blockedBy = (
   change(board, uuid, (line) => {
     const { why, mayPass, now, since = now } = cause;
     const { to: _1, moveId: _2, ...rest } = settled(line);
-    return { ...rest, state: 'waiting', why, blocked: { since, mayPass } };
+    return { ...rest, state: 'waiting', why, blocked: { by: 'room', since, mayPass } };
   });
 
 export const isGone = (board: Board, uuid: string): Board =>
@@ -139,6 +148,23 @@ export const rests = (
     };
   });
 
+/** Its move failed because of its target: it is to be tried on another host. */
+export const elsewhere = (
+  board: Board,
+  uuid: string,
+  { fault, now }: { fault: Fault; now: string },
+): Board =>
+  change(board, uuid, (line) => {
+    const { to, moveId: _, ...rest } = settled(line);
+    const excluded = [...(line.excluded ?? []), ...(to === undefined ? [] : [to])];
+    const blocked = { by: 'room', since: now, mayPass: false } as const;
+    return { ...rest, state: 'waiting', why: fault.message, blocked, excluded };
+  });
+
+/** Whether a move failed by its target's doing alone, so that another target may do. */
+export const failedByTarget = ({ to, excluded = [] }: DrainLine, fault: Fault): boolean =>
+  fault.handling === Handling.transient && fault.host === to && excluded.length < mostTargets - 1;
+
 /** What failed or was left is tried once more. */
 export const again = (board: Board): Board =>
   board.map((line): DrainLine =>
@@ -152,6 +178,10 @@ export const isMoving = (board: Board): boolean =>
 
 export const isWaiting = (board: Board): boolean =>
   board.some(({ state }) => state === DrainState.waiting);
+
+/** How many VMs nothing more happens to by itself; grows as room is made. */
+export const overCount = (board: Board): number =>
+  board.filter(({ state }) => state !== DrainState.moving && state !== DrainState.waiting).length;
 
 /** Once nothing is under way that could make room: those that no time will help, and those that waited long enough, fail. */
 export function givenUp(board: Board, nowMs: number): Board {

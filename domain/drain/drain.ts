@@ -54,9 +54,17 @@ export interface DrainLine {
   /** Why it waits, stays or failed; a sentence or a few. */
   why?: string;
   fault?: Fault;
-  /** While it waits for room or for a move of somebody else: since when, ISO 8601, and whether time may help. */
-  blocked?: { since: string; mayPass: boolean };
+  /**
+   * While it waits: for `room` on another host, or for the `guard`, which says that a move of somebody else has it. Since
+   * when, ISO 8601, and whether time may help.
+   */
+  blocked?: { by: 'room' | 'guard'; since: string; mayPass: boolean };
+  /** Hosts that failed it. */
+  excluded?: string[];
 }
+
+/** After its move failed on so many targets, a VM is not tried on another. */
+export const mostTargets = 3;
 
 /** `stopping`: somebody cancelled it, and moves under way come to their end. The last two are ends. */
 export type DrainPhase = 'marking' | 'moving' | 'stopping' | 'done' | 'cancelled';
@@ -75,6 +83,8 @@ export interface DrainReport {
   endedAt?: string;
   /** What keeps the drain itself from going on; it tries again. */
   trouble?: Fault;
+  /** Who cancelled it; empty if that person did not say. */
+  cancelledBy?: string;
 }
 
 export type DrainCounts = Readonly<Record<DrainState, number>> & {

@@ -6,8 +6,12 @@ import { VmState } from '../vm.ts';
 import type { VmSummary } from '../vm.ts';
 import type { DrainLine, DrainRequest } from './drain.ts';
 
-/** How a VM of a host that is emptied leaves it. `live`: what the move is asked for; absent for a cold one. */
-export type Way = { leave: string } | { leave?: never; live?: LiveWishes };
+/** How a VM leaves a host that is emptied, if it does. `live`: what its move is asked for; absent for a cold one. */
+export interface Way {
+  /** Why it stays. */
+  leave?: string;
+  live?: LiveWishes;
+}
 
 /** By the policy and the VM's state of this moment; whether a live move is possible is for the move's own checks. */
 export function wayOf(state: VmState, request: DrainRequest): Way {

@@ -67,7 +67,9 @@ describe('what the host tells of its VMs', () => {
       ...{ fresh: 'waiting', owned: 'waiting', away: 'moved' },
       ...{ coming: 'waiting', locked: 'left' },
     });
-    expect(nextUp(board, 9, 0).map(({ name }) => name)).toEqual(['fresh', 'owned', 'coming']);
+    expect(nextUp(board, 9, 0).map(({ name }) => name)).toEqual(['fresh', 'owned']);
+    const arrived = seen(board, [vm('coming', 'owner')], at);
+    expect(nextUp(arrived, 9, 0).map(({ name }) => name)).toEqual(['coming']);
   });
 
   it('adds those that came up since, and drops those that went before anything was begun', () => {

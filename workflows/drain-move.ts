@@ -1,0 +1,255 @@
+/** One VM of a host that is emptied: looked at, placed, and moved by a workflow of its own. */
+import {
+  defineSearchAttributeKey,
+  SearchAttributeType,
+  TypedSearchAttributes,
+  WorkflowExecutionAlreadyStartedError,
+} from '@temporalio/common';
+import {
+  CancellationScope,
+  CancelledFailure,
+  ChildWorkflowCancellationType,
+  ChildWorkflowFailure,
+  log,
+  ParentClosePolicy,
+  startChild,
+} from '@temporalio/workflow';
+import type { ChildWorkflowHandle } from '@temporalio/workflow';
+import type { PlaceAnswer } from '../activities/control/contract.ts';
+import * as boards from '../domain/drain/board.ts';
+import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
+import { wayOf } from '../domain/drain/way.ts';
+import type { Way } from '../domain/drain/way.ts';
+import { Handling } from '../domain/errors.ts';
+import type { Fault } from '../domain/errors.ts';
+import { Phase } from '../domain/move.ts';
+import type { MoveRequest } from '../domain/move.ts';
+import { placementVmOf } from '../domain/placement/from-facts.ts';
+import type { VmFacts } from '../domain/vm.ts';
+import { moveId, searchAttributes, workflowTypes } from './contract.ts';
+import type { MigrateVmInput } from './contract.ts';
+import type { DrainRecord } from './drain-record.ts';
+import { faultOf, isCancellation } from './faults.ts';
+import type { migrateVm } from './migrate-vm.ts';
+import { activitiesOf, limits } from './on-host.ts';
+import { controlActivities } from './on-control.ts';
+
+/** Takes one VM away, or says on the board why not. Rejects only by a defect. */
+export async function moveAway(drain: DrainRecord, line: DrainLine): Promise<void> {
+  drain.change((board) => boards.began(board, line.uuid));
+  try {
+    await tryToMove(drain, line);
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
+    drain.change((board) => boards.isLeft(board, line.uuid, 'the drain was cancelled'));
+  }
+}
+
+async function tryToMove(drain: DrainRecord, line: DrainLine): Promise<void> {
+  const { uuid } = line;
+  const { request } = drain.input;
+  const facts = await factsOf(drain, line);
+  if (facts === undefined) return;
+  const way = wayOf(facts.state, request);
+  if (way.leave !== undefined) {
+    const { leave } = way;
+    drain.change((board) => boards.isLeft(board, uuid, leave));
+    return;
+  }
+  const asked = moveRequest(drain, facts, way);
+  const placed = await placeOf(drain, { line, facts, asked });
+  if (placed?.chosen === undefined) return;
+  const to = placed.chosen;
+  const id = moveId(drain.input.cluster, uuid);
+  if (CancellationScope.current().consideredCancelled) {
+    await giveBack(drain, id, to);
+    throw new CancelledFailure('the drain was cancelled');
+  }
+  drain.change((board) => boards.goesTo(board, uuid, { to, moveId: id }));
+  await moved(drain, line, {
+    cluster: drain.input.cluster,
+    vm: { name: facts.name, uuid },
+    running: facts.state === 'running',
+    request: { ...asked, to },
+    placement: placed.note,
+  });
+}
+
+/** Read anew for each VM: it may have been started, stopped or removed since the list was made. */
+async function factsOf(drain: DrainRecord, line: DrainLine): Promise<VmFacts | undefined> {
+  const { host } = drain.input;
+  const what = `look at ${line.name}`;
+  try {
+    return await activitiesOf(host, `${host}: ${what}`, limits.check).inspectVm({ vm: line.uuid });
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const fault = faultOf(error, { host, what });
+    if (fault.code === 'vm-not-found') drain.change((board) => boards.isGone(board, line.uuid));
+    else blocked(drain, line, { why: fault.message, mayPass: true });
+    return undefined;
+  }
+}
+
+interface Asked {
+  line: DrainLine;
+  facts: VmFacts;
+  asked: MoveRequest;
+}
+
+/** The host with the room that the VM was promised there, or undefined, with the reason on the board. */
+async function placeOf(
+  drain: DrainRecord,
+  { line, facts, asked }: Asked,
+): Promise<PlaceAnswer | undefined> {
+  const { cluster, host, request } = drain.input;
+  const id = moveId(cluster, line.uuid);
+  const vm = placementVmOf(facts, { request: asked });
+  try {
+    // Not to be left half-way: it would not be known whether room was reserved.
+    const answer = await CancellationScope.nonCancellable(() =>
+      controlActivities(`choose a host for ${line.name}`).place({
+        cluster,
+        vm: { ...vm, requiredLabels: { ...vm.requiredLabels, ...request.labels } },
+        wishes: { policy: request.placement },
+        exclude: [host, ...(line.excluded ?? [])],
+        move: { moveId: id, workflowId: id },
+      }),
+    );
+    if (answer.chosen === undefined) {
+      // All else that hosts refuse a VM for is as it is; a move that ends makes a place.
+      const mayPass = answer.refusals.some(({ filter }) => filter === 'move-limit');
+      blocked(drain, line, { why: noHost(answer), mayPass });
+    }
+    return answer;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const { message: why, handling } = faultOf(error, { host, what: `place ${line.name}` });
+    blocked(drain, line, { why, mayPass: handling === Handling.transient });
+    return undefined;
+  }
+}
+
+/** A room that no move will use. What fails here is found by the hosts: nobody holds it. */
+async function giveBack({ input }: DrainRecord, id: string, to: string): Promise<void> {
+  await CancellationScope.nonCancellable(() =>
+    controlActivities(`give back the room on ${to}`)
+      .releaseMove({ cluster: input.cluster, moveId: id, hosts: [to] })
+      .catch((error: unknown) => log.warn('room was not given back', { id, error: String(error) })),
+  );
+}
+
+const longestWhy = 600;
+
+const noHost = ({ note, hosts }: PlaceAnswer): string =>
+  hosts === 0
+    ? 'there is no other host'
+    : `no host takes it: ${note.reasons.join('. ')}`.slice(0, longestWhy);
+
+function blocked(
+  drain: DrainRecord,
+  { uuid, blocked: before }: DrainLine,
+  cause: { why: string; mayPass: boolean },
+): void {
+  const now = new Date().toISOString();
+  const since = before === undefined ? {} : { since: before.since };
+  drain.change((board) => boards.blockedBy(board, uuid, { ...cause, now, ...since }));
+}
+
+function moveRequest(
+  { input }: DrainRecord,
+  { uuid }: VmFacts,
+  way: Pick<Way, 'live'>,
+): MoveRequest {
+  const { autoCommit, bandwidthBytesPerSecond, operator } = input.request;
+  const live = way.live === undefined ? {} : { live: way.live };
+  return {
+    vm: uuid,
+    from: input.host,
+    to: '',
+    autoStart: false,
+    verify: 'full',
+    bandwidthBytesPerSecond,
+    shutdown: 'graceful',
+    shutdownTimeoutMs: 120_000,
+    autoCommit,
+    targetPool: '',
+    operator,
+    ...live,
+  };
+}
+
+/** From its start to its end, which may be long after the drain's: until then nothing waits for it but this. */
+async function moved(drain: DrainRecord, line: DrainLine, input: MigrateVmInput): Promise<void> {
+  const { uuid } = line;
+  const { request } = drain.input;
+  // A cancel of the drain reaches moves by a word of its own, with the name of the person.
+  await CancellationScope.nonCancellable(async () => {
+    try {
+      const child = await begun(drain.input.host, input);
+      const report = await child.result();
+      drain.change((board) => boards.ended(board, uuid, report));
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) {
+        const why = `it is being moved already, by ${error.workflowId}`;
+        drain.change((board) => boards.isLeft(board, uuid, why));
+        return;
+      }
+      afterFailure(
+        drain,
+        { line: { ...line, to: input.request.to }, request },
+        faultOfChild(error, input),
+      );
+    }
+  });
+}
+
+function afterFailure(
+  drain: DrainRecord,
+  { line, request }: { line: DrainLine; request: DrainRequest },
+  fault: Fault,
+): void {
+  const now = new Date().toISOString();
+  drain.change((board) =>
+    boards.failedByTarget(line, fault)
+      ? boards.elsewhere(board, line.uuid, { fault, now })
+      : boards.failed(board, line.uuid, { fault, request }),
+  );
+}
+
+const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+
+const begun = (
+  host: string,
+  input: MigrateVmInput,
+): Promise<ChildWorkflowHandle<typeof migrateVm>> => {
+  const { vm, request, cluster } = input;
+  const kind = request.live === undefined ? 'Cold' : 'Live';
+  return startChild<typeof migrateVm>(workflowTypes.migrateVm, {
+    workflowId: moveId(cluster, vm.uuid),
+    args: [input],
+    // A move outlives the drain that began it: it may await its commit for days.
+    parentClosePolicy: ParentClosePolicy.ABANDON,
+    cancellationType: ChildWorkflowCancellationType.ABANDON,
+    staticSummary: `${vm.name}: ${host} → ${request.to}`,
+    staticDetails: `${kind} move of **${vm.name}** (${vm.uuid}) from ${host} to ${request.to}, of a drain that ${request.operator} asked for`,
+    typedSearchAttributes: new TypedSearchAttributes([
+      { key: keyword(searchAttributes.vmName), value: vm.name },
+      { key: keyword(searchAttributes.sourceHost), value: host },
+      { key: keyword(searchAttributes.targetHost), value: request.to },
+      { key: keyword(searchAttributes.phase), value: Phase.planned },
+    ]),
+  });
+};
+
+/** How a move ended that did not end well. */
+function faultOfChild(error: unknown, { vm, request }: MigrateVmInput): Fault {
+  if (isCancellation(error))
+    return {
+      code: 'cancelled',
+      handling: Handling.cancelled,
+      message: `the move of ${vm.name} was cancelled`,
+      remedy: 'Drain the host again.',
+    };
+  const cause = error instanceof ChildWorkflowFailure ? error.cause : error;
+  return faultOf(cause, { host: request.from, what: `move ${vm.name}` });
+}
