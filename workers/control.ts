@@ -23,7 +23,7 @@ export async function runControl(config: Config): Promise<void> {
   const access = await connectTemporal(config, logger);
   const over = new AbortController();
   try {
-    await ensureSearchAttributes(access.connection, access.namespace);
+    await ensureSearchAttributes(access.connection, access.namespace, logger);
     const buildId = await ownBuildId();
     const worker = await createControlWorker(access, {
       buildId,

@@ -8,6 +8,7 @@ import proto from '@temporalio/proto';
 import { transient } from '../domain/errors.ts';
 import { deploymentName } from '../client/versions.ts';
 import { controlQueue } from '../workflows/contract.ts';
+import { answered, grpcCode } from './answered.ts';
 import type { TemporalAccess } from './process.ts';
 
 /** Between looks at whether the server knows this version yet, ms. */
@@ -22,6 +23,12 @@ const silentMs = 75_000;
 const grpc = { notFound: 5, failedPrecondition: 9, aborted: 10 } as const;
 
 type Server = Pick<TemporalAccess, 'connection' | 'namespace'>;
+
+/** One question to the server, with what is needed to ask it again. */
+interface Asking extends Server {
+  logger: Logger;
+  signal: AbortSignal;
+}
 
 /** What Temporal says of a deployment, as far as it decides who becomes current. */
 export interface DeploymentState {
@@ -69,13 +76,14 @@ export async function takePlace(
   { logger, signal, atStart = true }: PlaceOptions,
 ): Promise<Verdict | undefined> {
   const deadline = Date.now() + knownWithinMs;
+  const asking = { connection: access.connection, namespace: access.namespace, logger, signal };
   while (!signal.aborted) {
-    const { state, conflictToken } = await describe(access);
+    const { state, conflictToken } = await describe(asking);
     const verdict = judgeVersion(state, own);
     if (verdict === 'is-current' || verdict === 'was-replaced') return verdict;
     // In the middle of an upgrade the new version may be silent for a while; that is no reason to turn it back.
     if (verdict === 'sole' && !atStart) return verdict;
-    if (verdict !== 'not-known-yet' && (await makeCurrent(access, own, conflictToken))) {
+    if (verdict !== 'not-known-yet' && (await makeCurrent(asking, own, conflictToken))) {
       logger.info(
         { version: own, before: state.current, why: verdict },
         'new moves go to this version',
@@ -114,22 +122,22 @@ interface Described {
   conflictToken: Uint8Array;
 }
 
-async function describe({ connection, namespace }: Server): Promise<Described> {
-  const service = connection.workflowService;
+async function describe(asking: Asking): Promise<Described> {
+  const { connection, namespace } = asking;
   try {
-    const { workerDeploymentInfo: info, conflictToken } = await service.describeWorkerDeployment({
-      namespace,
-      deploymentName,
-    });
+    const { workerDeploymentInfo: info, conflictToken } = await answered(
+      { ...asking, what: 'versions of the control worker' },
+      () => connection.workflowService.describeWorkerDeployment({ namespace, deploymentName }),
+    );
     const current = info?.routingConfig?.currentDeploymentVersion?.buildId ?? '';
     const versions = (info?.versionSummaries ?? []).map((one) => ({
       buildId: one.deploymentVersion?.buildId ?? '',
       wasCurrent: one.firstActivationTime != null,
     }));
-    const currentAlive = current !== '' && (await isPolling({ connection, namespace }, current));
+    const currentAlive = current !== '' && (await isPolling(asking, current));
     return { state: { current, currentAlive, versions }, conflictToken };
   } catch (error) {
-    if (codeOf(error) !== grpc.notFound) throw error;
+    if (grpcCode(error) !== grpc.notFound) throw error;
     return {
       state: { current: '', currentAlive: false, versions: [] },
       conflictToken: new Uint8Array(),
@@ -138,12 +146,15 @@ async function describe({ connection, namespace }: Server): Promise<Described> {
 }
 
 /** Whether workers of a version poll for workflow tasks. */
-async function isPolling({ connection, namespace }: Server, buildId: string): Promise<boolean> {
-  const { pollers } = await connection.workflowService.describeTaskQueue({
-    namespace,
-    taskQueue: { name: controlQueue },
-    taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-  });
+async function isPolling(asking: Asking, buildId: string): Promise<boolean> {
+  const { connection, namespace } = asking;
+  const { pollers } = await answered({ ...asking, what: 'who polls for workflows' }, () =>
+    connection.workflowService.describeTaskQueue({
+      namespace,
+      taskQueue: { name: controlQueue },
+      taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    }),
+  );
   return pollers.some(
     ({ deploymentOptions, lastAccessTime }) =>
       deploymentOptions?.buildId === buildId &&
@@ -151,30 +162,33 @@ async function isPolling({ connection, namespace }: Server, buildId: string): Pr
   );
 }
 
-/** False if the deployment has changed since it was looked at, or is not ready for it: look again. */
+/**
+ * False if the deployment has changed since it was looked at, or is not ready for it: look again. So it is, too, if the
+ * answer to a first try was lost.
+ */
 async function makeCurrent(
-  { connection, namespace }: Server,
+  asking: Asking,
   buildId: string,
   conflictToken: Uint8Array,
 ): Promise<boolean> {
+  const { connection, namespace } = asking;
   try {
-    await connection.workflowService.setWorkerDeploymentCurrentVersion({
-      namespace,
-      deploymentName,
-      buildId,
-      conflictToken,
-      identity: `vmferry control ${process.pid}`,
-    });
+    await answered({ ...asking, what: 'the version that new moves go to' }, () =>
+      connection.workflowService.setWorkerDeploymentCurrentVersion({
+        namespace,
+        deploymentName,
+        buildId,
+        conflictToken,
+        identity: `vmferry control ${process.pid}`,
+      }),
+    );
     return true;
   } catch (error) {
-    const code = codeOf(error);
+    const code = grpcCode(error);
     if (code === grpc.failedPrecondition || code === grpc.aborted) return false;
     throw error;
   }
 }
-
-const codeOf = (error: unknown): unknown =>
-  error instanceof Error && 'code' in error ? error.code : undefined;
 
 const unknownVersion = (own: string) =>
   transient({
