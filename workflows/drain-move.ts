@@ -118,7 +118,7 @@ async function placeOf(
     if (answer.chosen === undefined) {
       // All else that hosts refuse a VM for is as it is; a move that ends makes a place.
       const mayPass = answer.refusals.some(({ filter }) => filter === 'move-limit');
-      blocked(drain, line, { why: noHost(answer), mayPass });
+      blocked(drain, line, { why: noHost(line, answer), mayPass });
     }
     return answer;
   } catch (error) {
@@ -140,10 +140,14 @@ async function giveBack({ input }: DrainRecord, id: string, to: string): Promise
 
 const longestWhy = 600;
 
-const noHost = ({ note, hosts }: PlaceAnswer): string =>
-  hosts === 0
-    ? 'there is no other host'
-    : `no host takes it: ${note.reasons.join('. ')}`.slice(0, longestWhy);
+function noHost({ fault }: DrainLine, { note, hosts }: PlaceAnswer): string {
+  const before = fault === undefined ? '' : `${fault.message}; `;
+  const why =
+    hosts === 0
+      ? 'there is no other host'
+      : `no ${fault === undefined ? '' : 'other '}host takes it: ${note.reasons.join('. ')}`;
+  return `${before}${why}`.slice(0, longestWhy);
+}
 
 function blocked(
   drain: DrainRecord,

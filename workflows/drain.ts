@@ -110,7 +110,7 @@ async function empty(record: DrainRecord): Promise<void> {
       await look(record);
       lookDueMs = Date.now() + lookEveryMs;
     }
-    record.change((board) => boards.givenUp(board, Date.now()));
+    record.change((board) => boards.givenUp(board, Date.now(), record.input.request));
     const due = full ? [] : boards.nextUp(record.board, parallel, retry ? turn : undefined);
     for (const line of due) moveAway(record, line).catch((error: unknown) => record.broke(error));
     if (isOver(record)) {

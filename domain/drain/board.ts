@@ -82,7 +82,11 @@ export function nextUp(board: Board, parallel: number, turn?: number): DrainLine
 }
 
 export const began = (board: Board, uuid: string): Board =>
-  change(board, uuid, (line) => ({ ...settled(line), state: 'moving' }));
+  change(board, uuid, (line) => ({ ...settled(line), ...lastFault(line), state: 'moving' }));
+
+/** Why the last target was none: it stands for good if no other takes the VM. */
+const lastFault = ({ fault }: DrainLine): Pick<DrainLine, 'fault'> =>
+  fault === undefined ? {} : { fault };
 
 /** Where its move goes to, once that is known. */
 export const goesTo = (board: Board, uuid: string, to: { to: string; moveId: string }): Board =>
@@ -97,7 +101,8 @@ export const blockedBy = (
   change(board, uuid, (line) => {
     const { why, mayPass, now, since = now } = cause;
     const { to: _1, moveId: _2, ...rest } = settled(line);
-    return { ...rest, state: 'waiting', why, blocked: { by: 'room', since, mayPass } };
+    const blocked = { by: 'room', since, mayPass } as const;
+    return { ...rest, ...lastFault(line), state: 'waiting', why, blocked };
   });
 
 export const isGone = (board: Board, uuid: string): Board =>
@@ -158,12 +163,14 @@ export const elsewhere = (
     const { to, moveId: _, ...rest } = settled(line);
     const excluded = [...(line.excluded ?? []), ...(to === undefined ? [] : [to])];
     const blocked = { by: 'room', since: now, mayPass: false } as const;
-    return { ...rest, state: 'waiting', why: fault.message, blocked, excluded };
+    return { ...rest, state: 'waiting', why: fault.message, fault, blocked, excluded };
   });
 
-/** Whether a move failed by its target's doing alone, so that another target may do. */
+const leavesNothing: readonly Handling[] = [Handling.transient, Handling.permanent];
+
+/** Whether a move failed by what its target is or has, so that another target may do. */
 export const failedByTarget = ({ to, excluded = [] }: DrainLine, fault: Fault): boolean =>
-  fault.handling === Handling.transient && fault.host === to && excluded.length < mostTargets - 1;
+  leavesNothing.includes(fault.handling) && fault.host === to && excluded.length < mostTargets - 1;
 
 /** What failed or was left is tried once more. */
 export const again = (board: Board): Board =>
@@ -184,13 +191,17 @@ export const overCount = (board: Board): number =>
   board.filter(({ state }) => state !== DrainState.moving && state !== DrainState.waiting).length;
 
 /** Once nothing is under way that could make room: those that no time will help, and those that waited long enough, fail. */
-export function givenUp(board: Board, nowMs: number): Board {
+export function givenUp(board: Board, nowMs: number, request: DrainRequest): Board {
   if (isMoving(board)) return board;
   return board.map((line): DrainLine => {
     const { blocked } = line;
     if (line.state !== DrainState.waiting || blocked === undefined) return line;
     const waitedMs = nowMs - Date.parse(blocked.since);
     if (blocked.mayPass && waitedMs < blockedPatienceMs) return line;
-    return { ...settled(line), state: 'failed', why: line.why ?? '' };
+    const over: DrainLine =
+      line.fault === undefined
+        ? { ...settled(line), state: 'failed' }
+        : lineOfFault(line, line.fault, request);
+    return { ...over, why: line.why ?? over.why ?? '' };
   });
 }

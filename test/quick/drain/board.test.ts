@@ -5,8 +5,10 @@ import {
   began,
   blockedBy,
   blockedPatienceMs,
+  elsewhere,
   ended,
   failed,
+  failedByTarget,
   givenUp,
   goesTo,
   isMoving,
@@ -177,20 +179,57 @@ describe('a move that', () => {
   });
 });
 
+describe('a move that fails by its target', () => {
+  const start = moving(seen([], [vm('a')], at), 'a');
+  const byBeta = { ...fault('permanent'), host: 'beta' };
+
+  it('is tried on another, three times at most', () => {
+    let board = start;
+    for (const to of ['beta', 'gamma']) {
+      const [line] = goesTo(board, 'u-a', { to, moveId: 'm-a' });
+      const own = { ...byBeta, host: to };
+      expect(failedByTarget(line!, own)).toBe(true);
+      board = began(elsewhere([line!], 'u-a', { fault: own, now }), 'u-a');
+    }
+    const [last] = goesTo(board, 'u-a', { to: 'delta', moveId: 'm-a' });
+    expect(last).toMatchObject({ excluded: ['beta', 'gamma'] });
+    expect(failedByTarget(last!, { ...byBeta, host: 'delta' })).toBe(false);
+  });
+
+  it.each([
+    ['of another host', { ...byBeta, host: 'alpha' }],
+    ['that is unsafe', { ...byBeta, handling: 'unsafe' }],
+  ] as const)('is not one %s', (_, other) => {
+    expect(failedByTarget(start[0]!, other)).toBe(false);
+  });
+
+  it('leaves the VM, as the policy has it, where no other host takes it', () => {
+    const tried = began(elsewhere(start, 'u-a', { fault: byBeta, now }), 'u-a');
+    const board = blockedBy(tried, 'u-a', { why: 'no other host', mayPass: false, now });
+    const over = givenUp(board, Date.parse(now), request());
+    expect(over[0]).toMatchObject({ state: 'left', why: 'no other host', fault: byBeta });
+  });
+});
+
 describe('a VM that waits', () => {
   const since = Date.parse(now);
   const waiting = (mayPass: boolean) =>
     blockedBy(seen([], [vm('a'), vm('b')], at), 'u-a', { why: 'no host', mayPass, now });
 
   it('for what no time brings is given up once nothing is under way', () => {
-    expect(statesOf(givenUp(moving(waiting(false), 'b'), since))).toMatchObject({ a: 'waiting' });
-    expect(givenUp(waiting(false), since)[0]).toMatchObject({ state: 'failed', why: 'no host' });
+    expect(statesOf(givenUp(moving(waiting(false), 'b'), since, request()))).toMatchObject({
+      a: 'waiting',
+    });
+    expect(givenUp(waiting(false), since, request())[0]).toMatchObject({
+      state: 'failed',
+      why: 'no host',
+    });
   });
 
   it('for what may pass is given up after ten minutes', () => {
     const board = waiting(true);
-    expect(givenUp(board, since + blockedPatienceMs - 1)).toEqual(board);
-    expect(statesOf(givenUp(board, since + blockedPatienceMs))).toEqual({
+    expect(givenUp(board, since + blockedPatienceMs - 1, request())).toEqual(board);
+    expect(statesOf(givenUp(board, since + blockedPatienceMs, request()))).toEqual({
       a: 'failed',
       b: 'waiting',
     });
