@@ -7,7 +7,7 @@ import { mebibytesOf } from './limits.ts';
 /** A call to libvirt that lasts as long as the migration. */
 export interface BegunRun {
   /** Resolves with what libvirt said at its end; never rejects. */
-  settled: Promise<{ refusal?: unknown }>;
+  settled: Promise<{ refusal?: Error }>;
   /** Waits no longer; the migration goes on. */
   leave(): void;
 }
@@ -17,7 +17,7 @@ export function beginRun({ hypervisor }: HostParts, options: LiveMigrationOption
   const leaving = new AbortController();
   const settled = hypervisor.live.begin(options, { signal: leaving.signal }).then(
     () => ({}),
-    (refusal: unknown) => ({ refusal }),
+    (error: unknown) => ({ refusal: error instanceof Error ? error : new Error(String(error)) }),
   );
   return { settled, leave: () => leaving.abort() };
 }

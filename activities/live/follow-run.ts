@@ -32,7 +32,7 @@ export interface Following {
 export interface RunEnd {
   last?: LiveSample;
   /** What libvirt said; absent where it said that all is well, or said it to an attempt that is gone. */
-  refusal?: unknown;
+  refusal?: Error;
   /** Whether libvirt itself said that all is well. */
   arrived: boolean;
   /** libvirt took our order to undo it. */
@@ -106,7 +106,7 @@ async function canBeUndone({ live, vm }: Following): Promise<boolean> {
 }
 
 /** What libvirt said to this attempt; undefined where it said nothing in time, or was asked by another. */
-async function saidAtEnd({ begun, signal }: Following): Promise<{ refusal?: unknown } | undefined> {
+async function saidAtEnd({ begun, signal }: Following): Promise<{ refusal?: Error } | undefined> {
   if (begun === undefined) return undefined;
   const timer = new AbortController();
   const tooLong = delay(settlesWithinMs, undefined, { signal: timer.signal });

@@ -152,8 +152,7 @@ async function conclude(
   const { live } = parts.hypervisor;
   const { name: vm, uuid } = input.vm;
   const { refusal } = end;
-  if (refusal !== undefined && isTrouble(refusal))
-    throw refusal instanceof Error ? refusal : new Error(String(refusal));
+  if (refusal !== undefined && isTrouble(refusal)) throw refusal;
   // A cancel fires the signal for good; from here on every wait has its own limit.
   const { signal } = new AbortController();
   const isOver = (view: LiveView): boolean =>
@@ -165,7 +164,8 @@ async function conclude(
   const last = await figuresOf(live, uuid, { end, place: view.place });
   const result = resultOf({
     ...{ host: parts.name, vm, place: view.place, memory: steering.memory },
-    ...{ refusal, arrived: end.arrived },
+    arrived: end.arrived,
+    ...(refusal === undefined ? {} : { refusal }),
     ...(last === undefined ? {} : { last }),
   });
   await steering.remember({ result });

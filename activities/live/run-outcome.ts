@@ -20,7 +20,7 @@ export interface RunOutcome {
   memory: LiveMemory;
   last?: LiveSample;
   /** What libvirt said, if it said no. */
-  refusal?: unknown;
+  refusal?: Error;
   /** libvirt said that all is well. */
   arrived: boolean;
 }

@@ -1,0 +1,123 @@
+/** The verbs of a live move that are no run: what they refuse matters more than what they do. */
+import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { admitLive } from '../../../../activities/live/admit-live.ts';
+import { settleLive } from '../../../../activities/live/settle-live.ts';
+import { withdrawLive } from '../../../../activities/live/withdraw-live.ts';
+import { releaseSource } from '../../../../activities/ownership.ts';
+import { fakeHost, migrationId, ref, vm } from './fake-live.ts';
+import type { FakeHost } from './fake-live.ts';
+
+let stateDir: string;
+let host: FakeHost;
+beforeEach(async () => {
+  stateDir = await mkdtemp(join(tmpdir(), 'vmferry-live-sides-'));
+});
+afterEach(() => rm(stateDir, { recursive: true }));
+
+const { signal } = new AbortController();
+const move = { migrationId, epoch: 1 };
+
+describe('the target', () => {
+  const admit = async (run: number) =>
+    (await admitLive(host.parts, { ...ref, source: 'alpha', run }, signal)).token;
+  /** As the hook does when it lets a guest in. */
+  const countStart = () => appendFile(join(stateDir, 'ledger', `${vm.uuid}.runs`), '.');
+
+  beforeEach(async () => {
+    host = await fakeHost(stateDir, 'incoming');
+    host.live.place = 'gone';
+  });
+
+  it('gives one token for a run, however often it is asked, and has the undo look for a definition', async () => {
+    const token = await admit(1);
+    expect(token).toMatch(/^[0-9a-f]{32}$/);
+    expect(await admit(1)).toBe(token);
+    expect((await host.folder.read('target'))?.defined).toBe(true);
+  });
+
+  it('replaces a used token for a later run alone, and gives an older run none', async () => {
+    const first = await admit(1);
+    await countStart();
+    await expect(admit(1)).rejects.toMatchObject({ code: 'admission-used' });
+    const second = await admit(2);
+    expect(second).not.toBe(first);
+    expect(await admit(2)).toBe(second);
+    await expect(admit(1)).rejects.toMatchObject({ code: 'live-run-over' });
+    await countStart();
+    await expect(admit(2)).rejects.toMatchObject({ code: 'admission-used' });
+  });
+
+  it('gives none while the VM is there in any form', async () => {
+    host.live.place = 'off';
+    await expect(admit(1)).rejects.toMatchObject({ code: 'live-target-not-gone' });
+    host.live.place = 'switching';
+    host.live.job = 'incoming';
+    await expect(admit(1)).rejects.toMatchObject({ code: 'live-target-not-gone' });
+    expect(await host.ledger.admission(vm.uuid, move)).toBe('none');
+  });
+
+  it('lets nothing in after a withdrawal, and answers only once nothing arrives any more', async () => {
+    await admit(1);
+    host.live.place = 'switching';
+    host.live.job = 'incoming';
+    setTimeout(() => Object.assign(host.live, { place: 'gone', job: 'none' }), 100);
+    expect(await withdrawLive(host.parts, ref, signal)).toEqual({ place: 'gone', job: 'none' });
+    expect(await host.ledger.admission(vm.uuid, move)).toBe('withdrawn');
+    await expect(admit(1)).rejects.toMatchObject({ code: 'admission-withdrawn' });
+  });
+});
+
+describe('the source', () => {
+  beforeEach(async () => {
+    host = await fakeHost(stateDir, 'migrating-out');
+  });
+  const settle = (to: 'off' | 'resume') => settleLive(host.parts, { ...ref, to }, signal);
+
+  it('does not touch a guest that runs, nor one that somebody else paused', async () => {
+    await expect(settle('off')).rejects.toMatchObject({ code: 'live-not-settleable' });
+    host.live.place = 'paused';
+    await expect(settle('off')).rejects.toMatchObject({ code: 'live-not-settleable' });
+    await expect(settle('resume')).rejects.toMatchObject({ code: 'live-not-settleable' });
+    expect(host.told).toEqual([]);
+    expect(host.live.told).toEqual([]);
+  });
+
+  it('does not touch one in the middle of a migration', async () => {
+    Object.assign(host.live, { place: 'switching', job: 'outgoing' });
+    await expect(settle('off')).rejects.toMatchObject({ code: 'live-not-settleable' });
+  });
+
+  it.each([['off', 'force off', 'off'] as const, ['resume', 'resume', 'running'] as const])(
+    'brings one that was left at the switch to its end (%s), once',
+    async (to, order, place) => {
+      host.live.place = 'switching';
+      await settle(to);
+      await settle(to);
+      expect([...host.told, ...host.live.told]).toEqual([order]);
+      expect(host.live.place).toBe(place);
+    },
+  );
+
+  it('knows a guest that its own policy paused', async () => {
+    await host.folder.write('live', { run: 1, steps: [], paused: true });
+    host.live.place = 'paused';
+    await settle('resume');
+    expect(host.live.place).toBe('running');
+  });
+
+  it('is released only once the VM is off or moved away there', async () => {
+    const input = { ...ref, target: 'beta', disks: [], fingerprints: {}, live: true as const };
+    for (const place of ['running', 'paused', 'switching', 'post-copy'] as const) {
+      host.live.place = place;
+      await expect(releaseSource(host.parts, input, signal)).rejects.toMatchObject({
+        code: 'source-changed',
+      });
+    }
+    host.live.place = 'moved-away';
+    await releaseSource(host.parts, input, signal);
+    expect(await host.ledger.read(vm.uuid)).toMatchObject({ state: 'released' });
+  });
+});
