@@ -5,12 +5,16 @@
 import type { HostFacts } from '../domain/host.ts';
 import type { HostState } from '../domain/hosts/state.ts';
 import type { LiveProgress } from '../domain/live.ts';
+import type { PlaceAnswer } from '../activities/control/contract.ts';
 import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
 import type { Fault } from '../domain/errors.ts';
 import type { DiskProgress, MoveReport, MoveRequest, Phase } from '../domain/move.ts';
 import type { OrphanLine } from '../domain/orphans.ts';
+import type { PlacementWishes } from '../domain/placement/choose.ts';
 import type { PlacementNote } from '../domain/placement/note.ts';
 import type { VmSummary } from '../domain/vm.ts';
+
+export type { PlaceAnswer } from '../activities/control/contract.ts';
 
 export const controlQueue = 'vmferry.control';
 export const hostQueue = (host: string): string => `vmferry.host.${host}`;
@@ -129,6 +133,28 @@ export interface RetryOrder {
 }
 export interface CancelOrder {
   operator: string;
+}
+
+/** Asks which host takes a VM. */
+export interface PlaceVmInput {
+  cluster: string;
+  /** Where it is. */
+  host: string;
+  /** Name or UUID. */
+  vm: string;
+  request: Pick<MoveRequest, 'targetPool' | 'disks' | 'allocation' | 'storage' | 'sharedDisks'> &
+    Partial<Pick<MoveRequest, 'autoStart'>>;
+  wishes: PlacementWishes;
+  /** Labels that the host has to have, beside those that the VM requires itself. */
+  labels?: Readonly<Record<string, string>>;
+  exclude?: readonly string[];
+  /** Whether its room on the chosen host is promised to the VM's move. */
+  reserve: boolean;
+}
+
+export interface PlaceVmResult {
+  vm: Pick<VmSummary, 'name' | 'uuid' | 'host' | 'state'>;
+  answer: PlaceAnswer;
 }
 
 export interface DrainAgainOrder {
