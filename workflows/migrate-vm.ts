@@ -18,6 +18,7 @@ import { MoveRecord } from './move-record.ts';
 import { Hosts, limits } from './on-host.ts';
 import { Orders } from './orders.ts';
 import { settle } from './settle.ts';
+import { giveSlots, takeSlots } from './slots.ts';
 import { tune } from './tune.ts';
 import { moveRef, undoEpoch } from './move.ts';
 import type { Checked, Move, Stopped } from './move.ts';
@@ -39,17 +40,29 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   orders.tuner = (order) => tune(move, order);
   try {
     const judged = await judge(move);
-    const checked = await reserve(move, judged);
+    const placed = await takePlaces(move, judged);
+    const checked = await reserve(move, placed);
     await guard(move, checked);
     const { live } = move.input.request;
     if (live !== undefined && (await moveLive(move, checked, live))) {
       await CancellationScope.nonCancellable(() => cutOverLive(move, checked));
     } else await moveCold(move, checked);
+    await giveSlots(move);
     await CancellationScope.nonCancellable(() => settle(move, checked));
   } catch (error) {
     await undoAndEnd(move, error);
   }
   return record.report;
+}
+
+/** As many moves at a time as each of the hosts takes; what is said of their links holds for this move. */
+async function takePlaces(move: Move, judged: Checked): Promise<Checked> {
+  const { bandwidthBytesPerSecond, targetAddress = judged.targetAddress } = await takeSlots(
+    move,
+    judged,
+  );
+  move.input = { ...move.input, request: { ...move.input.request, bandwidthBytesPerSecond } };
+  return { ...judged, targetAddress };
 }
 
 /** Volumes on the target; where a pool chooses their places, these are known only now. */
@@ -205,6 +218,7 @@ async function undoAndEnd(move: Move, error: unknown): Promise<void> {
   if (fault !== undefined) record.report.firstError ??= fault;
   record.enter(Phase.rollingBack);
   await undo.runAll();
+  await giveSlots(move);
   if (fault === undefined) {
     record.end(Phase.cancelled);
     throw error;

@@ -348,8 +348,6 @@ export const workflowModule = {
         get: (_target, verb) => (input: unknown) => engine().activity(options, String(verb), input),
       },
     ),
-  // Moves are played as those that began before their hosts had places: the fault table is about what follows.
-  patched: () => false,
   log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   setCurrentDetails: () => undefined,
   upsertSearchAttributes: () => undefined,

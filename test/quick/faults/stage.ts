@@ -10,6 +10,7 @@ import { Operations } from '../../../activities/operations.ts';
 import type { Fault } from '../../../domain/errors.ts';
 import type { MoveReport, MoveRequest } from '../../../domain/move.ts';
 import { Ledger } from '../../../guard/ledger.ts';
+import { controlQueue } from '../../../workflows/contract.ts';
 import { migrateVm } from '../../../workflows/migrate-vm.ts';
 import { contexts } from './activity-context.ts';
 import { attempts, die } from './attempt.ts';
@@ -34,6 +35,15 @@ export type Strike = { host: HostName; verb: Verb } & (
   | { how: 'paused' }
   | { how: 'cancelled'; at: number | 'before' | 'after' }
 );
+
+/** Hosts with a place for every move; the control worker's verbs are not struck here. */
+const places: Record<string, unknown> = {
+  reserveMove: {
+    granted: true,
+    source: { limits: { movesIn: 2, movesOut: 2 } },
+    target: { limits: { movesIn: 2, movesOut: 2 } },
+  },
+};
 
 const data = Buffer.alloc(64 * 1024, 'the data ');
 
@@ -114,6 +124,7 @@ export class Stage {
     { taskQueue, verb, input }: { taskQueue: string; verb: string; input: unknown },
     signal: AbortSignal,
   ): Promise<Ending> {
+    if (taskQueue === controlQueue) return { kind: 'returned', value: places[verb] };
     const host = taskQueue.replace('vmferry.host.', '') as HostName;
     this.world.log.push(`${host} ${verb}`);
     await this.#wake('next');
