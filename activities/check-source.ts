@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { sourceConcerns } from '../domain/checks/source.ts';
 import { blocks } from '../domain/concerns.ts';
+import type { LiveProbe } from '../domain/host.ts';
+import { clockAhead } from './clock-ahead.ts';
 import type { CheckSourceInput, ExportEndpoint, SourceCheck } from './contract.ts';
 import { writeNonces } from './nonces.ts';
 import { offerBytes } from './offer.ts';
@@ -25,10 +27,13 @@ export async function checkSource(
   signal: AbortSignal,
 ): Promise<SourceCheck> {
   const { hypervisor, ledger } = parts;
-  const [vm, facts, entry] = await Promise.all([
+  const clock = clockAhead();
+  const [vm, facts, entry, machine, probe] = await Promise.all([
     hypervisor.inspect(input.vm.uuid),
     hostFacts(parts),
     ledger.read(input.vm.uuid),
+    hypervisor.machine(),
+    probeOf(parts, input),
   ]);
   // A first attempt of this move may have come so far already: then it is ours.
   const before = entry?.migrationId === input.migrationId ? undefined : entry;
@@ -37,6 +42,8 @@ export async function checkSource(
     request: input.request,
     neighbours: facts.vms,
     guard: facts.guard,
+    machine,
+    ...(probe === undefined ? {} : { probe }),
     ...(before === undefined ? {} : { ledger: before }),
   });
   const check: SourceCheck = {
@@ -44,6 +51,7 @@ export async function checkSource(
     concerns,
     guardLive: facts.guard.hookLive,
     hostUuid: facts.hostUuid,
+    machine: { ...machine, ...clock },
     definitionHash: '',
     definition: nowhere,
     nonces: [],
@@ -66,4 +74,13 @@ export async function checkSource(
     definitionHash: createHash('sha256').update(xml).digest('hex'),
     nonces,
   };
+}
+
+/** Only a live move goes from libvirtd to libvirtd. */
+async function probeOf(
+  { hypervisor }: HostParts,
+  { request, targetAddress }: CheckSourceInput,
+): Promise<LiveProbe | undefined> {
+  if (request.live === undefined || targetAddress === undefined) return undefined;
+  return hypervisor.probeTarget(targetAddress);
 }

@@ -5,8 +5,9 @@ import { layersOf, movedDisks, planDisks, wantedPool } from '../domain/disk-plan
 import type { DiskPlan, SeenDisk } from '../domain/disk-plan.ts';
 import { blocks } from '../domain/concerns.ts';
 import { unsafe } from '../domain/errors.ts';
-import type { PoolFacts } from '../domain/host.ts';
+import type { CpuComparison, PoolFacts } from '../domain/host.ts';
 import type { VmFacts } from '../domain/vm.ts';
+import { clockAhead } from './clock-ahead.ts';
 import type { CheckTargetInput, TargetCheck } from './contract.ts';
 import { folderOf, whileOpen } from './ours.ts';
 import type { HostParts } from './parts.ts';
@@ -24,15 +25,23 @@ export async function checkTarget(
 ): Promise<TargetCheck> {
   const { ledger, hypervisor } = parts;
   const { source, request, vm } = input;
-  const [target, entry] = await Promise.all([hostFacts(parts), ledger.read(vm.uuid)]);
+  const clock = clockAhead();
+  const [target, entry, machine] = await Promise.all([
+    hostFacts(parts),
+    ledger.read(vm.uuid),
+    hypervisor.machine(),
+  ]);
   const before = entry?.migrationId === input.migrationId ? undefined : entry;
   const seen = await seenDisks(parts, input);
   const question = { vm: source.vm, request, target, seen };
   const disks = planDisks(question);
-  const needed = neededFiles(source.vm, request.sharedDisks).map(({ path }) => path);
+  const needed = neededFiles(source.vm, request).map(({ path }) => path);
   const concerns = targetConcerns({
     ...question,
     sourceHostUuid: source.hostUuid,
+    machine: { ...machine, ...clock },
+    ...(source.machine === undefined ? {} : { sourceMachine: source.machine }),
+    ...(await cpuComparison(parts, input)),
     missingFiles: await missingOf(needed),
     missingSecrets: await hypervisor.missingSecrets(source.vm.secrets ?? []),
     ...(await efiLoaders(parts, source.vm)),
@@ -48,6 +57,16 @@ export async function checkTarget(
     migrationAddress: parts.migrationAddress,
     ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
   };
+}
+
+/** Whether libvirt here could go on with the guest's CPU; a guest that is started anew gets another. */
+async function cpuComparison(
+  { hypervisor }: HostParts,
+  { source: { vm }, request }: CheckTargetInput,
+): Promise<{ cpu?: CpuComparison }> {
+  const wanted = vm.running?.cpu ?? '';
+  if (request.live === undefined || wanted === '') return {};
+  return { cpu: await hypervisor.compareCpu(wanted, vm) };
 }
 
 /** What this host would start the VM with, where that is left to libvirt. */

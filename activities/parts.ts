@@ -1,4 +1,4 @@
-import type { HostFacts } from '../domain/host.ts';
+import type { CpuComparison, HostFacts, LiveProbe, MachineFacts } from '../domain/host.ts';
 import type { DiskSink, DiskSource } from '../domain/platform.ts';
 import type {
   DiskFormat,
@@ -40,6 +40,15 @@ export interface Hypervisor {
    * has no such machine.
    */
   efiLoaders(vm: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>): Promise<string[] | undefined>;
+  /** What of this host a running guest would feel, and what a migration hangs on. */
+  machine(): Promise<Omit<MachineFacts, 'clockAheadMs'>>;
+  /** What libvirt here says of running a guest's CPU: `RunningFacts.cpu`. */
+  compareCpu(
+    cpu: string,
+    vm: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>,
+  ): Promise<CpuComparison>;
+  /** Goes to another host's libvirtd as this one's own would for a migration. Takes 5 s at most, never throws. */
+  probeTarget(address: string): Promise<LiveProbe>;
   volumeExists(pool: string, volume: string): Promise<boolean>;
   /** Makes the volume if it is not there. Gives its place. */
   ensureVolume(volume: {

@@ -8,8 +8,11 @@ import type { HostConfig } from '../config/schema.ts';
 import type { Ledger } from '../guard/ledger.ts';
 import { probeHook } from '../guard/probe.ts';
 import { LibvirtHost } from '../platforms/libvirt/connect.ts';
+import { compareCpu } from '../platforms/libvirt/cpu.ts';
 import { DomainDocument } from '../platforms/libvirt/domain-xml.ts';
 import { LiveMigration } from '../platforms/libvirt/live/live-migration.ts';
+import { probeTarget } from '../platforms/libvirt/live/probe.ts';
+import { readMachineFacts } from '../platforms/libvirt/machine-facts.ts';
 import { secretReader } from '../platforms/libvirt/secrets.ts';
 import type { ReadSecret } from '../platforms/libvirt/served-image.ts';
 import { StorageProof } from '../platforms/libvirt/storage-proof.ts';
@@ -61,6 +64,11 @@ export class LibvirtHypervisor implements Hypervisor {
   undefine: Hypervisor['undefine'] = (uuid, options) => this.#source.undefine(uuid, options);
   efiLoaders: Hypervisor['efiLoaders'] = (vm) => this.#target.efiLoaders(vm);
   facts: Hypervisor['facts'] = () => this.#target.facts();
+  machine: Hypervisor['machine'] = () => readMachineFacts(this.#host);
+  compareCpu: Hypervisor['compareCpu'] = (cpu, vm) =>
+    this.#host.use((connection) => compareCpu(connection, cpu, vm));
+  probeTarget: Hypervisor['probeTarget'] = (address) =>
+    probeTarget({ address, fileRoot: this.#host.fileRoot });
   start = (uuid: string): Promise<void> => this.#target.start(uuid);
   watchHealth: Hypervisor['watchHealth'] = (uuid, options) => this.#target.health(uuid, options);
 

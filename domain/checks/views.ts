@@ -1,6 +1,6 @@
 /** What the rules judge by: what one host sees, what the other told, and what a person asked for. */
 import type { DiskQuestion } from '../disk-plan.ts';
-import type { HostFacts, NeighbourVm } from '../host.ts';
+import type { CpuComparison, HostFacts, LiveProbe, MachineFacts, NeighbourVm } from '../host.ts';
 import type { MoveRequest } from '../move.ts';
 import type { OwnerState } from '../ownership.ts';
 import type { SecretRef, VmFacts } from '../vm.ts';
@@ -16,6 +16,9 @@ export interface SourceView {
   guard: { hookLive: boolean; detail: string };
   /** What the host's ledger says of the VM, if anything. */
   ledger?: { state: OwnerState; note: string };
+  machine?: MachineFacts;
+  /** Of a live move, where the target's address is known. */
+  probe?: LiveProbe;
 }
 
 /** For the way of each disk. */
@@ -35,4 +38,10 @@ export interface TargetView extends StorageView {
   efiLoaders?: readonly string[];
   /** Secrets of libvirt that the definition names and the target does not have. */
   missingSecrets: readonly SecretRef[];
+  /** Of the target. */
+  machine?: MachineFacts;
+  /** Of the source; older workers do not tell. */
+  sourceMachine?: MachineFacts;
+  /** Of a guest that runs, by the target's libvirt. */
+  cpu?: CpuComparison;
 }

@@ -105,6 +105,7 @@ function readDisk(name: string, element: Element): DefinedDisk {
   const source = elementAt(element, 'source');
   const kind = diskKind(attribute(element, 'type'), source);
   const device = attribute(element, 'device');
+  const cache = attribute(elementAt(element, 'driver'), 'cache');
   const network = kind === 'network' ? readNetworkPlace(element, source) : undefined;
   const secrets = diskSecrets(element);
   const encrypted = isEncrypted(element);
@@ -119,6 +120,7 @@ function readDisk(name: string, element: Element): DefinedDisk {
     ...(network === undefined ? {} : { network }),
     ...(secrets.length === 0 ? {} : { secrets }),
     ...(encrypted ? { encrypted } : {}),
+    ...(cache === '' ? {} : { cache }),
     format: attribute(elementAt(element, 'driver'), 'type') || 'raw',
     readonly: elementAt(element, 'readonly') !== undefined || device === 'cdrom',
     shareable: elementAt(element, 'shareable') !== undefined,

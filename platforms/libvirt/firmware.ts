@@ -2,11 +2,8 @@
 import type { Element } from '@xmldom/xmldom';
 import type { VmFacts } from '../../domain/vm.ts';
 import type { Connection } from '../../protocols/libvirt/index.ts';
-import { isRefusal } from './faults.ts';
+import { maxCapabilitiesBytes, readDomainCapabilities } from './domain-capabilities.ts';
 import { XmlError, attribute, childElements, elementAt, parseXml, textOf } from './xml.ts';
-
-/** CPU models with what blocks each of them make most of it. */
-const maxCapabilitiesBytes = 4 * 1024 * 1024;
 
 /** Newer versions write down which file they chose and still ask their descriptors for it: then `loader` names it. */
 export interface ChosenFirmware {
@@ -26,20 +23,10 @@ export function readChosenFirmware(domain: Element): ChosenFirmware | undefined 
  */
 export async function readEfiLoaders(
   connection: Connection,
-  { domainType, arch, machine }: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>,
+  machine: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>,
 ): Promise<string[] | undefined> {
-  try {
-    const { capabilities } = await connection.call('ConnectGetDomainCapabilities', {
-      virtType: domainType,
-      ...(arch === '' ? {} : { arch }),
-      ...(machine === '' ? {} : { machine }),
-    });
-    return efiLoadersOf(capabilities);
-  } catch (error) {
-    // The architecture's emulator is missing, or it does not know the machine or the domain type.
-    if (isRefusal(error, 'CONFIG_UNSUPPORTED') || isRefusal(error, 'INVALID_ARG')) return undefined;
-    throw error;
-  }
+  const capabilities = await readDomainCapabilities(connection, machine);
+  return capabilities === '' ? undefined : efiLoadersOf(capabilities);
 }
 
 /** Throws `XmlError` if it is no `<domainCapabilities>`. */

@@ -1,8 +1,5 @@
 /** A host as the checks of a move need it, read fresh each time. */
-import { readFile, readdir } from 'node:fs/promises';
-import { execa } from 'execa';
-import { z } from 'zod';
-import { needsOperator } from '../../domain/errors.ts';
+import { readFile } from 'node:fs/promises';
 import type { HostFacts, NeighbourVm } from '../../domain/host.ts';
 import {
   DomainXmlFlag,
@@ -11,11 +8,11 @@ import {
   ListNetworksFlag,
 } from '../../protocols/libvirt/index.ts';
 import type { Connection, DomainRef } from '../../protocols/libvirt/index.ts';
+import { readBridges } from './bridges.ts';
 import type { LibvirtHost } from './connect.ts';
 import { DomainDocument } from './domain-xml.ts';
 import type { DefinedFacts } from './domain-facts.ts';
 import { isRefusal } from './faults.ts';
-import { isThere } from './is-there.ts';
 import { isOff, vmStateOf } from './lifecycle.ts';
 import { readPools } from './storage.ts';
 import { XmlError, attribute, childElements, elementAt, parseXml, textOf } from './xml.ts';
@@ -49,7 +46,7 @@ export async function readHostFacts(host: LibvirtHost): Promise<PlatformFacts> {
       cpus: node.cpus,
       pools: await readPools(connection),
       networks: networks.nets.map(({ name }) => name).sort(),
-      bridges: await readBridges(host.name),
+      bridges: (await readBridges(host.name)).map(({ name }) => name),
       vms: await readNeighbours(connection),
     };
   });
@@ -108,36 +105,6 @@ async function readMemory(): Promise<
   const memoryBytes = bytesOf('MemTotal');
   const freeMemoryBytes = bytesOf('MemAvailable');
   return Number.isNaN(memoryBytes + freeMemoryBytes) ? undefined : { memoryBytes, freeMemoryBytes };
-}
-
-const linksSchema = z.array(z.object({ ifname: z.string() }));
-
-/**
- * Bridges of the kernel, asked by netlink: /sys shows the network namespace in which it was mounted, which in a
- * container or the lab is not this process's. Where iproute2 is missing /sys has to do.
- */
-async function readBridges(host: string): Promise<string[]> {
-  const { stdout, failed, code } = await execa('ip', ['-json', 'link', 'show', 'type', 'bridge'], {
-    reject: false,
-    timeout: 10_000,
-    maxBuffer: 4 * 1024 * 1024,
-    stdin: 'ignore',
-  });
-  if (code === 'ENOENT') return bridgesOfSys();
-  const links = failed ? undefined : linksSchema.safeParse(JSON.parse(stdout || '[]')).data;
-  if (links !== undefined) return links.map(({ ifname }) => ifname).sort();
-  throw needsOperator({
-    code: 'bridges-unreadable',
-    message: `the bridges of ${host} cannot be read: ip link show type bridge failed`,
-    remedy: 'Run that command on the host and mend what it says, then `vmferry retry`.',
-    host,
-  });
-}
-
-async function bridgesOfSys(): Promise<string[]> {
-  const names = await readdir('/sys/class/net').catch(() => []);
-  const isBridge = await Promise.all(names.map((name) => isThere(`/sys/class/net/${name}/bridge`)));
-  return names.filter((_, at) => isBridge[at]).sort();
 }
 
 async function readNeighbours(connection: Connection): Promise<NeighbourVm[]> {

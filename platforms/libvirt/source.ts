@@ -16,6 +16,7 @@ import { isOff, readState, vmStateOf, waitUntilOff } from './lifecycle.ts';
 import type { WaitOptions } from './lifecycle.ts';
 import { placeOfVolume } from './pool-place.ts';
 import { presentState } from './present-state.ts';
+import { readRunning } from './running-facts.ts';
 import type { ServedImage } from './served-image.ts';
 import { readableSecrets, secretReader } from './secrets.ts';
 import { refreshActivePools, volumeAt } from './storage.ts';
@@ -75,6 +76,9 @@ export class LibvirtSource implements SourcePlatform {
       await refreshActivePools(connection);
       const disks: VmDisk[] = [];
       for (const disk of facts.disks) disks.push(await this.#disk(connection, disk, signal));
+      const running = isOff(vmStateOf(state.state))
+        ? undefined
+        : await readRunning(connection, dom, defined);
       return {
         ...facts,
         ...(await presentState(defined, this.#host.fileRoot)),
@@ -82,6 +86,7 @@ export class LibvirtSource implements SourcePlatform {
           firmware: { ...firmware, loaders: (await readEfiLoaders(connection, facts)) ?? [] },
         }),
         secrets: await readableSecrets(connection, facts.secrets),
+        ...(running === undefined ? {} : { running }),
         host: this.#host.name,
         state: vmStateOf(state.state),
         persistent: isPersistent,

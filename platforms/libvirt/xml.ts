@@ -91,6 +91,10 @@ export function childElements(parent: Element, name?: string): Element[] {
   return found;
 }
 
+/** Writes one element of a document that was parsed here. */
+export const serializeElement = (element: Element): string =>
+  new XMLSerializer().serializeToString(element);
+
 /** The element at a path of names below `parent`, the first of each name; undefined if there is none. */
 export function elementAt(parent: Element, ...path: string[]): Element | undefined {
   let at: Element | undefined = parent;

@@ -67,6 +67,12 @@ export const DomainXmlFlag = {
   migratable: 0x8,
 } as const;
 
+/** virConnectCompareCPUFlags. */
+export const CompareCpuFlag = {
+  /** Refused with CPU_INCOMPATIBLE, whose message names what is missing. */
+  failIncompatible: 0x1,
+} as const;
+
 /** virDomainDefineFlags. */
 export const DefineFlag = {
   validate: 0x1,

@@ -9,7 +9,7 @@ import { Operations } from '../../../activities/operations.ts';
 import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
 import type { VmFacts } from '../../../domain/vm.ts';
 import { Ledger } from '../../../guard/ledger.ts';
-import { beta, disk, vm } from '../domain/facts.ts';
+import { beta, disk, machine, vm } from '../domain/facts.ts';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -22,6 +22,7 @@ async function check(facts: VmFacts, more: Partial<Hypervisor> = {}) {
   const asked: string[] = [];
   const hypervisor: Partial<Hypervisor> = {
     facts: () => Promise.resolve(beta()),
+    machine: () => Promise.resolve(machine()),
     probeGuard: () => Promise.resolve({ live: true, detail: '' }),
     missingSecrets: () => Promise.resolve([]),
     findNonce: (_nonce, { kind, path }) =>

@@ -1,4 +1,4 @@
-import type { HostFacts } from '../../../domain/host.ts';
+import type { HostFacts, MachineFacts } from '../../../domain/host.ts';
 import type { VmDisk, VmFacts } from '../../../domain/vm.ts';
 
 export const gibibyte = 1024 ** 3;
@@ -72,5 +72,17 @@ export const pool = (changes: Partial<HostFacts['pools'][number]> = {}) => ({
   path: '/images',
   capacityBytes: 100 * gibibyte,
   availableBytes: 50 * gibibyte,
+  ...changes,
+});
+
+/** What a guest that runs feels alike on both hosts. */
+export const machine = (changes: Partial<MachineFacts> = {}): MachineFacts => ({
+  hostname: 'alpha',
+  kernel: '6.1.0-30-amd64',
+  cpu: { vendor: 'AuthenticAMD', microcode: '0xa0011d1', has64Bit: true, hasNx: true },
+  mtus: { bridges: { br0: 1500 }, networks: { default: 1500 } },
+  clockAheadMs: 20,
+  lockManager: '',
+  qemuTls: { folder: '/etc/pki/qemu', missing: [] },
   ...changes,
 });

@@ -284,6 +284,8 @@ describe('secrets of libvirt', () => {
 
 it('a device that is shared by word has to be there', () => {
   const facts = vm({ disks: [disk({ kind: 'block', path: '/dev/sdb' })] });
-  expect(neededFiles(facts, ['vda']).map(({ path }) => path)).toEqual(['/dev/sdb']);
+  expect(neededFiles(facts, { sharedDisks: ['vda'] }).map(({ path }) => path)).toEqual([
+    '/dev/sdb',
+  ]);
   expect(neededFiles(facts)).toEqual([]);
 });

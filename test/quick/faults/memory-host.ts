@@ -152,6 +152,17 @@ export function memoryHypervisor(host: MemoryHost): Hypervisor {
       }),
     reasonsNotStopped: () => act(() => (host.running ? ['it runs'] : [])),
     setAutostart: (_uuid, autostart) => act(() => void (known().autostart = autostart)),
+    machine: () =>
+      Promise.resolve({
+        hostname: host.name,
+        kernel: '',
+        mtus: { bridges: {}, networks: {} },
+        lockManager: '',
+        qemuTls: { folder: '', missing: [] },
+      }),
+    compareCpu: () => Promise.resolve({ verdict: 'fits', detail: '' }),
+    probeTarget: (address) =>
+      Promise.resolve({ address, libvirtd: 'ready', detail: '', portsFiltered: false }),
     facts: () =>
       act(() => ({
         hostname: host.name,

@@ -1,0 +1,93 @@
+/** Whether a host's own certificate and ways reach another host's libvirtd, found out by going there. */
+import { readFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import type { LiveProbe } from '../../../domain/host.ts';
+import { ConnectFailed, Connection } from '../../../protocols/libvirt/index.ts';
+
+/** The whole of it may take so long. */
+const libvirtdLimitMs = 5_000;
+const portLimitMs = 2_000;
+/** The first port that libvirt gives to a migration, unless qemu.conf there says otherwise. */
+const firstMigrationPort = 49_152;
+
+export interface ProbeOptions {
+  /** A name or address of the other host, which has to be in its certificate. */
+  address: string;
+  /** Where this host's files are seen from here. */
+  fileRoot: string;
+  /** Of the other libvirtd; 16514 if absent. */
+  port?: number;
+}
+
+/**
+ * Goes to the other libvirtd as this host's own would for a migration: with /etc/pki/libvirt/clientcert.pem, read-only,
+ * and away again. A migration port that nothing listens on yet answers with a refusal; silence is a filter's. Takes
+ * 5 s at most; never throws.
+ */
+export async function probeTarget({ address, fileRoot, port }: ProbeOptions): Promise<LiveProbe> {
+  const [libvirtd, portsFiltered] = await Promise.all([
+    tryLibvirtd(address, fileRoot, port),
+    isFiltered(address, firstMigrationPort),
+  ]);
+  // Where nobody answers at all, the ports tell nothing.
+  return {
+    address,
+    ...libvirtd,
+    portsFiltered: libvirtd.libvirtd !== 'unreachable' && portsFiltered,
+  };
+}
+
+async function tryLibvirtd(
+  host: string,
+  fileRoot: string,
+  port: number | undefined,
+): Promise<Pick<LiveProbe, 'libvirtd' | 'detail'>> {
+  const read = (path: string): Promise<Buffer> => readFile(join(fileRoot, path));
+  let files: [Buffer, Buffer, Buffer];
+  try {
+    files = await Promise.all([
+      read('/etc/pki/CA/cacert.pem'),
+      read('/etc/pki/libvirt/clientcert.pem'),
+      read('/etc/pki/libvirt/private/clientkey.pem'),
+    ]);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
+    return { libvirtd: isMissing ? 'refused' : 'untried', detail: textOf(error) };
+  }
+  const [ca, cert, key] = files;
+  try {
+    const connection = await Connection.open({
+      tls: { host, ca, cert, key, ...(port === undefined ? {} : { port }) },
+      uri: 'qemu:///system',
+      readOnly: true,
+      timeoutMs: libvirtdLimitMs,
+    });
+    await connection.close();
+    return { libvirtd: 'ready', detail: '' };
+  } catch (error) {
+    // Certificates, log-ins and refusals of the daemon have classes of their own.
+    return {
+      libvirtd: error instanceof ConnectFailed ? 'unreachable' : 'refused',
+      detail: textOf(error),
+    };
+  }
+}
+
+async function isFiltered(host: string, port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = createConnection({ host, port });
+  const timer = setTimeout(() => resolve(true), portLimitMs);
+  socket.once('connect', () => resolve(false));
+  socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'ECONNREFUSED'));
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    socket.on('error', () => undefined).destroy();
+  }
+}
+
+const textOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).slice(0, 500);
