@@ -2,20 +2,22 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createServer, connect } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { Connection } from '@temporalio/client';
 import { findTemporalCli } from '../config/temporal-binary.ts';
 import type { Lab } from './lab.ts';
 import type { LabHost } from './host.ts';
+import { freePorts, isFree } from './ports.ts';
 import { Supervised } from './supervised.ts';
-import { waitUntil } from './wait.ts';
+import { waitFor } from './supervised-wait.ts';
 
 /** Where the hosts of a lab find Temporal: a door from their network to the machine's loopback. */
 const insidePort = 7233;
 const cli = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
+/** Somebody may take a port between the look at it and Temporal's start; other ports are tried then. */
+const mostStarts = 3;
 
 export interface FleetOptions {
   lab: Lab;
@@ -86,29 +88,35 @@ export class Fleet {
   }
 
   static async start(options: FleetOptions): Promise<Fleet> {
-    const say = options.onStep ?? (() => undefined);
     await mkdir(join(options.dir, 'logs'), { recursive: true });
-    const fleet = new Fleet(options, await choosePorts(options.ports));
-    await fleet.#writeConfigs(options.logLevel ?? 'info');
-    try {
-      await fleet.startTemporal();
-      say(`Temporal ${fleet.address}, UI ${fleet.uiUrl}`);
-      await options.lab.forward({
-        insidePort,
-        to: { host: '127.0.0.1', port: fleet.#ports.temporal },
-      });
-      fleet.control.start();
-      fleet.codec.start();
-      for (const worker of fleet.hosts.values()) worker.start();
-      await fleet.ready();
-      say(`control worker, and host workers of ${[...fleet.hosts.keys()].join(', ')}`);
-      return fleet;
-    } catch (error) {
-      await fleet.stop();
-      throw error;
+    for (let starts = 1; ; starts += 1) {
+      const fleet = new Fleet(options, await choosePorts(options.ports));
+      await fleet.#writeConfigs(options.logLevel ?? 'info');
+      try {
+        await fleet.startTemporal();
+        return await fleet.#startWorkers(options);
+      } catch (error) {
+        const isLost = !fleet.temporal.isRunning && starts < mostStarts;
+        await fleet.stop();
+        if (!isLost) throw error;
+        options.onStep?.(`Temporal ended; it is started on other ports: ${String(error)}`);
+      }
     }
   }
 
+  async #startWorkers({ lab, onStep: say = () => undefined }: FleetOptions): Promise<this> {
+    say(`Temporal ${this.address}, UI ${this.uiUrl}`);
+    await lab.forward({
+      insidePort,
+      to: { host: '127.0.0.1', port: this.#ports.temporal },
+    });
+    this.control.start();
+    this.codec.start();
+    for (const worker of this.hosts.values()) worker.start();
+    await this.ready();
+    say(`control worker, and host workers of ${[...this.hosts.keys()].join(', ')}`);
+    return this;
+  }
   get address(): string {
     return `127.0.0.1:${this.#ports.temporal}`;
   }
@@ -135,22 +143,21 @@ export class Fleet {
     return this.#hostWorker(this.lab.host(host), { name, restart: false });
   }
 
-  /** Resolves when this worker has said that it polls. */
+  /** Resolves when this worker has said that it polls; throws `lab-timeout` with what it said last. */
   async workerReady(worker: Supervised): Promise<void> {
-    await waitUntil(() => saysReady(worker), {
-      what: `the worker ${worker.name} to be ready; see ${worker.logPath}`,
+    await waitFor(worker, () => saysReady(worker), {
+      what: `the worker ${worker.name} to be ready`,
       timeoutMs: 60_000,
-      everyMs: 50,
+      beside: [this.temporal],
     });
   }
 
-  /** Starts Temporal if it is down, on its database; resolves when it answers. */
+  /** Starts Temporal if it is down, on its database; resolves when it serves the namespace. */
   async startTemporal(): Promise<void> {
     this.temporal.start();
-    await waitUntil(() => answers(this.#ports.temporal), {
-      what: `Temporal on port ${this.#ports.temporal}; see ${this.temporal.logPath}`,
-      timeoutMs: 30_000,
-      everyMs: 50,
+    await waitFor(this.temporal, () => serves(this.address), {
+      what: `Temporal on ${this.address}`,
+      timeoutMs: 60_000,
     });
   }
 
@@ -238,8 +245,7 @@ async function saysReady(worker: Supervised): Promise<boolean> {
 }
 
 async function choosePorts(wanted: FleetOptions['ports']): Promise<Ports> {
-  const free = await Promise.all([freePort(), freePort(), freePort(), freePort(), freePort()]);
-  const [temporal, ui, codec, http, metrics] = free;
+  const [temporal = 0, ui = 0, codec = 0, http = 0, metrics = 0] = await freePorts(5);
   const ports = { temporal, ui, codec, http, metrics };
   if (wanted === undefined) return ports;
   return {
@@ -249,30 +255,21 @@ async function choosePorts(wanted: FleetOptions['ports']): Promise<Ports> {
   };
 }
 
-const listenOn = (port: number): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(port, '127.0.0.1', () => {
-      const taken = (server.address() as AddressInfo).port;
-      server.close(() => resolve(taken));
-    });
-  });
+const askMs = 5_000;
 
-const freePort = (): Promise<number> => listenOn(0);
-
-const isFree = (port: number): Promise<boolean> =>
-  listenOn(port).then(
-    () => true,
-    () => false,
-  );
-
-const answers = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port, timeout: 1_000 });
-    const end = (open: boolean) => (): void => {
-      socket.destroy();
-      resolve(open);
-    };
-    socket.once('connect', end(true)).once('error', end(false)).once('timeout', end(false));
-  });
+/** Whether the server answers for the namespace that all the rest uses: an open port says less. */
+async function serves(address: string): Promise<boolean> {
+  try {
+    const connection = await Connection.connect({ address, connectTimeout: askMs });
+    try {
+      await connection.withDeadline(Date.now() + askMs, () =>
+        connection.workflowService.describeNamespace({ namespace: 'default' }),
+      );
+      return true;
+    } finally {
+      await connection.close();
+    }
+  } catch {
+    return false;
+  }
+}

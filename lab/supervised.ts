@@ -41,6 +41,11 @@ export class Supervised {
     return this.#child !== undefined;
   }
 
+  /** Whether it is started again by itself after an end. */
+  get comesBack(): boolean {
+    return this.#wanted && this.#options.restart;
+  }
+
   start(): void {
     this.#wanted = true;
     if (this.#child !== undefined) return;
