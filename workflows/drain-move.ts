@@ -24,7 +24,6 @@ import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
 import type { MoveRequest } from '../domain/move.ts';
-import { placementVmOf } from '../domain/placement/from-facts.ts';
 import type { VmFacts } from '../domain/vm.ts';
 import { moveId, searchAttributes, workflowTypes } from './contract.ts';
 import type { MigrateVmInput } from './contract.ts';
@@ -33,6 +32,7 @@ import { faultOf, isCancellation } from './faults.ts';
 import type { migrateVm } from './migrate-vm.ts';
 import { activitiesOf, limits } from './on-host.ts';
 import { controlActivities } from './on-control.ts';
+import { asksOf, placed } from './place.ts';
 
 /** Takes one VM away, or says on the board why not. Rejects only by a defect. */
 export async function moveAway(drain: DrainRecord, line: DrainLine): Promise<void> {
@@ -57,9 +57,9 @@ async function tryToMove(drain: DrainRecord, line: DrainLine): Promise<void> {
     return;
   }
   const asked = moveRequest(drain, facts, way);
-  const placed = await placeOf(drain, { line, facts, asked });
-  if (placed?.chosen === undefined) return;
-  const to = placed.chosen;
+  const answer = await placeOf(drain, { line, facts, asked });
+  if (answer?.chosen === undefined) return;
+  const to = answer.chosen;
   const id = moveId(drain.input.cluster, uuid);
   if (CancellationScope.current().consideredCancelled) {
     await giveBack(drain, id, to);
@@ -71,7 +71,7 @@ async function tryToMove(drain: DrainRecord, line: DrainLine): Promise<void> {
     vm: { name: facts.name, uuid },
     running: facts.state === 'running',
     request: { ...asked, to },
-    placement: placed.note,
+    placement: answer.note,
   });
 }
 
@@ -103,15 +103,15 @@ async function placeOf(
 ): Promise<PlaceAnswer | undefined> {
   const { cluster, host, request } = drain.input;
   const id = moveId(cluster, line.uuid);
-  const vm = placementVmOf(facts, { request: asked });
+  const exclude = [host, ...(line.excluded ?? [])];
   try {
+    const vm = await asksOf(facts, asked, request.labels);
     // Not to be left half-way: it would not be known whether room was reserved.
     const answer = await CancellationScope.nonCancellable(() =>
-      controlActivities(`choose a host for ${line.name}`).place({
+      placed(vm, {
         cluster,
-        vm: { ...vm, requiredLabels: { ...vm.requiredLabels, ...request.labels } },
         wishes: { policy: request.placement },
-        exclude: [host, ...(line.excluded ?? [])],
+        exclude,
         move: { moveId: id, workflowId: id },
       }),
     );

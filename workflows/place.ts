@@ -1,13 +1,78 @@
+import { proxyActivities } from '@temporalio/workflow';
 import type { PlaceAnswer, PlaceInput } from '../activities/control/contract.ts';
+import type { UpkeepActivities } from '../activities/upkeep.ts';
+import type { MoveRequest } from '../domain/move.ts';
+import { placementVmOf } from '../domain/placement/from-facts.ts';
+import type { PlacementVm } from '../domain/placement/vm.ts';
+import type { VmFacts } from '../domain/vm.ts';
+import { hostQueue, moveId } from './contract.ts';
+import type { PlaceVmInput, PlaceVmResult } from './contract.ts';
 import { failureOf, faultOf } from './faults.ts';
 import { controlActivities } from './on-control.ts';
+import { activitiesOf, limits } from './on-host.ts';
 
-/** Which host takes a VM, and why; with a `move` in the input its room there is reserved. */
-export async function place(input: PlaceInput): Promise<PlaceAnswer> {
-  const what = `choose a host for ${input.vm.name}`;
+/** Which host takes a VM, and why. With `reserve` its room there is promised to the move that has to follow. */
+export async function place(input: PlaceVmInput): Promise<PlaceVmResult> {
+  const { cluster, host, request, labels = {}, wishes, exclude = [], reserve } = input;
+  let what = `look up ${input.vm}`;
   try {
-    return await controlActivities(what).place(input);
+    const facts = await activitiesOf(host, `${host}: ${what}`, limits.check).inspectVm({
+      vm: input.vm,
+    });
+    what = `choose a host for ${facts.name}`;
+    const vm = await asksOf(facts, request, labels);
+    const id = moveId(cluster, facts.uuid);
+    const answer = await placed(vm, {
+      cluster,
+      wishes,
+      exclude: [host, ...exclude],
+      ...(reserve ? { move: { moveId: id, workflowId: id } } : {}),
+    });
+    const { name, uuid, state } = facts;
+    return { vm: { name, uuid, host, state }, answer };
   } catch (error) {
-    throw failureOf(faultOf(error, { host: input.vm.host ?? '', what }));
+    throw failureOf(faultOf(error, { host, what }));
   }
 }
+
+/** Asks the hosts' entities. */
+export const placed = (vm: PlacementVm, input: Omit<PlaceInput, 'vm'>): Promise<PlaceAnswer> =>
+  controlActivities(`choose a host for ${vm.name}`).place({ ...input, vm });
+
+/** What a VM asks of a host: by its facts, by what its definition says of its placement, and by more labels. */
+export async function asksOf(
+  facts: VmFacts,
+  request: PlaceVmInput['request'],
+  labels: Readonly<Record<string, string>>,
+): Promise<PlacementVm> {
+  const { placementWishes } = proxyActivities<UpkeepActivities>({
+    taskQueue: hostQueue(facts.host),
+    startToCloseTimeout: limits.check.attemptMs,
+    scheduleToStartTimeout: limits.check.pickUpMs,
+    retry: { maximumAttempts: 1 },
+    summary: `${facts.host}: what ${facts.name} asks of a host`,
+  });
+  const { rules, requiredLabels } = await placementWishes({ vm: facts.uuid });
+  const shared = sharedIn(facts, request);
+  const vm = placementVmOf(facts, {
+    request,
+    shared,
+    rules,
+    requiredLabels: { ...requiredLabels, ...labels },
+  });
+  const runs = facts.state === 'running' || request.autoStart === true;
+  // A VM that stays off takes room for its disks only.
+  return runs ? vm : { ...vm, memoryBytes: 0, vcpus: 0 };
+}
+
+/** Disks that both hosts see, as far as is known before any host has proved it; all others count as copied. */
+const sharedIn = (
+  { disks }: VmFacts,
+  { storage, sharedDisks = [] }: Pick<MoveRequest, 'storage' | 'sharedDisks'>,
+): string[] =>
+  disks
+    .filter(({ name, kind }) => {
+      if (storage === 'copy') return false;
+      return storage === 'shared' || kind === 'network' || sharedDisks.includes(name);
+    })
+    .map(({ name }) => name);
