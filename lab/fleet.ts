@@ -9,7 +9,7 @@ import { Connection } from '@temporalio/client';
 import { findTemporalCli } from '../config/temporal-binary.ts';
 import type { Lab } from './lab.ts';
 import type { LabHost } from './host.ts';
-import { freePorts, isFree } from './ports.ts';
+import { freePorts, isFree, isOpen } from './ports.ts';
 import { Supervised } from './supervised.ts';
 import { waitFor } from './supervised-wait.ts';
 
@@ -155,7 +155,7 @@ export class Fleet {
   /** Starts Temporal if it is down, on its database; resolves when it serves the namespace. */
   async startTemporal(): Promise<void> {
     this.temporal.start();
-    await waitFor(this.temporal, () => serves(this.address), {
+    await waitFor(this.temporal, () => serves(this.#ports.temporal), {
       what: `Temporal on ${this.address}`,
       timeoutMs: 60_000,
     });
@@ -258,8 +258,11 @@ async function choosePorts(wanted: FleetOptions['ports']): Promise<Ports> {
 const askMs = 5_000;
 
 /** Whether the server answers for the namespace that all the rest uses: an open port says less. */
-async function serves(address: string): Promise<boolean> {
+async function serves(port: number): Promise<boolean> {
+  // gRPC would wait a second and more before it looks again at a port that was closed.
+  if (!(await isOpen(port))) return false;
   try {
+    const address = `127.0.0.1:${port}`;
     const connection = await Connection.connect({ address, connectTimeout: askMs });
     try {
       await connection.withDeadline(Date.now() + askMs, () =>

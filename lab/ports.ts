@@ -1,7 +1,7 @@
 /** Ports of the machine's loopback for servers that are told their port before they start. */
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 
 const lowest = 15_000;
 const mostTries = 200;
@@ -38,4 +38,15 @@ export const isFree = (port: number): Promise<boolean> =>
     const server = createServer();
     server.once('error', () => resolve(false));
     server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+
+/** Whether somebody takes connections on that port of the loopback now. */
+export const isOpen = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, timeout: 1_000 });
+    const end = (open: boolean) => (): void => {
+      socket.destroy();
+      resolve(open);
+    };
+    socket.once('connect', end(true)).once('error', end(false)).once('timeout', end(false));
   });
