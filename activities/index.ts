@@ -1,11 +1,12 @@
 /** Which verbs a host worker serves; each goes through the boundary, which beats, maps errors and logs. */
+import { Context } from '@temporalio/activity';
 import { Throttle } from '../transfer/throttle.ts';
 import { atBoundary } from './boundary.ts';
 import type { Attempt } from './boundary.ts';
 import { checkSource } from './check-source.ts';
 import { checkTarget } from './check-target.ts';
 import { removeSource, settleTarget } from './commit.ts';
-import type { HostActivities } from './contract.ts';
+import type { HostActivities, MoveLiveResult } from './contract.ts';
 import { ensureCopied } from './ensure-copied.ts';
 import { ensureDefined } from './ensure-defined.ts';
 import { closeExports, ensureExport } from './ensure-export.ts';
@@ -14,6 +15,8 @@ import { ensureStopped } from './ensure-stopped.ts';
 import { guardSource } from './guard-source.ts';
 import { Followers } from './followers.ts';
 import { hashDisk } from './hash-disk.ts';
+import { HostBandwidth } from './host-bandwidth.ts';
+import { LiveShares } from './live-shares.ts';
 import { admitLive } from './live/admit-live.ts';
 import { cancelAsked } from './live/cancel-asked.ts';
 import { endLive } from './live/end-live.ts';
@@ -24,19 +27,27 @@ import { tuneLive } from './live/tune-live.ts';
 import { withdrawLive } from './live/withdraw-live.ts';
 import { releaseSource, revokeTarget, takeOwnership } from './ownership.ts';
 import type { HostParts } from './parts.ts';
+import { placementWishes } from './placement-wishes.ts';
 import type { Gate } from './policy-gate.ts';
 import { hostFacts, listVms } from './read.ts';
 import { reserveTarget } from './reserve-target.ts';
 import { ensureState, offerState } from './state-parcel.ts';
 import { Turns } from './turns.ts';
 import { clearTarget, restoreSource } from './undo.ts';
+import type { UpkeepActivities } from './upkeep.ts';
 
 /**
  * The verbs of the host queue. All copies of a host share its bandwidth; each move has its own cap below that. With a
  * gate, each verb has to pass the host's policy.
  */
-export function createHostActivities(parts: HostParts, gate?: Gate): HostActivities {
-  const throttles = new Throttles(parts.bandwidthBytesPerSecond);
+export function createHostActivities(
+  parts: HostParts,
+  gate?: Gate,
+  bandwidth = new HostBandwidth(parts),
+): HostActivities & UpkeepActivities {
+  const ceiling = (cap: number): Promise<number> | number => gate?.bandwidth(cap) ?? cap;
+  const throttles = new Throttles(bandwidth, ceiling);
+  const shares = new LiveShares({ live: parts.hypervisor.live, bandwidth, ceiling });
   const followers = new Followers();
   const turns = new Turns(parts.parallelCopies ?? Number.POSITIVE_INFINITY);
   const verb =
@@ -66,7 +77,7 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
     ensureState: verb('ensureState', (input, { signal }) => ensureState(parts, input, signal)),
     closeExports: verb('closeExports', (input, { signal }) => closeExports(parts, input, signal)),
     ensureCopied: verb('ensureCopied', async (input, attempt) => {
-      await throttles.setHostRate((host) => gate?.bandwidth(host) ?? host);
+      await throttles.setHostRate();
       const throttle = throttles.of(input.migrationId, input.bandwidthBytesPerSecond);
       return ensureCopied(parts, input, { ...attempt, throttle, turns, followers });
     }),
@@ -94,7 +105,9 @@ export function createHostActivities(parts: HostParts, gate?: Gate): HostActivit
       return settleTarget(parts, input, signal);
     }),
     removeSource: verb('removeSource', (input, { signal }) => removeSource(parts, input, signal)),
-    ...liveVerbs(parts, verb, gate),
+    applyLimits: verb('applyLimits', (order) => bandwidth.apply(order)),
+    placementWishes: verb('placementWishes', (input) => placementWishes(parts, input)),
+    ...liveVerbs(parts, verb, shares),
     tuneCopy: verb('tuneCopy', ({ migrationId, bandwidthBytesPerSecond }) =>
       Promise.resolve(throttles.change(migrationId, bandwidthBytesPerSecond)),
     ),
@@ -118,22 +131,32 @@ type Verb = <I, O>(
 type LiveVerb =
   'admitLive' | 'moveLive' | 'liveView' | 'tuneLive' | 'endLive' | 'withdrawLive' | 'settleLive';
 
-/** libvirt's own traffic does not pass the bucket of the copies: each run has the host's cap for itself. */
-function liveVerbs(parts: HostParts, verb: Verb, gate?: Gate): Pick<HostActivities, LiveVerb> {
-  const hostCap = (): Promise<number> | number =>
-    gate?.bandwidth(parts.bandwidthBytesPerSecond) ?? parts.bandwidthBytesPerSecond;
+/** libvirt's own traffic does not pass the bucket of the copies: the runs share what may leave the host. */
+function liveVerbs(
+  parts: HostParts,
+  verb: Verb,
+  shares: LiveShares,
+): Pick<HostActivities, LiveVerb> {
   return {
     admitLive: verb('admitLive', (input, { signal }) => admitLive(parts, input, signal)),
-    moveLive: verb('moveLive', async (input, attempt) =>
-      moveLive(parts, input, {
-        ...attempt,
-        ...{ cancelAsked: cancelAsked(), hostBytesPerSecond: await hostCap() },
-      }),
-    ),
+    moveLive: verb('moveLive', async (input, attempt) => {
+      const { log } = Context.current();
+      const { vm, bandwidthBytesPerSecond } = input;
+      return shares.during<MoveLiveResult>(
+        { uuid: vm.uuid, ownBytesPerSecond: bandwidthBytesPerSecond },
+        (hostBytesPerSecond) =>
+          moveLive(parts, input, { ...attempt, cancelAsked: cancelAsked(), hostBytesPerSecond }),
+        (error) => log.warn('a live migration did not take over its share', { error }),
+      );
+    }),
     liveView: verb('liveView', (input) => liveView(parts, input)),
-    tuneLive: verb('tuneLive', async (input, { signal }) =>
-      tuneLive(parts, input, { signal, hostBytesPerSecond: await hostCap() }),
-    ),
+    tuneLive: verb('tuneLive', async (input, { signal }) => {
+      const { vm, bandwidthBytesPerSecond: own } = input;
+      const hostBytesPerSecond = await shares.shareFor(vm.uuid);
+      const isTuned = await tuneLive(parts, input, { signal, hostBytesPerSecond });
+      if (isTuned && own !== undefined) shares.tuned({ uuid: vm.uuid, ownBytesPerSecond: own });
+      return isTuned;
+    }),
     endLive: verb('endLive', (input, { signal }) => endLive(parts, input, signal)),
     withdrawLive: verb('withdrawLive', (input, { signal }) => withdrawLive(parts, input, signal)),
     settleLive: verb('settleLive', (input, { signal }) => settleLive(parts, input, signal)),
@@ -142,18 +165,21 @@ function liveVerbs(parts: HostParts, verb: Verb, gate?: Gate): Pick<HostActiviti
 
 /** The host's token bucket, which all copies share, and one a move in front of it. */
 class Throttles {
-  readonly #host: Throttle;
-  readonly #hostBytesPerSecond: number;
+  readonly #host = new Throttle({ bytesPerSecond: 0 });
+  readonly #bandwidth: HostBandwidth;
+  readonly #ceiling: (cap: number) => Promise<number> | number;
   readonly #byMove = new Map<string, Throttle>();
 
-  constructor(hostBytesPerSecond: number) {
-    this.#host = new Throttle({ bytesPerSecond: hostBytesPerSecond });
-    this.#hostBytesPerSecond = hostBytesPerSecond;
+  constructor(bandwidth: HostBandwidth, ceiling: (cap: number) => Promise<number> | number) {
+    this.#bandwidth = bandwidth;
+    this.#ceiling = ceiling;
+    bandwidth.onChange(() => this.setHostRate());
   }
 
   /** Asked with each copy: the policy's ceiling may have changed. */
-  async setHostRate(rateOf: (configured: number) => Promise<number> | number): Promise<void> {
-    this.#host.setRate(await rateOf(this.#hostBytesPerSecond));
+  async setHostRate(): Promise<void> {
+    const { downBytesPerSecond } = await this.#bandwidth.inForce();
+    this.#host.setRate(await this.#ceiling(downBytesPerSecond));
   }
 
   /** 0 is no cap. The disks of one move share its bucket. */

@@ -1,7 +1,9 @@
 /** `vmferry host`: the verbs of one host, beside its libvirt. Opens no port for commands. */
 import { Worker } from '@temporalio/worker';
+import { HostBandwidth } from '../activities/host-bandwidth.ts';
 import { Operations } from '../activities/operations.ts';
 import type { HostParts } from '../activities/parts.ts';
+import { readHost } from '../activities/read-host.ts';
 import type { Config, HostConfig } from '../config/schema.ts';
 import { needsOperator } from '../domain/errors.ts';
 import { installHook } from '../guard/install.ts';
@@ -9,6 +11,7 @@ import { Ledger } from '../guard/ledger.ts';
 import { hostQueue } from '../workflows/contract.ts';
 import { announceHost } from './announce.ts';
 import { NbdDataPlane } from './data-plane.ts';
+import { HostNews, tellReading } from './host-news.ts';
 import { ensureHookSeen } from './hook-seen.ts';
 import { LibvirtHypervisor } from './hypervisor.ts';
 import { takeUpDuties } from './reconcile-duties.ts';
@@ -54,14 +57,21 @@ export async function runHost(config: Config): Promise<void> {
   const over = new AbortController();
   try {
     const { connection, namespace, dataConverter } = temporal;
-    const duties = await takeUpDuties({ parts, host, temporal, dataPlane, logger });
+    const bandwidth = new HostBandwidth(parts);
+    const duties = await takeUpDuties({ parts, host, temporal, dataPlane, bandwidth, logger });
+    const news = new HostNews({
+      read: () => readHost(parts, bandwidth),
+      tell: (reading) =>
+        tellReading(temporal, { cluster: config.cluster, name: host.name }, reading),
+      logger,
+    });
     const worker = await Worker.create({
       connection,
       namespace,
       dataConverter,
       taskQueue: hostQueue(host.name),
       activities: {
-        ...duties.activities,
+        ...news.after(duties.activities),
         default: refuseUnknownVerb({ host: host.name, version }),
       },
       shutdownGraceTime: shutdownGraceMs,
@@ -81,6 +91,7 @@ export async function runHost(config: Config): Promise<void> {
         over.abort();
       }),
       duties.reconcile(),
+      news.run(over.signal),
       followCertificates({
         ...{ temporal: config.temporal, access: temporal, worker, logger },
         ...{ mark, signal: over.signal },

@@ -2,10 +2,12 @@
 import type { Logger } from 'pino';
 import { createHostActivities } from '../activities/index.ts';
 import type { HostActivities } from '../activities/contract.ts';
+import type { HostBandwidth } from '../activities/host-bandwidth.ts';
 import type { OrphanActivities } from '../activities/orphans.ts';
 import { createOrphanActivities } from '../activities/orphans-verbs.ts';
 import type { HostParts } from '../activities/parts.ts';
 import { Gate } from '../activities/policy-gate.ts';
+import type { UpkeepActivities } from '../activities/upkeep.ts';
 import type { HostConfig } from '../config/schema.ts';
 import { Quarantine } from '../guard/quarantine.ts';
 import { Exports } from '../platforms/libvirt/export.ts';
@@ -16,7 +18,7 @@ import { Reconciler } from './reconcile.ts';
 import { TemporalWitness } from './reconcile-temporal.ts';
 
 export interface Duties {
-  activities: HostActivities & OrphanActivities;
+  activities: HostActivities & UpkeepActivities & OrphanActivities;
   /** Clears up until `stop`; resolves then. */
   reconcile(): Promise<void>;
   stop(): void;
@@ -27,9 +29,11 @@ export async function takeUpDuties(options: {
   host: HostConfig;
   temporal: TemporalAccess;
   dataPlane: NbdDataPlane;
+  /** The caps of this host, which its news tell too. */
+  bandwidth: HostBandwidth;
   logger: Logger;
 }): Promise<Duties> {
-  const { parts, host, temporal, dataPlane, logger } = options;
+  const { parts, host, temporal, dataPlane, bandwidth, logger } = options;
   const policy = new PolicyFile(host.policy === undefined ? {} : { path: host.policy });
   const quarantine = new Quarantine({ stateDir: host.stateDir, host: host.name });
   const witness = new TemporalWitness(temporal);
@@ -61,7 +65,7 @@ export async function takeUpDuties(options: {
   const stopping = new AbortController();
   return {
     activities: {
-      ...createHostActivities(parts, gate),
+      ...createHostActivities(parts, gate, bandwidth),
       ...createOrphanActivities(parts, {
         quarantine,
         look: () => reconciler.round(),

@@ -1,7 +1,7 @@
 import { explain } from '../../domain/placement/choose.ts';
 import type { HostVerdict, PlacementResult } from '../../domain/placement/choose.ts';
 import { fleetOf } from '../../domain/placement/fleet.ts';
-import { noteOf } from '../../domain/placement/note.ts';
+import { noteOf } from '../../domain/placement/note-of.ts';
 import { placementRows, refusalCounts } from '../../domain/placement/rows.ts';
 import type { Refusal } from '../../domain/placement/filters/all.ts';
 import { placementHost } from '../../domain/hosts/standing.ts';

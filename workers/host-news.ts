@@ -1,0 +1,128 @@
+import { Client } from '@temporalio/client';
+import type { Logger } from 'pino';
+import type { HostActivities } from '../activities/contract.ts';
+import { tellsMore } from '../domain/hosts/reading.ts';
+import type { HostReading } from '../domain/hosts/reading.ts';
+import { controlQueue, hostId, signalNames, workflowTypes } from '../workflows/contract.ts';
+import type { HostInput } from '../workflows/contract.ts';
+import type { TemporalAccess } from './process.ts';
+
+/** The host is looked at this often; what is looked at costs libvirt a few calls a VM. */
+const lookEveryMs = 60_000;
+/** What changes nothing is told this rarely: each word is some events in the history of the host's entity. */
+const silenceMs = 10 * 60_000;
+/** After it a VM is here or gone, or a pool has other room. */
+const telling: readonly (keyof HostActivities)[] = [
+  'settleTarget',
+  'removeSource',
+  'ensureStarted',
+  'clearTarget',
+  'restoreSource',
+  'settleLive',
+  'moveLive',
+];
+
+export interface HostNewsOptions {
+  read: () => Promise<HostReading>;
+  /** Brings a reading to the host's entity. */
+  tell: (reading: HostReading) => Promise<void>;
+  logger: Pick<Logger, 'warn'>;
+  /** For tests. */
+  lookEveryMs?: number;
+  nowMs?: () => number;
+}
+
+/** Tells the host's entity the facts: at the start, after moves, and when a look shows something new. */
+export class HostNews {
+  readonly #options: HostNewsOptions;
+  #told: { reading: HostReading; atMs: number } | undefined;
+  #wake: () => void = () => undefined;
+  #isDue = true;
+
+  constructor(options: HostNewsOptions) {
+    this.#options = options;
+  }
+
+  /** A move changed something here: the next look is at once, and is told in any case. */
+  expect(): void {
+    this.#isDue = true;
+    this.#wake();
+  }
+
+  /** The verbs, each of those that change the host followed by a look. */
+  after<A extends object>(activities: A): A {
+    const followed = Object.entries(activities).map(([name, verb]) => {
+      if (!telling.some((one) => one === name)) return [name, verb] as const;
+      const run = verb as (input: unknown) => Promise<unknown>;
+      return [name, (input: unknown) => run(input).finally(() => this.expect())] as const;
+    });
+    return Object.fromEntries(followed) as A;
+  }
+
+  /** Looks and tells until the signal fires. Trouble is logged; the next look comes all the same. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const isDue = this.#takeDue();
+      try {
+        await this.#look(isDue);
+      } catch (error) {
+        this.#options.logger.warn({ error }, 'cannot tell the facts of this host');
+        await this.#pause(signal);
+        // What was due is not forgotten.
+        this.#isDue ||= isDue;
+        continue;
+      }
+      await this.#pause(signal);
+    }
+  }
+
+  #takeDue(): boolean {
+    const isDue = this.#isDue;
+    this.#isDue = false;
+    return isDue;
+  }
+
+  async #look(isDue: boolean): Promise<void> {
+    const reading = await this.#options.read();
+    const nowMs = (this.#options.nowMs ?? Date.now)();
+    const told = this.#told;
+    const isNews =
+      told === undefined || nowMs - told.atMs >= silenceMs || tellsMore(told.reading, reading);
+    if (!isDue && !isNews) return;
+    await this.#options.tell(reading);
+    this.#told = { reading, atMs: nowMs };
+  }
+
+  #pause(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
+        this.#wake = () => undefined;
+        resolve();
+      };
+      const timer = setTimeout(end, this.#options.lookEveryMs ?? lookEveryMs);
+      signal.addEventListener('abort', end, { once: true });
+      this.#wake = end;
+      // What fell due during the look is not to wait.
+      if (signal.aborted || this.#isDue) end();
+    });
+  }
+}
+
+/** Brings a reading to the entity of a host; makes the entity where somebody ended it. */
+export async function tellReading(
+  { connection, namespace, dataConverter }: TemporalAccess,
+  { cluster, name }: HostInput,
+  reading: HostReading,
+): Promise<void> {
+  const client = new Client({ connection, namespace, dataConverter });
+  await client.workflow.signalWithStart(workflowTypes.host, {
+    workflowId: hostId(cluster, name),
+    taskQueue: controlQueue,
+    args: [{ cluster, name }],
+    signal: signalNames.reading,
+    signalArgs: [reading],
+    staticSummary: `host ${name}`,
+  });
+}
