@@ -57,6 +57,11 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
 
 /** As many moves at a time as each of the hosts takes; what is said of their links holds for this move. */
 async function takePlaces(move: Move, judged: Checked): Promise<Checked> {
+  // The target has taken the definition over already; before the reservation it has no epoch to undo under.
+  const { epoch } = judged;
+  move.undo.push(
+    clearingOfTarget(move, () => (move.reserving === true ? undoEpoch(move, epoch) : 0)),
+  );
   const { bandwidthBytesPerSecond, targetAddress = judged.targetAddress } = await takeSlots(
     move,
     judged,
@@ -67,12 +72,12 @@ async function takePlaces(move: Move, judged: Checked): Promise<Checked> {
 
 /** Volumes on the target; where a pool chooses their places, these are known only now. */
 async function reserve(move: Move, checked: Checked): Promise<Checked> {
-  const { record, hosts, undo, input } = move;
+  const { record, hosts, input } = move;
   const { from, to } = input.request;
   const { epoch } = checked;
   const ref: EpochRef = { ...move.ref, epoch };
   record.enter(Phase.preparing);
-  undo.push(clearingOfTarget(move, () => undoEpoch(move, epoch)));
+  move.reserving = true;
   const disks = await record.during('reserve-target', () =>
     hosts.do({
       host: to,

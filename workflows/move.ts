@@ -16,6 +16,8 @@ export interface Move {
   undo: Compensations;
   /** From here on the source may have given the VM up: an undo works under a newer epoch than the target's. */
   cutoverBegan: boolean;
+  /** The target was asked for room: its ledger may know the move. */
+  reserving?: true;
   /** The guest is on its own legs, wherever it is: an undo does not start it. */
   goingLive: boolean;
   /** It moved although the move had been called off: nothing goes on without a person's word. */
