@@ -78,15 +78,18 @@ async function watch(
   });
   const options = { startWithinMs: begun === undefined ? 0 : beginsWithinMs };
   for await (const sample of live.watch(vm.uuid, { ...options, signal: watching.signal })) {
-    last = sample;
-    if (sample.status !== LiveStatus.active) continue;
+    const isActive = sample.status === LiveStatus.active;
+    // A job that is being undone shows no figures any more.
+    const isBlank = isActive && last !== undefined && sample.elapsedMs < last.elapsedMs;
+    if (!isBlank) last = sample;
+    if (!isActive) continue;
     const isUnwanted = run.cancelAsked() || steering.gaveUp;
     if (isUnwanted && abortedAtMs === undefined && (await canBeUndone(run)))
       abortedAtMs = performance.now();
     const outlook =
-      abortedAtMs === undefined
+      abortedAtMs === undefined && !isBlank
         ? await steering.take(sample)
-        : steering.show(sample, 'it is being undone');
+        : steering.show(last ?? sample, 'it is being undone');
     if (steering.gaveUp) abortedAtMs ??= performance.now();
     run.report({ live: outlook });
     if (abortedAtMs !== undefined && performance.now() - abortedAtMs > abortEndsMs)

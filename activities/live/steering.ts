@@ -62,7 +62,7 @@ export class Steering {
     await this.#heedTuning();
     if (this.#isAttached) this.#state = countedAnew(this.#state, sample);
     this.#isAttached = false;
-    const step = nextConvergenceStep(this.#state, sample, this.#policy);
+    const step = nextConvergenceStep(this.#state, this.#judged(sample), this.#policy);
     if (step.act === ConvergenceAct.wait) this.#state = step.state;
     else await this.#carryOut(step, sample);
     return this.show(sample, step.why);
@@ -71,7 +71,7 @@ export class Steering {
   /** The sample as people see it. */
   show(sample: LiveSample, outlook: string): LiveProgress {
     const { bytesPerSecond, diskBytesPerSecond } = sample;
-    const etaMs = etaOf(sample, this.#state.downtimeMs);
+    const etaMs = etaOf(this.#judged(sample), this.#state.downtimeMs);
     return {
       elapsedMs: sample.elapsedMs,
       iteration: sample.iteration,
@@ -102,6 +102,11 @@ export class Steering {
     if (downtimeMs === undefined || downtimeMs === this.#tunedDowntimeMs) return;
     this.#tunedDowntimeMs = downtimeMs;
     this.#state = { ...this.#state, downtimeMs };
+  }
+
+  /** A guest that stands still changes nothing, whatever QEMU's average of the pass says. */
+  #judged(sample: LiveSample): LiveSample {
+    return this.#memory.paused === true ? { ...sample, dirtyBytesPerSecond: 0 } : sample;
   }
 
   async #carryOut(step: ConvergenceStep, { elapsedMs: atMs }: LiveSample): Promise<void> {
