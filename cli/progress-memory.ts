@@ -1,3 +1,4 @@
+import type { LiveProgress } from '../domain/live.ts';
 import type { DiskProgress, MoveReport } from '../domain/move.ts';
 import type { MoveStatus } from './ferry.ts';
 
@@ -19,9 +20,25 @@ const share = (disk: DiskProgress): number =>
 export class ProgressMemory {
   #bulk: Bulk;
   #disks = new Map<string, DiskProgress>();
+  #live: LiveProgress | undefined;
 
-  /** `status` with the progress of all disks that are known, in the report's order. */
+  /** `status` with the progress of all disks that are known, in the report's order, and that of a live run. */
   next(status: MoveStatus): MoveStatus {
+    return this.#withLive(this.#withDisks(status));
+  }
+
+  /** The last look at a live run, also while its worker says nothing. */
+  #withLive(status: MoveStatus): MoveStatus {
+    const { report, live } = status;
+    const runs = report.steps.some(({ name, state }) => name === 'live' && state === 'running');
+    this.#live = runs ? (live ?? this.#live) : undefined;
+    if (live !== undefined || this.#live === undefined) return status;
+    const { etaMs: _, ...last } = this.#live;
+    const outlook = `no word from ${report.source} just now; what libvirt has begun goes on by itself`;
+    return { ...status, live: { ...last, bytesPerSecond: 0, dirtyBytesPerSecond: 0, outlook } };
+  }
+
+  #withDisks(status: MoveStatus): MoveStatus {
     const { report } = status;
     const bulk = bulkOf(report);
     if (bulk !== this.#bulk) this.#disks.clear();
@@ -37,7 +54,7 @@ export class ProgressMemory {
     }
     if (bulk === 'copy') this.#rememberCopied(report);
     for (const [name, disk] of beating) this.#disks.set(name, disk);
-    return { report, progress: this.#inOrder(report) };
+    return { ...status, progress: this.#inOrder(report) };
   }
 
   #rememberCopied(report: MoveReport): void {

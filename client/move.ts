@@ -139,12 +139,16 @@ export class Move {
   }
 
   /**
-   * New limits for a move under way; what is absent stays as it is. Throws `order-refused` where nothing is left that
-   * they would be for.
+   * New limits for a move under way; what is absent stays as it is. Gives whether something that runs now took them;
+   * else they hold for what comes. Throws `order-refused` where the move is over.
    */
-  async tune(limits: Pick<TuneOrder, 'bandwidthBytesPerSecond' | 'maxDowntimeMs'>): Promise<void> {
+  async tune(
+    limits: Pick<TuneOrder, 'bandwidthBytesPerSecond' | 'maxDowntimeMs'>,
+  ): Promise<boolean> {
     const order: TuneOrder = { ...limits, operator: this.#operator };
-    await this.#try('tune', () => this.#handle.executeUpdate(updateNames.tune, { args: [order] }));
+    return this.#try('tune', () =>
+      this.#handle.executeUpdate<boolean, [TuneOrder]>(updateNames.tune, { args: [order] }),
+    );
   }
 
   /** Undoes a move that has not cut over yet. Refused later: then it is `rollback` or `commit`. */

@@ -24,7 +24,7 @@ import type { HostFacts } from '../domain/host.ts';
 import type { HostChange } from '../domain/hosts/settings.ts';
 import type { HostState } from '../domain/hosts/state.ts';
 import { Phase } from '../domain/move.ts';
-import type { MovePlan, MoveRequest, MoveSummary } from '../domain/move.ts';
+import type { MovePlan, MoveSummary } from '../domain/move.ts';
 import type { OrphanOrder, OrphanOutcome } from '../domain/orphans.ts';
 import type { VmFacts, VmSummary } from '../domain/vm.ts';
 import {
@@ -45,10 +45,13 @@ import { findVm } from './find-vm.ts';
 import { HostDirectory } from './hosts.ts';
 import { Move } from './move.ts';
 import { dataConverter } from './payload-codec.ts';
+import { assertTwoHosts, withDefaults } from './request.ts';
+import type { MigrateRequest } from './request.ts';
 import { listVersions } from './versions.ts';
 import type { VersionList } from './versions.ts';
 
 export { Move } from './move.ts';
+export type { MigrateRequest } from './request.ts';
 export type {
   HostLine,
   ListOrphansResult,
@@ -82,8 +85,6 @@ export interface VmFerryOptions {
   /** Who acts, for reports; the login name by default. */
   operator?: string;
 }
-
-export type MigrateRequest = Partial<MoveRequest> & Pick<MoveRequest, 'vm' | 'from' | 'to'>;
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 
@@ -381,7 +382,17 @@ export class VmFerry {
     await this.#directory.assertOnline(request.from);
     await this.#directory.assertOnline(request.to);
     const { name, uuid, state } = await this.vm(request.from, request.vm);
-    return { cluster: this.#cluster, vm: { name, uuid }, running: state === 'running', request };
+    const address =
+      request.live === undefined
+        ? undefined
+        : (await this.#directory.host(request.to)).announcement?.migrationAddress;
+    return {
+      cluster: this.#cluster,
+      vm: { name, uuid },
+      running: state === 'running',
+      request,
+      ...(address === undefined || address === '' ? {} : { targetAddress: address }),
+    };
   }
 
   async #start(input: MigrateVmInput): Promise<Move> {
@@ -468,28 +479,4 @@ export class VmFerry {
       throw toVmFerryError(error, { what, address: this.#address });
     }
   }
-}
-
-function withDefaults(asked: MigrateRequest, operator: string): MoveRequest {
-  return {
-    autoStart: false,
-    verify: 'full',
-    bandwidthBytesPerSecond: 0,
-    shutdown: 'graceful',
-    shutdownTimeoutMs: 120_000,
-    autoCommit: false,
-    targetPool: '',
-    operator,
-    ...asked,
-  };
-}
-
-function assertTwoHosts({ from, to, vm }: MoveRequest): void {
-  if (from !== to) return;
-  throw permanent({
-    code: 'same-host',
-    message: `${vm} cannot move from ${from} to ${to}: both are the same host`,
-    remedy: 'Name another host with --to; `vmferry hosts` lists them.',
-    host: to,
-  });
 }

@@ -18,6 +18,11 @@ const limitWords = ({ maxBandwidth, maxDowntime }: TuneOptions): string =>
     ...(maxDowntime === undefined ? [] : [`a pause of at most ${duration(maxDowntime)}`]),
   ].join(', ');
 
+const whenWords = (atOnce: boolean): string =>
+  atOnce
+    ? 'It holds from now on.'
+    : 'Nothing runs now that it could change: it holds for what comes.';
+
 async function run(session: Session, id: string, options: TuneOptions): Promise<void> {
   const { maxBandwidth, maxDowntime } = options;
   if (maxBandwidth === undefined && maxDowntime === undefined) {
@@ -28,12 +33,16 @@ async function run(session: Session, id: string, options: TuneOptions): Promise<
   }
   await session.withFerry(async (ferry) => {
     const move = await ferry.move(id);
-    await move.tune({
+    const atOnce = await move.tune({
       ...(maxBandwidth === undefined ? {} : { bandwidthBytesPerSecond: maxBandwidth }),
       ...(maxDowntime === undefined ? {} : { maxDowntimeMs: maxDowntime }),
     });
-    if (session.output === 'json') session.printJson({ id: move.id, accepted: 'tune' });
-    else session.print([`Accepted: tune ${move.id}: ${limitWords(options)}`]);
+    if (session.output === 'json') session.printJson({ id: move.id, accepted: 'tune', atOnce });
+    else
+      session.print([
+        `Accepted: tune ${move.id}: ${limitWords(options)}`,
+        `  ${whenWords(atOnce)}`,
+      ]);
   });
 }
 

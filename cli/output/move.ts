@@ -133,6 +133,9 @@ export const started = z.strictObject({ id: text });
 export const accepted = z.strictObject({
   id: text,
   accepted: orderName,
+  atOnce: flag
+    .meta({ description: 'Of `tune`: whether something that runs now took it.' })
+    .exactOptional(),
 });
 
 const plannedDisk: z.ZodType<PlannedDisk> = z.strictObject({

@@ -9,10 +9,15 @@ const nameCells = 8;
 const shortestBar = 4;
 const longestBar = 40;
 
+/** What a bar shows; `leftMs` where somebody knows better than the rate says, be it that it cannot be known. */
+export interface Bar extends Omit<DiskProgress, 'capacityBytes'> {
+  leftMs?: number | undefined;
+}
+
 /** A figure at the right of the bar; on a narrow screen the last ones give way. */
 interface Figure {
   cells: number;
-  text: (disk: DiskProgress) => string;
+  text: (bar: Bar) => string;
 }
 
 const figures: readonly Figure[] = [
@@ -21,27 +26,26 @@ const figures: readonly Figure[] = [
   {
     cells: 11,
     text: (disk) => {
-      const left = millisecondsLeft(disk);
+      const left = 'leftMs' in disk ? disk.leftMs : millisecondsLeft(disk);
       // At least a second: `0 s left` would stand there for as long as the last second takes.
       return left === undefined ? '' : `${wholeSeconds(Math.max(1000, left))} left`;
     },
   },
 ];
 
-const isMoving = (disk: DiskProgress): boolean =>
+const isMoving = (disk: Bar): boolean =>
   disk.bytesPerSecond > 0 && disk.doneBytes < disk.totalBytes;
 
 /** Sum of several disks, as one. */
-const sumOf = (disks: readonly DiskProgress[], name: string): DiskProgress => ({
+const sumOf = (disks: readonly DiskProgress[], name: string): Bar => ({
   name,
-  capacityBytes: disks.reduce((sum, disk) => sum + disk.capacityBytes, 0),
   totalBytes: disks.reduce((sum, disk) => sum + disk.totalBytes, 0),
   doneBytes: disks.reduce((sum, disk) => sum + disk.doneBytes, 0),
   bytesPerSecond: disks.reduce((sum, disk) => sum + disk.bytesPerSecond, 0),
 });
 
 /** Estimate of what is left, ms; undefined while it would be a guess. */
-export function millisecondsLeft(disk: DiskProgress): number | undefined {
+export function millisecondsLeft(disk: Bar): number | undefined {
   const left = disk.totalBytes - disk.doneBytes;
   return left > 0 && disk.bytesPerSecond > 0 ? (left / disk.bytesPerSecond) * 1000 : undefined;
 }
@@ -75,7 +79,7 @@ function layoutFor(names: readonly string[], options: { width: number; indent: n
   return { indent, name, bar: Math.max(1, Math.min(longestBar, bar)), figures: shown };
 }
 
-function barLine(disk: DiskProgress, view: View, layout: Layout): string {
+function barLine(disk: Bar, view: View, layout: Layout): string {
   const { glyphs, paint } = view.theme;
   const share = percent(disk.doneBytes, disk.totalBytes);
   const full = Math.floor((layout.bar * share) / 100);
@@ -97,11 +101,20 @@ export function diskBars(
   const room = Math.max(1, options.most);
   const lines =
     disks.length > 1 ? [...fitting(disks, room - 1), sumOf(disks, 'total')] : [...disks];
+  return bars(lines, view, options);
+}
+
+/** One bar below the other, their figures in columns. */
+export function bars(
+  lines: readonly Bar[],
+  view: View,
+  options: { width: number; indent: number },
+): string[] {
   const layout = layoutFor(
     lines.map(({ name }) => harmless(name)),
     options,
   );
-  return lines.map((disk) => barLine(disk, view, layout));
+  return lines.map((one) => barLine(one, view, layout));
 }
 
 function fitting(disks: readonly DiskProgress[], most: number): DiskProgress[] {

@@ -9,6 +9,7 @@
 import type { DiskProgress, MoveReport, Step } from '../../domain/move.ts';
 import type { MoveStatus } from '../ferry.ts';
 import { diskBars } from './disk-bars.ts';
+import { liveLines } from './live-run.ts';
 import { bytes, duration, wholeSeconds } from './quantity.ts';
 import { phaseWords, stepPurpose, stepTitles } from './step-names.ts';
 import { cells, cut, harmless, padEnd } from './text.ts';
@@ -136,7 +137,7 @@ const showsBars = (step: Step, disks: readonly DiskProgress[]): boolean =>
 
 /** A move as it stands: head, every step, a bar for each disk. Lines carry colours if the theme does. */
 export function frameLines(status: MoveStatus, view: View, moment: FrameMoment): string[] {
-  const { report, progress } = status;
+  const { report, progress, live } = status;
   const width = Math.min(view.width, widest);
   const rows = moment.rows ?? Infinity;
   const draw = (steps: readonly Step[], most: number): string[] =>
@@ -144,6 +145,9 @@ export function frameLines(status: MoveStatus, view: View, moment: FrameMoment):
       ...stepLines(step, report, view, { ...moment, width }),
       ...(step.name === 'check' ? concernLines(report, view, width) : []),
       ...(showsBars(step, progress) ? diskBars(progress, view, { width, indent: 4, most }) : []),
+      ...(step.name === 'live' && step.state === 'running' && live !== undefined
+        ? liveLines(live, view, { width, indent: 4 })
+        : []),
     ]);
   const head = [headLine(report, view, width, moment.now), ''];
   // The report lists the whole pipeline from the start.

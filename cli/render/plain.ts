@@ -1,6 +1,8 @@
 import type { Step } from '../../domain/move.ts';
 import type { MoveStatus } from '../ferry.ts';
 import { amount, millisecondsLeft } from './disk-bars.ts';
+import { liveStepWords } from './live-report.ts';
+import { liveLogLine } from './live-run.ts';
 import { bytes, duration, percent, rate, wholeSeconds } from './quantity.ts';
 import { harmless } from './text.ts';
 
@@ -38,6 +40,7 @@ export class PlainLog {
       ...concernChanges(last, status),
       ...changes(running),
       ...this.#progress(status, now),
+      ...liveStepChanges(last, status),
       ...status.report.notes.slice(last?.report.notes.length ?? 0).map((note) => `note ${note}`),
     ];
     const stamp = `${new Date(now).toISOString().slice(0, 19)}Z`;
@@ -45,25 +48,37 @@ export class PlainLog {
   }
 
   #progress(status: MoveStatus, now: number): string[] {
-    const active = status.report.steps.some(
-      ({ name, state }) => state === 'running' && (name === 'copy' || name === 'verify'),
-    );
-    if (!active || status.progress.length === 0 || now - this.#progressAt < progressEveryMs)
-      return [];
-    this.#progressAt = now;
-    return status.progress.map((disk) => {
-      const left = millisecondsLeft(disk);
-      const parts = [
-        `disk ${disk.name}`,
-        `${percent(disk.doneBytes, disk.totalBytes)}%`,
-        amount(disk.doneBytes, disk.totalBytes),
-        ...(disk.bytesPerSecond > 0 ? [rate(disk.bytesPerSecond)] : []),
-        ...(left === undefined ? [] : [`${wholeSeconds(left)} left`]),
-      ];
-      return parts.join(' ');
-    });
+    if (now - this.#progressAt < progressEveryMs) return [];
+    const lines =
+      status.live === undefined ? copyLines(status) : [`live ${liveLogLine(status.live)}`];
+    if (lines.length > 0) this.#progressAt = now;
+    return lines;
   }
 }
+
+function copyLines(status: MoveStatus): string[] {
+  const active = status.report.steps.some(
+    ({ name, state }) => state === 'running' && (name === 'copy' || name === 'verify'),
+  );
+  if (!active) return [];
+  return status.progress.map((disk) => {
+    const left = millisecondsLeft(disk);
+    const parts = [
+      `disk ${disk.name}`,
+      `${percent(disk.doneBytes, disk.totalBytes)}%`,
+      amount(disk.doneBytes, disk.totalBytes),
+      ...(disk.bytesPerSecond > 0 ? [rate(disk.bytesPerSecond)] : []),
+      ...(left === undefined ? [] : [`${wholeSeconds(left)} left`]),
+    ];
+    return parts.join(' ');
+  });
+}
+
+/** What was done so that a live run ends. */
+const liveStepChanges = (last: MoveStatus | undefined, { report }: MoveStatus): string[] =>
+  (report.live?.steps ?? [])
+    .slice(last?.report.live?.steps.length ?? 0)
+    .map((step) => `live ${step.act} ${liveStepWords(step)}`);
 
 function concernChanges(last: MoveStatus | undefined, status: MoveStatus): string[] {
   const known = new Set(last?.report.concerns.map(({ code, message }) => `${code} ${message}`));

@@ -42,10 +42,14 @@ const heldWords: typeof oneRunningWords = { ...oneRunningWords, none: 'held by n
 
 function facts(plan: MovePlan): string {
   const { source, vm, running, mode, oneRunning } = plan;
-  const power = running
-    ? `${vm.name} runs on ${source} and would be shut down`
-    : `${vm.name} is off on ${source}`;
-  const what = mode === 'shared' ? 'no disk would be copied' : 'disks would be copied';
+  const power = !running
+    ? `${vm.name} is off on ${source}`
+    : mode === 'live'
+      ? `${vm.name} runs on ${source} and would run on`
+      : `${vm.name} runs on ${source} and would be shut down`;
+  const what = plan.disks.every(({ how }) => how === 'shared')
+    ? 'no disk would be copied'
+    : 'disks would be copied';
   return `${power}; ${what}. One running copy would be ${heldWords[oneRunning]}.`;
 }
 

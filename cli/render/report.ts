@@ -4,6 +4,7 @@ import type { DiskResult, GivenOrder, MoveReport } from '../../domain/move.ts';
 import { exitCodeOf, ExitCode } from '../exit-code.ts';
 import { faultLines } from '../fault.ts';
 import { bytes, duration, moment, wholeSeconds } from './quantity.ts';
+import { liveFields, liveNotes } from './live-report.ts';
 import { nextSteps, standingOf } from './next-steps.ts';
 import { phaseWords, stepTitles } from './step-names.ts';
 import { table } from './table.ts';
@@ -87,8 +88,10 @@ function fields(report: MoveReport, view: View, now: number): [string, string][]
     ['Lives on', report.vmOn === '' ? 'not settled' : `${report.vmOn}, ${power}`],
   ];
   if (report.parkedIn !== undefined) entries.push(['Parked in', phaseWords(report.parkedIn)]);
-  if (report.downtimeMs !== undefined) entries.push(['Downtime', duration(report.downtimeMs)]);
-  if (report.disks.length > 0) {
+  if (report.downtimeMs !== undefined && report.mode !== 'live')
+    entries.push(['Downtime', duration(report.downtimeMs)]);
+  entries.push(...liveFields(report));
+  if (report.disks.length > 0 && report.mode !== 'live') {
     entries.push(['Copied', `${bytes(copied)}, of it twice ${bytes(twice)}`]);
   }
   // Of a move that was refused there is nothing to hold.
@@ -113,7 +116,7 @@ const sharedWords = {
   content: 'shared, same content',
 } as const;
 
-function verdict(disk: DiskResult, view: View): Cell {
+function verdict(disk: DiskResult, mode: MoveReport['mode'], view: View): Cell {
   const { glyphs } = view.theme;
   if (disk.shared !== undefined)
     return { text: `${glyphs.done} ${sharedWords[disk.shared]}`, paint: 'green' };
@@ -126,6 +129,7 @@ function verdict(disk: DiskResult, view: View): Cell {
   if (disk.sourceHash !== undefined && disk.targetHash !== undefined) {
     return { text: `${glyphs.failed} the sides differ`, paint: 'red' };
   }
+  if (mode === 'live') return { text: 'copied by libvirt while it ran, not hashed', paint: 'dim' };
   return { text: `${glyphs.skipped} not verified`, paint: 'yellow' };
 }
 
@@ -138,12 +142,14 @@ function diskLines(report: MoveReport, view: View): string[] {
     { title: 'Twice', align: 'right' },
     { title: 'Verified, hash', elastic: true },
   ] as const;
+  // libvirt counts the bytes of all disks together.
+  const counted = report.mode !== 'live';
   const rows = report.disks.map((disk): Cell[] => [
     { text: disk.name },
     { text: bytes(disk.capacityBytes) },
-    { text: bytes(disk.bytesCopied) },
-    { text: bytes(disk.bytesRecopied) },
-    verdict(disk, view),
+    { text: counted ? bytes(disk.bytesCopied) : '' },
+    { text: counted ? bytes(disk.bytesRecopied) : '' },
+    verdict(disk, report.mode, view),
   ]);
   const lines = table(columns, rows, { ...view, width: view.width - indent });
   const restarts = report.disks.flatMap((disk) =>
@@ -260,6 +266,7 @@ export function reportLines(report: MoveReport, view: View, now: number): string
     ...fieldLines(fields(report, view, now), view),
     ...diskLines(report, view),
     ...section('Steps', stepLines(report, view), view),
+    ...section('On the way', bulletLines(liveNotes(report), view), view),
     ...section('Findings', concernLines(report.concerns, view), view),
     ...troubleLines(report, view),
     ...section('Notes', bulletLines(report.notes, view), view),

@@ -195,6 +195,7 @@ export class FakeMove implements FerryMove {
   readonly orders: string[] = [];
   /** What comes next; an order may put more here. */
   readonly coming: (MoveStatus | Promise<MoveStatus> | Error)[];
+  tunesAtOnce = true;
   onOrder: (order: string) => void = () => undefined;
   #now: MoveStatus;
 
@@ -223,8 +224,8 @@ export class FakeMove implements FerryMove {
   commit = (): Promise<void> => this.#take('commit');
   cancel = (): Promise<void> => this.#take('cancel');
   retry = (): Promise<void> => this.#take('retry');
-  tune = (limits: { bandwidthBytesPerSecond?: number; maxDowntimeMs?: number }): Promise<void> =>
-    this.#take(`tune ${JSON.stringify(limits)}`);
+  tune = (limits: { bandwidthBytesPerSecond?: number; maxDowntimeMs?: number }): Promise<boolean> =>
+    this.#take(`tune ${JSON.stringify(limits)}`).then(() => this.tunesAtOnce);
   rollback = (options: { discardTargetWrites?: boolean } = {}): Promise<void> =>
     this.#take(`rollback discard=${options.discardTargetWrites === true}`);
 

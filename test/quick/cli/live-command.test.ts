@@ -97,14 +97,24 @@ describe('vmferry tune', () => {
     const { code, out } = await run(line.split(' '), { move });
     expect(code).toBe(0);
     expect(move.orders).toEqual(['tune {"bandwidthBytesPerSecond":52428800,"maxDowntimeMs":2000}']);
-    expect(out).toBe(`Accepted: tune ${moveId}: at most 50.0 MiB/s, a pause of at most 2.0 s\n`);
+    expect(out).toBe(
+      `Accepted: tune ${moveId}: at most 50.0 MiB/s, a pause of at most 2.0 s\n  It holds from now on.\n`,
+    );
   });
 
   it('leaves alone what is not named', async () => {
     const move = new FakeMove();
     const { out } = await run('tune web-1 --max-bandwidth 0 -o json'.split(' '), { move });
     expect(move.orders).toEqual(['tune {"bandwidthBytesPerSecond":0}']);
-    expect(JSON.parse(out)).toEqual({ id: moveId, accepted: 'tune' });
+    expect(JSON.parse(out)).toEqual({ id: moveId, accepted: 'tune', atOnce: true });
+  });
+
+  it('says that it holds for what comes where nothing runs that took it', async () => {
+    const move = new FakeMove();
+    move.tunesAtOnce = false;
+    const { code, out } = await run('tune web-1 --max-downtime 500'.split(' '), { move });
+    expect(code).toBe(0);
+    expect(out).toContain('it holds for what comes');
   });
 
   it('is refused where nothing is named', async () => {

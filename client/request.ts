@@ -1,0 +1,31 @@
+/** What a person asked for, made whole. */
+import { permanent } from '../domain/errors.ts';
+import type { MoveRequest } from '../domain/move.ts';
+
+export type MigrateRequest = Partial<MoveRequest> & Pick<MoveRequest, 'vm' | 'from' | 'to'>;
+
+/** What nobody chose is as in the manual. */
+export function withDefaults(asked: MigrateRequest, operator: string): MoveRequest {
+  return {
+    autoStart: false,
+    verify: 'full',
+    bandwidthBytesPerSecond: 0,
+    shutdown: 'graceful',
+    shutdownTimeoutMs: 120_000,
+    autoCommit: false,
+    targetPool: '',
+    operator,
+    ...asked,
+  };
+}
+
+/** Throws `same-host`. */
+export function assertTwoHosts({ from, to, vm }: MoveRequest): void {
+  if (from !== to) return;
+  throw permanent({
+    code: 'same-host',
+    message: `${vm} cannot move from ${from} to ${to}: both are the same host`,
+    remedy: 'Name another host with --to; `vmferry hosts` lists them.',
+    host: to,
+  });
+}
