@@ -16,6 +16,12 @@ import { waitFor } from './supervised-wait.ts';
 /** Where the hosts of a lab find Temporal: a door from their network to the machine's loopback. */
 const insidePort = 7233;
 const cli = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
+/** As bin/vmferry has it: a start takes half the processor's time, and a test's fleet is started and killed often. */
+const compileCache = {
+  NODE_COMPILE_CACHE:
+    process.env['NODE_COMPILE_CACHE'] ??
+    fileURLToPath(new URL('../.tools/cache/node', import.meta.url)),
+};
 /** Somebody may take a port between the look at it and Temporal's start; other ports are tried then. */
 const mostStarts = 3;
 
@@ -68,7 +74,7 @@ export class Fleet {
             stdio: ['ignore', output, output],
             detached: true,
             // One version, whatever happens to the sources: a lab has no old workers beside its new ones.
-            env: { ...process.env, VMFERRY_BUILD_ID: 'lab' },
+            env: { ...process.env, ...compileCache, VMFERRY_BUILD_ID: 'lab' },
           }),
       });
     this.temporal = new Supervised({
@@ -181,7 +187,7 @@ export class Fleet {
         host.spawn([process.execPath, cli, 'host', '--config', this.#hostConfigPath(host)], {
           stdio: ['ignore', output, output],
           detached: true,
-          env: this.#environments.get(host.name) ?? {},
+          env: { ...compileCache, ...this.#environments.get(host.name) },
         }),
     });
   }
