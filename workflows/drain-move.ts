@@ -212,10 +212,9 @@ function afterFailure(
   { line, request }: { line: DrainLine; request: DrainRequest },
   fault: Fault,
 ): void {
-  const now = new Date().toISOString();
   drain.change((board) =>
     boards.failedByTarget(line, fault)
-      ? boards.elsewhere(board, line.uuid, { fault, now })
+      ? boards.elsewhere(board, line.uuid, fault)
       : boards.failed(board, line.uuid, { fault, request }),
   );
 }

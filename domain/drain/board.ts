@@ -154,16 +154,11 @@ export const rests = (
   });
 
 /** Its move failed because of its target: it is to be tried on another host. */
-export const elsewhere = (
-  board: Board,
-  uuid: string,
-  { fault, now }: { fault: Fault; now: string },
-): Board =>
+export const elsewhere = (board: Board, uuid: string, fault: Fault): Board =>
   change(board, uuid, (line) => {
     const { to, moveId: _, ...rest } = settled(line);
     const excluded = [...(line.excluded ?? []), ...(to === undefined ? [] : [to])];
-    const blocked = { by: 'room', since: now, mayPass: false } as const;
-    return { ...rest, state: 'waiting', why: fault.message, fault, blocked, excluded };
+    return { ...rest, state: 'waiting', why: fault.message, fault, excluded };
   });
 
 const leavesNothing: readonly Handling[] = [Handling.transient, Handling.permanent];

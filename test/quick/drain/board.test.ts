@@ -189,7 +189,7 @@ describe('a move that fails by its target', () => {
       const [line] = goesTo(board, 'u-a', { to, moveId: 'm-a' });
       const own = { ...byBeta, host: to };
       expect(failedByTarget(line!, own)).toBe(true);
-      board = began(elsewhere([line!], 'u-a', { fault: own, now }), 'u-a');
+      board = began(elsewhere([line!], 'u-a', own), 'u-a');
     }
     const [last] = goesTo(board, 'u-a', { to: 'delta', moveId: 'm-a' });
     expect(last).toMatchObject({ excluded: ['beta', 'gamma'] });
@@ -204,7 +204,7 @@ describe('a move that fails by its target', () => {
   });
 
   it('leaves the VM, as the policy has it, where no other host takes it', () => {
-    const tried = began(elsewhere(start, 'u-a', { fault: byBeta, now }), 'u-a');
+    const tried = began(elsewhere(start, 'u-a', byBeta), 'u-a');
     const board = blockedBy(tried, 'u-a', { why: 'no other host', mayPass: false, now });
     const over = givenUp(board, Date.parse(now), request());
     expect(over[0]).toMatchObject({ state: 'left', why: 'no other host', fault: byBeta });

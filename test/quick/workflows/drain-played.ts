@@ -1,0 +1,67 @@
+/** The workflows of a bundle in which drains are real and moves are played: each VM's name says how its move goes. */
+import {
+  ApplicationFailure,
+  condition,
+  defineSignal,
+  isCancellation,
+  setHandler,
+} from '@temporalio/workflow';
+import { Phase } from '../../../domain/move.ts';
+import type { MoveReport } from '../../../domain/move.ts';
+import type { MigrateVmInput } from '../../../workflows/contract.ts';
+import { MoveRecord } from '../../../workflows/move-record.ts';
+
+export { drain } from '../../../workflows/drain.ts';
+export { place } from '../../../workflows/place.ts';
+
+/** `auto...` commits, `wait...` awaits its commit, `park...` parks, `never...` cannot move, `full...` cannot to beta. */
+export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
+  const record = new MoveRecord(input);
+  const { name } = input.vm;
+  const { to } = input.request;
+  let let_ = false;
+  setHandler(defineSignal('go'), () => {
+    let_ = true;
+  });
+  record.enter(Phase.copying);
+  if (name.startsWith('never') || (name.startsWith('full') && to === 'beta')) {
+    const host = name.startsWith('full') ? to : input.request.from;
+    const fault = {
+      code: 'no',
+      handling: 'permanent',
+      message: `${host} has what does not fit`,
+      remedy: 'r',
+      host,
+    } as const;
+    record.end(Phase.failed, fault);
+    throw ApplicationFailure.create({
+      type: 'no',
+      message: 'no',
+      nonRetryable: true,
+      details: [fault],
+    });
+  }
+  if (name.startsWith('hold')) {
+    try {
+      await condition(() => let_);
+    } catch (error) {
+      if (isCancellation(error)) record.end(Phase.cancelled);
+      throw error;
+    }
+  }
+  if (name.startsWith('park')) {
+    record.park('x', {
+      code: 'p',
+      handling: 'needs-operator',
+      message: 'the disk is full',
+      remedy: 'r',
+    });
+    await condition(() => let_);
+    record.unpark('x');
+  }
+  record.report.vmOn = to;
+  record.enter(Phase.awaitingCommit);
+  if (!input.request.autoCommit) await condition(() => false);
+  record.end(Phase.committed);
+  return record.report;
+}

@@ -1,0 +1,217 @@
+/** Real drains on a Temporal dev server: the hosts' answers and the moves are played. */
+import proto from '@temporalio/proto';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import { fileURLToPath } from 'node:url';
+import type { ControlActivities, PlaceInput } from '../../../activities/control/contract.ts';
+import { findTemporalCli } from '../../../config/temporal-binary.ts';
+import type { DrainReport, DrainRequest } from '../../../domain/drain/drain.ts';
+import { defaultLiveWishes } from '../../../domain/live.ts';
+import type { VmFacts, VmSummary } from '../../../domain/vm.ts';
+import { ApplicationFailure } from '@temporalio/common';
+import {
+  controlQueue,
+  drainId,
+  hostQueue,
+  queryNames,
+  searchAttributes,
+  workflowTypes,
+} from '../../../workflows/contract.ts';
+import type { DrainInput } from '../../../workflows/contract.ts';
+
+export const drainRequest = (changes: Partial<DrainRequest> = {}): DrainRequest => ({
+  running: 'live',
+  rest: 'leave',
+  off: 'move',
+  parallel: 2,
+  labels: {},
+  placement: 'fewest-vms',
+  autoCommit: false,
+  bandwidthBytesPerSecond: 0,
+  live: defaultLiveWishes,
+  operator: 'ada',
+  ...changes,
+});
+
+Runtime.install({ logger: new DefaultLogger('ERROR') });
+
+/** A host in memory: its VMs by name, and where `place` sends them. */
+export class DrainedHost {
+  readonly name: string;
+  readonly vms = new Map<string, VmSummary['state']>();
+  /** The hosts that take VMs, best first. */
+  targets = ['beta', 'gamma'];
+  /** VMs that none of them takes. */
+  readonly refused = new Set<string>();
+  readonly placed: PlaceInput[] = [];
+  readonly orders: unknown[] = [];
+
+  constructor(name: string, vms: Record<string, VmSummary['state']>) {
+    this.name = name;
+    for (const [vm, state] of Object.entries(vms)) this.vms.set(vm, state);
+  }
+
+  uuidOf = (vm: string): string => `${this.name}-${vm}`;
+
+  list(): VmSummary[] {
+    return [...this.vms].map(([name, state]) => ({
+      ...{ host: this.name, uuid: this.uuidOf(name), name, state },
+      ...{ memoryBytes: 1, vcpus: 1, diskBytes: 1 },
+    }));
+  }
+
+  inspect(uuid: string): VmFacts {
+    const summary = this.list().find((one) => one.uuid === uuid);
+    if (summary === undefined) {
+      const fault = { code: 'vm-not-found', handling: 'permanent', message: 'gone', remedy: 'r' };
+      throw ApplicationFailure.create({ type: 'x', nonRetryable: true, details: [fault] });
+    }
+    return {
+      ...summary,
+      ...{ persistent: true, autostart: false, hasManagedSave: false },
+      ...{ domainType: 'qemu', arch: 'x86_64', machine: 'pc', emulator: '' },
+      ...{ snapshots: [], checkpoints: [], disks: [], nics: [], hostFiles: [], fixedDevices: [] },
+    };
+  }
+
+  place(input: PlaceInput): ReturnType<ControlActivities['place']> {
+    this.placed.push(input);
+    const takes = (host: string): boolean =>
+      !this.refused.has(input.vm.name) && input.exclude?.includes(host) !== true;
+    const chosen = this.targets.find(takes);
+    return Promise.resolve({
+      vm: input.vm.name,
+      policy: 'fewest-vms',
+      ...(chosen === undefined ? {} : { chosen }),
+      hosts: 3,
+      rows: [],
+      refusals: [],
+      note: { policy: 'fewest-vms', reasons: ['beta is ruled out: it is full'] },
+    });
+  }
+}
+
+export class DrainStage {
+  readonly environment: TestWorkflowEnvironment;
+  readonly #code: string;
+  readonly #hosts = new Map<string, DrainedHost>();
+  readonly #workers: Worker[] = [];
+  readonly #running: Promise<void>[] = [];
+
+  private constructor(environment: TestWorkflowEnvironment, code: string) {
+    this.environment = environment;
+    this.#code = code;
+  }
+
+  static async open(): Promise<DrainStage> {
+    const workflowsPath = fileURLToPath(new URL('drain-played.ts', import.meta.url));
+    const [environment, { code }] = await Promise.all([
+      TestWorkflowEnvironment.createLocal({
+        server: { executable: { type: 'existing-path', path: findTemporalCli().path } },
+      }),
+      bundleWorkflowCode({ workflowsPath }),
+    ]);
+    const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
+    await environment.connection.operatorService.addSearchAttributes({
+      namespace: 'default',
+      searchAttributes: Object.fromEntries(
+        Object.values(searchAttributes).map((name) => [name, keyword]),
+      ),
+    });
+    const stage = new DrainStage(environment, code);
+    await stage.#startControl();
+    return stage;
+  }
+
+  async #startControl(): Promise<void> {
+    const hostOf = (id: string): DrainedHost => this.#hosts.get(id.split('-')[0] ?? '')!;
+    const activities: Pick<ControlActivities, 'place' | 'setHost' | 'releaseMove'> = {
+      place: (input) => hostOf(input.vm.host!).place(input),
+      setHost: ({ host, order }) => {
+        this.#hosts.get(host)?.orders.push(order);
+        return Promise.resolve({} as never);
+      },
+      releaseMove: () => Promise.resolve(),
+    };
+    await this.#run({
+      taskQueue: controlQueue,
+      activities,
+      workflowBundle: { code: this.#code },
+    });
+  }
+
+  async host(host: DrainedHost): Promise<DrainedHost> {
+    this.#hosts.set(host.name, host);
+    const activities = {
+      listVms: () => Promise.resolve(host.list()),
+      inspectVm: ({ vm }: { vm: string }) => Promise.resolve().then(() => host.inspect(vm)),
+      placementWishes: () => Promise.resolve({ rules: [], requiredLabels: {} }),
+    };
+    await this.#run({ taskQueue: hostQueue(host.name), activities });
+    return host;
+  }
+
+  drain(
+    host: DrainedHost,
+    request: Partial<DrainRequest> = {},
+  ): Promise<WorkflowHandleWithFirstExecutionRunId> {
+    const input: DrainInput = { cluster: 'c', host: host.name, request: drainRequest(request) };
+    return this.environment.client.workflow.start(workflowTypes.drain, {
+      workflowId: drainId('c', host.name),
+      taskQueue: controlQueue,
+      args: [input],
+    });
+  }
+
+  move(host: DrainedHost, vm: string) {
+    return this.environment.client.workflow.getHandle(`migrate/c/${host.uuidOf(vm)}`);
+  }
+
+  /** Lets a move go on that holds; it may be beginning this very moment. */
+  async go(host: DrainedHost, vm: string): Promise<void> {
+    for (const deadline = Date.now() + 20_000; ; await new Promise((r) => setTimeout(r, 50))) {
+      try {
+        await this.move(host, vm).signal('go');
+        return;
+      } catch (error) {
+        if (!(error instanceof WorkflowNotFoundError) || Date.now() > deadline) throw error;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.#workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+    await Promise.all(this.#running);
+    await this.environment.teardown();
+  }
+
+  async #run(options: Omit<Parameters<typeof Worker.create>[0], 'connection'>): Promise<Worker> {
+    const worker = await Worker.create({
+      connection: this.environment.nativeConnection,
+      shutdownGraceTime: '1s',
+      ...options,
+    });
+    this.#workers.push(worker);
+    this.#running.push(worker.run());
+    return worker;
+  }
+}
+
+/** The report once `done` says so of it; asks again and again, for 20 s at most. */
+export async function reportWhen(
+  handle: Pick<WorkflowHandleWithFirstExecutionRunId, 'query'>,
+  done: (states: Record<string, string>, report: DrainReport) => boolean,
+): Promise<DrainReport> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const report = await handle.query<DrainReport>(queryNames.report);
+    if (done(statesOf(report), report)) return report;
+    if (Date.now() > deadline) throw new Error(`not so: ${JSON.stringify(report)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export const statesOf = ({ vms }: DrainReport): Record<string, string> =>
+  Object.fromEntries(vms.map(({ name, state }) => [name, state]));

@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DrainReport } from '../../../domain/drain/drain.ts';
+import { signalNames } from '../../../workflows/contract.ts';
+import { DrainedHost, DrainStage, reportWhen, statesOf } from './drain-stage.ts';
+
+let stage: DrainStage;
+beforeAll(async () => {
+  stage = await DrainStage.open();
+}, 60_000);
+afterAll(() => stage.close());
+
+const resultOf = async (handle: { result(): Promise<unknown> }): Promise<DrainReport> =>
+  (await handle.result()) as DrainReport;
+
+describe('a drain', { timeout: 60_000 }, () => {
+  it('marks its host and takes every VM away: what awaits its commit counts as moved', async () => {
+    const host = await stage.host(
+      new DrainedHost('a1', { wait1: 'running', wait2: 'shut-off', wait3: 'running' }),
+    );
+    const report = await resultOf(await stage.drain(host));
+    expect(report).toMatchObject({ phase: 'done', host: 'a1', operator: 'ada' });
+    expect(report.vms).toMatchObject([
+      { name: 'wait1', state: 'moved', to: 'beta', awaitsCommit: true, mode: 'live' },
+      { name: 'wait2', state: 'moved', to: 'beta', awaitsCommit: true, mode: 'cold' },
+      { name: 'wait3', state: 'moved', to: 'beta', awaitsCommit: true, mode: 'live' },
+    ]);
+    expect(host.orders).toEqual([{ draining: true, operator: 'ada' }]);
+    // The host itself is no target, and each move has a room promised.
+    expect(host.placed[0]).toMatchObject({
+      exclude: ['a1'],
+      move: { moveId: 'migrate/c/a1-wait1' },
+    });
+  });
+
+  it('tries another target, leaves what cannot move, and gives the place of a parked move away', async () => {
+    const host = await stage.host(
+      new DrainedHost('a2', {
+        full: 'running',
+        never: 'running',
+        park: 'running',
+        wait: 'shut-off',
+      }),
+    );
+    const handle = await stage.drain(host, { parallel: 1 });
+    const report = await resultOf(handle);
+    expect(report.vms).toMatchObject([
+      { name: 'full', state: 'moved', to: 'gamma', excluded: ['beta'] },
+      { name: 'never', state: 'left', why: 'a2 has what does not fit', fault: { code: 'no' } },
+      { name: 'park', state: 'parked', why: 'the disk is full' },
+      { name: 'wait', state: 'moved' },
+    ]);
+  });
+
+  it('sees what comes up and goes while it runs', async () => {
+    const host = await stage.host(new DrainedHost('a3', { hold: 'running', late: 'running' }));
+    const handle = await stage.drain(host, { parallel: 1 });
+    await reportWhen(handle, ({ hold }) => hold === 'moving');
+    host.vms.delete('late');
+    host.vms.set('wait-new', 'running');
+    await stage.go(host, 'hold');
+    expect(statesOf(await resultOf(handle))).toEqual({
+      ...{ hold: 'moved', late: 'gone', 'wait-new': 'moved' },
+    });
+  });
+
+  it('says of a VM that no host takes why, and tries again by word what was left', async () => {
+    const host = await stage.host(
+      new DrainedHost('a4', { hold: 'running', never: 'running', wait: 'running' }),
+    );
+    host.refused.add('wait');
+    const handle = await stage.drain(host, { parallel: 3 });
+    await reportWhen(handle, ({ never }) => never === 'left');
+    await handle.signal(signalNames.drainAgain, { operator: 'ada' });
+    const triesOf = (vm: string) => host.placed.filter((one) => one.vm.name === vm).length;
+    await reportWhen(handle, ({ never }) => never === 'left' && triesOf('never') === 2);
+    await stage.go(host, 'hold');
+    const { vms } = await resultOf(handle);
+    expect(vms).toMatchObject([
+      { name: 'hold', state: 'moved' },
+      { name: 'never', state: 'left' },
+      { name: 'wait', state: 'failed', why: 'no host takes it: beta is ruled out: it is full' },
+    ]);
+  });
+
+  it('that is cancelled calls its moves back, and keeps those that got through', async () => {
+    const host = await stage.host(
+      new DrainedHost('a5', { hold: 'running', later: 'running', auto: 'running' }),
+    );
+    const handle = await stage.drain(host, { parallel: 2, autoCommit: true });
+    await reportWhen(handle, ({ hold, auto }) => hold === 'moving' && auto === 'moved');
+    host.vms.delete('auto');
+    await handle.signal(signalNames.cancelling, { operator: 'bob' });
+    await handle.cancel();
+    const report = await resultOf(handle);
+    expect(report).toMatchObject({ phase: 'cancelled', cancelledBy: 'bob' });
+    expect(statesOf(report)).toMatchObject({ auto: 'moved', hold: 'left' });
+    expect((await stage.move(host, 'hold').describe()).status.name).toBe('CANCELLED');
+  });
+});
