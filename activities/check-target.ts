@@ -42,6 +42,7 @@ export async function checkTarget(
     machine: { ...machine, ...clock },
     ...(source.machine === undefined ? {} : { sourceMachine: source.machine }),
     ...(await cpuComparison(parts, input)),
+    presentState: await presentOf((source.vm.keptState ?? []).map(({ path }) => path)),
     missingFiles: await missingOf(needed),
     missingSecrets: await hypervisor.missingSecrets(source.vm.secrets ?? []),
     ...(await efiLoaders(parts, source.vm)),
@@ -78,7 +79,7 @@ async function efiLoaders(
   return loaders === undefined ? {} : { efiLoaders: loaders };
 }
 
-async function missingOf(paths: string[]): Promise<string[]> {
+async function presentOf(paths: string[]): Promise<string[]> {
   const present = await Promise.all(
     paths.map((path) =>
       // Not access(2), which goes by the real user's rights and knows of no capabilities.
@@ -88,7 +89,12 @@ async function missingOf(paths: string[]): Promise<string[]> {
       ),
     ),
   );
-  return paths.filter((_, index) => present[index] !== true);
+  return paths.filter((_, index) => present[index] === true);
+}
+
+async function missingOf(paths: string[]): Promise<string[]> {
+  const present = await presentOf(paths);
+  return paths.filter((path) => !present.includes(path));
 }
 
 /** A disk is seen here if every image of its chain is, and those below the top under the names that the images hold. */

@@ -6,6 +6,7 @@ import { cpuTied } from './rules/cpu/cpu-tied.ts';
 import { cpuVendorDiffers } from './rules/cpu/cpu-vendor-differs.ts';
 import { nxMissing } from './rules/cpu/nx-missing.ts';
 import { deviceCannotMove } from './rules/devices/device-cannot-move.ts';
+import { liveStateOverwritten } from './rules/devices/live-state-overwritten.ts';
 import { nvramNotMoved } from './rules/devices/nvram-not-moved.ts';
 import { removableMedium } from './rules/devices/removable-medium.ts';
 import { chain } from './rules/disks/chain.ts';
@@ -15,10 +16,13 @@ import { diskInUseHere, diskInUseThere } from './rules/disks/disk-in-use.ts';
 import { diskKindUnsupported } from './rules/disks/disk-kind-unsupported.ts';
 import { diskShared } from './rules/disks/disk-shared.ts';
 import { diskUnknown } from './rules/disks/disk-unknown.ts';
+import { liveAllocationLost } from './rules/disks/live-allocation-lost.ts';
 import { liveCacheMode } from './rules/disks/live-cache-mode.ts';
 import { liveChainKept } from './rules/disks/live-chain-kept.ts';
 import { liveEncryptedCopy } from './rules/disks/live-encrypted-copy.ts';
+import { liveReadonlyCopy } from './rules/disks/live-readonly-copy.ts';
 import { liveSharedUnproved } from './rules/disks/live-shared-unproved.ts';
+import { liveSizeDiffers } from './rules/disks/live-size-differs.ts';
 import { shareableUnlocked } from './rules/disks/shareable-unlocked.ts';
 import { sharedByWord } from './rules/disks/shared-by-word.ts';
 import { snapshots } from './rules/disks/snapshots.ts';
@@ -95,8 +99,11 @@ export const storageRules: readonly Rule<StorageView>[] = [
   diskShared,
   diskEncrypted,
   liveEncryptedCopy,
+  liveReadonlyCopy,
   chain,
   liveChainKept,
+  liveAllocationLost,
+  liveSizeDiffers,
   poolUnfit,
   volumeTaken,
   room,
@@ -123,6 +130,7 @@ export const targetRules: readonly Rule<TargetView>[] = [
   hostFileMissing,
   memory,
   firmware,
+  liveStateOverwritten,
   kernelDiffers,
   microcodeDiffers,
   hostnameClash,

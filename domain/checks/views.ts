@@ -42,6 +42,8 @@ export interface TargetView extends StorageView {
   machine?: MachineFacts;
   /** Of the source; older workers do not tell. */
   sourceMachine?: MachineFacts;
+  /** Of the places where libvirt here would keep UEFI variables and TPM state of the VM: those where something lies. */
+  presentState?: readonly string[];
   /** Of a guest that runs, by the target's libvirt. */
   cpu?: CpuComparison;
 }
