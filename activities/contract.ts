@@ -99,6 +99,8 @@ export interface EpochRef extends MoveRef {
 export interface ClearTargetInput extends EpochRef {
   /** Paths here that are none of the VM's disks after all: their content was compared. */
   strangers?: string[];
+  /** The volumes stay for a person to look at: `vmferry orphans` lists them. */
+  keepVolumes?: true;
 }
 
 export interface ReserveTargetInput extends EpochRef {

@@ -29,7 +29,7 @@ export async function clearTarget(
     if (memory !== undefined) {
       if (entry?.state === 'owner') throw stillOwner(parts.name, vm.name);
       if (memory.defined) await hypervisor.undefine(vm.uuid, { state: 'remove' });
-      for (const volume of memory.volumes) {
+      for (const volume of input.keepVolumes === true ? [] : memory.volumes) {
         await rm(journalPathOf(parts, volume), { force: true });
         if (await isStillOurs(volume)) await hypervisor.deleteVolume(volume);
       }
@@ -54,7 +54,8 @@ export async function clearTarget(
       });
     }
     await markEnded(parts, input);
-    await folder.remove();
+    // What was kept is found by it: the reconciler lists what a move that is over remembers.
+    if (input.keepVolumes !== true) await folder.remove();
   });
 }
 

@@ -120,7 +120,10 @@ export function clearingOfTarget(move: Move, epoch: () => number): Compensation 
     name: `clear ${host} of what the move made there`,
     run: () => {
       const { strangers } = move;
-      const known = strangers === undefined ? {} : { strangers };
+      const known = {
+        ...(strangers === undefined ? {} : { strangers }),
+        ...(keepsTarget(move) ? { keepVolumes: true as const } : {}),
+      };
       return hosts.do({
         host,
         what: 'clear the target',
@@ -129,6 +132,14 @@ export function clearingOfTarget(move: Move, epoch: () => number): Compensation 
       });
     },
   };
+}
+
+/** Whether the volumes of a live move that failed stay, for a person to look at. */
+function keepsTarget({ input, reserving, record }: Move): boolean {
+  const { live, to } = input.request;
+  if (live?.keepTargetOnFailure !== true || reserving !== true) return false;
+  record.note(`what was made on ${to} stays, as asked: \`vmferry orphans --host ${to}\` lists it`);
+  return true;
 }
 
 /** What the move is called. */
