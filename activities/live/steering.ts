@@ -121,6 +121,9 @@ export class Steering {
       if (act === ConvergenceAct.postCopy || act === ConvergenceAct.giveUp)
         state = { ...state, rung: this.#state.rung };
     }
+    // A pass of before may have come nearer than what is left now: from here on each page counts.
+    if (act === ConvergenceAct.pause)
+      state = { ...state, leastRemainingBytes: Number.MAX_SAFE_INTEGER };
     const steps = [...this.#memory.steps, { act, why, atMs }].slice(-mostSteps);
     this.#state = state;
     await this.remember({ convergence: state, steps });

@@ -37,7 +37,9 @@ export interface Stage {
 
 /** `name` is the lab's: one a test file, so that files never meet. */
 export async function openStage(
-  options: Pick<LabOptions, 'hosts' | 'poolBytes' | 'stateBytes' | 'shared'> & { name: string },
+  options: Pick<LabOptions, 'hosts' | 'poolBytes' | 'stateBytes' | 'shared' | 'guestDir'> & {
+    name: string;
+  },
 ): Promise<Stage> {
   const dir = await mkdtemp(join(tmpdir(), `${options.name}-`));
   await using failed = new AsyncDisposableStack();

@@ -65,6 +65,11 @@ export class FakeLive implements LiveHypervisor {
     });
   };
 
+  /** Samples that nobody has taken yet. */
+  get waiting(): number {
+    return this.#samples.length;
+  }
+
   /** Shows a sample to whoever watches. */
   show(...samples: LiveSample[]): void {
     this.#samples.push(...samples);

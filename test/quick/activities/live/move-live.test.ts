@@ -139,6 +139,20 @@ it('climbs the ladder as far as it may, and tells each step: longer pauses, a pa
   expect(await pausedFirst).toBe(true);
 });
 
+it('gives a paused guest the time that its memory takes, though a pass before it came nearer', async () => {
+  const moving = moveLive(host.parts, order(1, { pause: true }), fakeAttempt());
+  await told('begin');
+  const left = (mebibytes: number) => ({ memoryRemainingBytes: mebibytes * 1024 * 1024 });
+  host.live.show(pass(500, left(4)));
+  for (let at = 1_000; at <= 4_000; at += 500) host.live.show(pass(at, left(60)));
+  await told('pause');
+  for (let at = 4_500; at <= 12_000; at += 500) host.live.show(pass(at, left(64 - at / 250)));
+  host.live.show(pass(12_500, left(10)));
+  await vi.waitFor(() => expect(host.live.waiting).toBe(0), soon);
+  host.live.end('moved-away');
+  expect((await moving).steps.map(({ act }) => act)).toEqual(['pause']);
+});
+
 it('goes on where an attempt before it had climbed to, and gives it patience anew', async () => {
   const wishes = { postCopy: true, quicklyFinish: true, highestDowntimeMs: 2_000 };
   const input = { ...order(1, wishes), bandwidthBytesPerSecond: 8 * 1024 * 1024 };

@@ -1,0 +1,150 @@
+/** Whole live moves through Temporal: each ends rightly whatever dies meanwhile, and the guest does not notice. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
+import { isEnd } from '../../../domain/move.ts';
+import { cutOneWay } from '../../../lab/one-way.ts';
+import { makeBusyGuest } from '../live/busy-guest.ts';
+import { openStage, until } from '../stage.ts';
+import type { Stage } from '../stage.ts';
+import { expectWhole, makeTraveller, midRun, travel } from './travellers.ts';
+import type { Load, Row, Storage, Traveller, Trip } from './travellers.ts';
+
+/** The whole table takes a quarter of an hour. */
+const isAll = process.env['VMFERRY_LIVE'] === 'all';
+const mebibyte = 1024 * 1024;
+
+let root: string;
+let stage: Stage;
+const travellers = new Map<string, Traveller>();
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'vmferry-live-moves-'));
+  const guestDir = await makeBusyGuest(join(root, 'guest'));
+  const options = { poolBytes: 256 * mebibyte, shared: true, guestDir };
+  stage = await openStage({ name: `m${process.pid}`, ...options });
+  const each = (['shared', 'local'] as const).flatMap((storage) =>
+    (['idle', 'dirtying'] as const).map(async (load) => {
+      travellers.set(`${storage} ${load}`, await makeTraveller(stage, storage, load));
+    }),
+  );
+  await Promise.all(each);
+}, 300_000);
+
+afterAll(async () => {
+  await stage.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+/** Until the move has felt a fault, or is over. */
+const felt = ({ move }: Trip): Promise<unknown> =>
+  until(
+    move,
+    ({ report }) =>
+      report.firstError !== undefined ||
+      (report.live?.runs ?? 0) > 1 ||
+      report.steps.some(({ attempts }) => attempts > 0) ||
+      isEnd(report.phase),
+    'its first error',
+  );
+
+/** kill -9; libvirtd is there again once the move has missed it. */
+const withoutDaemon =
+  (side: 'from' | 'to') =>
+  async (trip: Trip): Promise<void> => {
+    await midRun(trip);
+    const { libvirtd } = trip.stage.lab.host(trip[side]);
+    await libvirtd.kill9();
+    await libvirtd.start();
+  };
+
+/** Nothing crosses between the two hosts, while both see Temporal. */
+async function withoutLink(trip: Trip): Promise<void> {
+  await midRun(trip);
+  const { lab } = trip.stage;
+  const there = await cutOneWay(lab, { from: trip.from, to: trip.to });
+  const back = await cutOneWay(lab, { from: trip.to, to: trip.from });
+  try {
+    await felt(trip);
+  } finally {
+    await there();
+    await back();
+  }
+}
+
+const rows = {
+  done: { name: 'is done', end: 'committed', strike: () => Promise.resolve() },
+  postCopy: {
+    name: 'is done by post-copy',
+    end: 'committed',
+    wishes: { postCopy: true, pause: false },
+    strike: () => Promise.resolve(),
+  },
+  cancelled: {
+    name: 'is cancelled in the middle',
+    end: 'cancelled',
+    strike: async (trip) => {
+      await midRun(trip);
+      await trip.move.cancel();
+    },
+  },
+  workerKilled: {
+    name: "kill -9 of the source's worker in the middle",
+    end: 'committed',
+    strike: async (trip) => {
+      await midRun(trip);
+      await trip.stage.fleet.worker(trip.from).kill9();
+    },
+  },
+  sourceDaemonKilled: {
+    name: "kill -9 of the source's libvirtd in the middle",
+    end: 'committed',
+    strike: withoutDaemon('from'),
+  },
+  targetDaemonKilled: {
+    name: "kill -9 of the target's libvirtd in the middle",
+    end: 'committed',
+    strike: withoutDaemon('to'),
+  },
+  linkCut: {
+    name: 'the link between the hosts is cut in the middle',
+    end: 'committed',
+    strike: withoutLink,
+  },
+} as const satisfies Record<string, Row>;
+
+type RowName = keyof typeof rows;
+
+const everyRow = Object.keys(rows) as RowName[];
+/** What is played by default of the whole table: each guest, and each thing that goes wrong. */
+const chosen: Record<Storage, Record<Load, readonly RowName[]>> = {
+  shared: { idle: ['done', 'sourceDaemonKilled'], dirtying: ['targetDaemonKilled', 'postCopy'] },
+  local: { idle: ['workerKilled', 'linkCut'], dirtying: ['cancelled', 'done'] },
+};
+
+const table = (['shared', 'local'] as const).flatMap((storage) =>
+  (['idle', 'dirtying'] as const).flatMap((load) =>
+    everyRow
+      .filter((row) => load === 'dirtying' || row !== 'postCopy')
+      .filter((row) => isAll || chosen[storage][load].includes(row))
+      .map((row) => ({ storage, load, row, words: rows[row].name })),
+  ),
+);
+
+it.each(table)('$storage disk, $load guest: $words', async ({ storage, load, row }) => {
+  onTestFailed(async () => console.error(await stage.logs()));
+  const guest = travellers.get(`${storage} ${load}`);
+  if (guest === undefined) throw new Error('no such guest');
+  const report = await travel(stage, guest, rows[row]);
+  if (row === 'postCopy') expect(report.live?.postCopy).toBe(true);
+});
+
+it.each(['shared idle', 'shared dirtying', 'local idle', 'local dirtying'])(
+  '%s: it is stopped and started where it lives now, with a whole disk',
+  async (key) => {
+    const guest = travellers.get(key);
+    if (guest === undefined) throw new Error('no such guest');
+    await expectWhole(stage, guest);
+  },
+);
