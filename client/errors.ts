@@ -55,7 +55,7 @@ export function toVmFerryError(error: unknown, { what, address }: ErrorContext):
 
 /** The second move of one VM: names the first. */
 export const alreadyRunning = (
-  error: WorkflowExecutionAlreadyStartedError,
+  error: Pick<WorkflowExecutionAlreadyStartedError, 'workflowId'>,
   vm: string,
 ): VmFerryError =>
   permanent({

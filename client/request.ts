@@ -1,12 +1,20 @@
 /** What a person asked for, made whole. */
 import { permanent } from '../domain/errors.ts';
 import type { MoveRequest } from '../domain/move.ts';
+import type { PlacementWishes } from '../domain/placement/choose.ts';
 
-export type MigrateRequest = Partial<MoveRequest> & Pick<MoveRequest, 'vm' | 'from' | 'to'>;
+/** Without `to` the fleet's rules choose the host, as far as the wishes allow. */
+export type MigrateRequest = Partial<MoveRequest> &
+  Pick<MoveRequest, 'vm' | 'from'> &
+  PlacementWishes;
 
 /** What nobody chose is as in the manual. */
-export function withDefaults(asked: MigrateRequest, operator: string): MoveRequest {
+export function withDefaults(
+  { policy: _policy, preferHost: _preferHost, ...asked }: MigrateRequest,
+  operator: string,
+): MoveRequest {
   return {
+    to: '',
     autoStart: false,
     verify: 'full',
     bandwidthBytesPerSecond: 0,

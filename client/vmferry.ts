@@ -7,6 +7,7 @@ import {
   isGrpcServiceError,
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
+  WorkflowNotFoundError,
 } from '@temporalio/client';
 import type { ConnectionOptions } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
@@ -19,12 +20,13 @@ import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { resolvePayloadKeys } from '../config/secrets.ts';
 import { connectionSettings } from '../config/temporal-connection.ts';
-import { permanent } from '../domain/errors.ts';
+import type { DrainRequest } from '../domain/drain/drain.ts';
+import { permanent, transient, VmFerryError } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
 import type { HostChange } from '../domain/hosts/settings.ts';
 import type { HostState } from '../domain/hosts/state.ts';
 import { Phase } from '../domain/move.ts';
-import type { MovePlan, MoveSummary } from '../domain/move.ts';
+import type { MovePlan, MoveRequest, MoveSummary } from '../domain/move.ts';
 import type { OrphanOrder, OrphanOutcome } from '../domain/orphans.ts';
 import type { VmFacts, VmSummary } from '../domain/vm.ts';
 import {
@@ -32,31 +34,47 @@ import {
   dryRunId,
   moveId,
   searchAttributes,
+  signalNames,
   workflowTypes,
 } from '../workflows/contract.ts';
 import type {
+  DrainAgainOrder,
+  DrainInput,
   HostLine,
   ListOrphansResult,
   ListVmsResult,
   MigrateVmInput,
+  PlaceAnswer,
+  PlaceVmResult,
 } from '../workflows/contract.ts';
 import { alreadyRunning, toVmFerryError, WorkflowExecutionAlreadyStartedError } from './errors.ts';
+import { Drain, drainDefaults } from './drain.ts';
+import type { DrainPlan } from './drain.ts';
+import { planDrain } from './drain-plan.ts';
 import { findVm } from './find-vm.ts';
 import { HostDirectory } from './hosts.ts';
 import { Move } from './move.ts';
 import { dataConverter } from './payload-codec.ts';
+import { askOf, noHost, placeInput } from './place.ts';
+import type { PlaceRequest } from './place.ts';
 import { assertTwoHosts, withDefaults } from './request.ts';
 import type { MigrateRequest } from './request.ts';
 import { listVersions } from './versions.ts';
 import type { VersionList } from './versions.ts';
 
+export { Drain } from './drain.ts';
+export type { DrainPlan, DrainPlanLine, DrainStatus } from './drain.ts';
 export { Move } from './move.ts';
+export type { PlaceRequest } from './place.ts';
+export type { DrainLine, DrainReport, DrainRequest } from '../domain/drain/drain.ts';
 export type { MigrateRequest } from './request.ts';
 export type {
   HostLine,
   ListOrphansResult,
   ListVmsResult,
   MoveStatus,
+  PlaceAnswer,
+  PlaceVmResult,
 } from '../workflows/contract.ts';
 export type { HostChange } from '../domain/hosts/settings.ts';
 export type { HostState } from '../domain/hosts/state.ts';
@@ -266,7 +284,7 @@ export class VmFerry {
    */
   async migrate(asked: MigrateRequest): Promise<Move> {
     return this.#try(`move ${asked.vm}`, async () => {
-      return this.#start(await this.#inputFor(asked));
+      return this.#start(await this.#inputFor(asked, { reserve: true }));
     });
   }
 
@@ -277,7 +295,7 @@ export class VmFerry {
   async plan(asked: MigrateRequest): Promise<MovePlan> {
     const what = `plan the move of ${asked.vm}`;
     return this.#try(what, async () => {
-      const input = await this.#inputFor(asked);
+      const input = await this.#inputFor(asked, { reserve: false });
       const answer: unknown = await this.#client.workflow.execute(workflowTypes.dryRun, {
         workflowId: dryRunId(this.#cluster, input.vm.uuid, randomUUID()),
         taskQueue: controlQueue,
@@ -286,6 +304,88 @@ export class VmFerry {
         staticSummary: what,
       });
       return answer as MovePlan;
+    });
+  }
+
+  /**
+   * Which host would take a VM, and why; nothing is reserved. Throws `vm-not-found`, `host-unknown`, `host-offline`.
+   */
+  async place(asked: PlaceRequest): Promise<PlaceVmResult> {
+    return this.#try(`choose a host for ${asked.vm}`, async () => {
+      await this.#directory.assertOnline(asked.from);
+      return this.#place(asked, false);
+    });
+  }
+
+  /**
+   * Begins to empty a host, or joins the drain there is (`joined`), which then tries again what failed or was left.
+   * Throws `host-unknown`, `host-offline`.
+   */
+  async drain(
+    host: string,
+    asked: Partial<DrainRequest> = {},
+  ): Promise<{ drain: Drain; joined: boolean }> {
+    return this.#try(`drain ${host}`, async () => {
+      await this.#directory.assertOnline(host);
+      const drain = this.#drainOf(host);
+      const request = { ...drainDefaults(this.#operator), ...asked };
+      const input: DrainInput = { cluster: this.#cluster, host, request };
+      try {
+        await this.#client.workflow.start(workflowTypes.drain, {
+          workflowId: drain.id,
+          taskQueue: controlQueue,
+          args: [input],
+          workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+          workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+          staticSummary: `drain ${host}`,
+          staticDetails: `All VMs of **${host}** move to other hosts, asked for by ${request.operator}`,
+        });
+        return { drain, joined: false };
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        const order: DrainAgainOrder = { operator: this.#operator };
+        await this.#client.workflow.getHandle(drain.id).signal(signalNames.drainAgain, order);
+        return { drain, joined: true };
+      }
+    });
+  }
+
+  /** The latest drain of a host, running or over; it may not exist, which its `status` says. */
+  drainOf(host: string): Drain {
+    return this.#drainOf(host);
+  }
+
+  /** What a drain would do now, by the checks of both hosts of each move. Touches nothing. */
+  async planDrain(host: string, asked: Partial<DrainRequest> = {}): Promise<DrainPlan> {
+    return this.#try(`plan the drain of ${host}`, async () => {
+      const { vms, unreachable } = await this.vms({ hosts: [host] });
+      const [silent] = unreachable;
+      if (silent !== undefined) {
+        throw transient({
+          code: 'host-silent',
+          message: `${host} did not list its VMs: ${silent.reason}`,
+          remedy: `Look at its worker's log on ${host}, and try again.`,
+          host,
+        });
+      }
+      const request = { ...drainDefaults(this.#operator), ...asked };
+      return planDrain(this, { host, vms, request });
+    });
+  }
+
+  /** VMs may come to the host again; a drain that runs is cancelled. Throws `host-unknown`. */
+  async undrain(host: string): Promise<{ host: string; cancelled: boolean }> {
+    return this.#try(`undrain ${host}`, async () => {
+      const drain = this.#drainOf(host);
+      let cancelled = true;
+      try {
+        await drain.cancel();
+      } catch (error) {
+        if (!(error instanceof VmFerryError) || error.code !== 'order-refused') throw error;
+        cancelled = false;
+      }
+      await this.setHost(host, { draining: false });
+      return { host, cancelled };
     });
   }
 
@@ -375,13 +475,22 @@ export class VmFerry {
     });
   }
 
-  /** What is asked, with the VM looked up, so that the workflow's ID can name it. */
-  async #inputFor(asked: MigrateRequest): Promise<MigrateVmInput> {
-    const request = withDefaults(asked, this.#operator);
-    assertTwoHosts(request);
-    await this.#directory.assertOnline(request.from);
-    await this.#directory.assertOnline(request.to);
-    const { name, uuid, state } = await this.vm(request.from, request.vm);
+  /**
+   * What is asked, with the VM looked up, so that the workflow's ID can name it, and with a host chosen where none is
+   * named; `reserve` promises the VM its room there.
+   */
+  async #inputFor(
+    asked: MigrateRequest,
+    { reserve }: { reserve: boolean },
+  ): Promise<MigrateVmInput> {
+    const named = withDefaults(asked, this.#operator);
+    assertTwoHosts(named);
+    await this.#directory.assertOnline(named.from);
+    if (named.to !== '') await this.#directory.assertOnline(named.to);
+    const { name, uuid, state } = await this.vm(named.from, named.vm);
+    const placed =
+      named.to === '' ? await this.#placed({ asked, named, uuid, name }, reserve) : undefined;
+    const request = { ...named, to: placed?.chosen ?? named.to };
     const address =
       request.live === undefined
         ? undefined
@@ -391,8 +500,57 @@ export class VmFerry {
       vm: { name, uuid },
       running: state === 'running',
       request,
+      ...(placed === undefined ? {} : { placement: placed.note }),
       ...(address === undefined || address === '' ? {} : { targetAddress: address }),
     };
+  }
+
+  /** Throws `no-host`, and `move-already-running` before room is reserved that the move there is would never use. */
+  async #placed(
+    what: { asked: MigrateRequest; named: MoveRequest; uuid: string; name: string },
+    reserve: boolean,
+  ): Promise<PlaceAnswer & { chosen: string }> {
+    const { asked, named, uuid, name } = what;
+    if (reserve) await this.#assertNoMove(uuid, name);
+    const { policy, preferHost } = asked;
+    const wishes = {
+      ...(policy === undefined ? {} : { policy }),
+      ...(preferHost === undefined ? {} : { preferHost }),
+    };
+    const { answer } = await this.#place({ ...askOf(named), ...wishes, vm: uuid }, reserve);
+    const { chosen } = answer;
+    if (chosen === undefined) throw noHost(name, answer);
+    return { ...answer, chosen };
+  }
+
+  async #assertNoMove(uuid: string, name: string): Promise<void> {
+    const workflowId = moveId(this.#cluster, uuid);
+    try {
+      const { status } = await this.#client.workflow.getHandle(workflowId).describe();
+      if (status.name === 'RUNNING') throw alreadyRunning({ workflowId }, name);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+    }
+  }
+
+  #place(asked: PlaceRequest, reserve: boolean): Promise<PlaceVmResult> {
+    const input = placeInput(asked, { cluster: this.#cluster, reserve });
+    return this.#read<PlaceVmResult>(
+      workflowTypes.place,
+      input,
+      `choose a host for ${asked.vm}`,
+    );
+  }
+
+  #drainOf(host: string): Drain {
+    return new Drain({
+      client: this.#client,
+      cluster: this.#cluster,
+      host,
+      moveOf: (id) => this.#moveOf(id),
+      operator: this.#operator,
+      address: this.#address,
+    });
   }
 
   async #start(input: MigrateVmInput): Promise<Move> {
