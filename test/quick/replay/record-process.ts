@@ -12,6 +12,7 @@ import type { MoveReport } from '../../../domain/move.ts';
 import { FakeWorld } from '../workflows/fake-hosts.ts';
 import type { Injection } from '../workflows/fake-hosts.ts';
 import { MoveBench, request } from '../workflows/move-bench.ts';
+import { forgetPlace } from './forget-place.ts';
 
 interface Story {
   changes?: Partial<MoveRequest>;
@@ -63,28 +64,6 @@ const stories: Record<string, Story> = {
     },
   },
 };
-
-interface Payload {
-  metadata?: Record<string, Uint8Array> | null;
-  data?: Uint8Array | null;
-}
-
-function withoutStackTrace(payload: Payload | null): Payload | null {
-  if (!payload?.data) return payload;
-  const attributes = JSON.parse(Buffer.from(payload.data).toString()) as Record<string, unknown>;
-  return { ...payload, data: Buffer.from(JSON.stringify({ ...attributes, stack_trace: '' })) };
-}
-
-/** Names of processes and stack traces say where a history was made; no replay needs them. */
-function forgetPlace(node: unknown): void {
-  if (typeof node !== 'object' || node === null || node instanceof Uint8Array) return;
-  const fields = node as Record<string, unknown>;
-  for (const [key, value] of Object.entries(fields)) {
-    if (key === 'identity' || key === 'stackTrace') fields[key] = '';
-    else if (key === 'encodedAttributes') fields[key] = withoutStackTrace(value as Payload | null);
-    else forgetPlace(value);
-  }
-}
 
 const bench = await MoveBench.open();
 try {
