@@ -208,10 +208,12 @@ describe('on the way to another libvirtd', () => {
   });
 
   it('notices that something swallows what goes to the ports of migrations', async () => {
-    const drop = ['INPUT', '-p', 'tcp', '--dport', '49152', '-j', 'DROP'];
-    await host.exec('iptables', '-A', ...drop);
+    const rules =
+      'add table ip probe; add chain ip probe in { type filter hook input priority 0; }; ' +
+      'add rule ip probe in tcp dport 49152 drop';
+    await host.exec('nft', rules);
     const found = await probe({ fileRoot: await rootOf('fleet', 'client') });
-    await host.exec('iptables', '-D', ...drop);
+    await host.exec('nft', 'delete table ip probe');
     expect(found).toMatchObject({ libvirtd: 'ready', portsFiltered: true });
   });
 
