@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -7,9 +7,11 @@ import { checkTarget } from '../../../activities/check-target.ts';
 import type { CheckTargetInput } from '../../../activities/contract.ts';
 import { Operations } from '../../../activities/operations.ts';
 import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import { defaultLiveWishes } from '../../../domain/live.ts';
 import type { VmFacts } from '../../../domain/vm.ts';
 import { Ledger } from '../../../guard/ledger.ts';
 import { beta, disk, machine, vm } from '../domain/facts.ts';
+import { runningVm } from '../domain/rule-fixtures.ts';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -18,13 +20,18 @@ beforeEach(async () => {
 afterEach(() => rm(stateDir, { recursive: true }));
 
 /** Checks a VM whose source already speaks against the move: so the target only judges, and takes nothing over. */
-async function check(facts: VmFacts, more: Partial<Hypervisor> = {}) {
+async function check(
+  facts: VmFacts,
+  more: Partial<Hypervisor> = {},
+  request: Partial<CheckTargetInput['request']> = {},
+) {
   const asked: string[] = [];
   const hypervisor: Partial<Hypervisor> = {
     facts: () => Promise.resolve(beta()),
     machine: () => Promise.resolve(machine()),
     probeGuard: () => Promise.resolve({ live: true, detail: '' }),
     missingSecrets: () => Promise.resolve([]),
+    compareCpu: () => Promise.resolve({ verdict: 'fits', detail: '' }),
     findNonce: (_nonce, { kind, path }) =>
       Promise.resolve(kind === 'none' ? undefined : { kind, path }),
     volumeExists(pool, volume) {
@@ -48,7 +55,7 @@ async function check(facts: VmFacts, more: Partial<Hypervisor> = {}) {
     moveId: 'migrate/default/web',
     migrationId: randomUUID(),
     vm: { name: facts.name, uuid: facts.uuid },
-    request: { targetPool: '' } as CheckTargetInput['request'],
+    request: { targetPool: '', ...request } as CheckTargetInput['request'],
     source: {
       vm: facts,
       concerns: [{ code: 'any', level: 'critical', message: '', remedy: '' }],
@@ -80,4 +87,29 @@ it('asks for the firmware of a VM that leaves it to libvirt', async () => {
   const efiLoaders = ({ machine }: { machine: string }) =>
     Promise.resolve(machine === 'q35' ? [] : ['/fw/4m.fd']);
   expect((await check(facts, { efiLoaders })).found).toEqual(['firmware-missing']);
+});
+
+it('asks libvirt for the CPU of a guest that goes on, and not of one that is started anew', async () => {
+  const cpus: string[] = [];
+  const compareCpu: Hypervisor['compareCpu'] = (cpu) => {
+    cpus.push(cpu);
+    return Promise.resolve({ verdict: 'incompatible', detail: 'missing features: avx2' });
+  };
+  const facts = runningVm({ disks: [] });
+  expect((await check(facts, { compareCpu })).found).toEqual([]);
+  const { found } = await check(facts, { compareCpu }, { live: defaultLiveWishes });
+  expect(found).toEqual(['cpu-incompatible']);
+  expect(cpus).toEqual(['<cpu/>']);
+});
+
+it('names state of the VM that lies here already, before a live move writes over it', async () => {
+  const kept = join(stateDir, 'web_VARS.fd');
+  await writeFile(kept, '');
+  const keptState = [kept, join(stateDir, 'tpm2')].map((path) => ({
+    role: 'nvram' as const,
+    path,
+  }));
+  const facts = runningVm({ disks: [], keptState });
+  const { found } = await check(facts, {}, { live: defaultLiveWishes });
+  expect(found).toEqual(['live-state-overwritten']);
 });

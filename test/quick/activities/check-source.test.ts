@@ -1,0 +1,85 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkSource } from '../../../activities/check-source.ts';
+import { clockAhead } from '../../../activities/clock-ahead.ts';
+import type { CheckSourceInput } from '../../../activities/contract.ts';
+import { Operations } from '../../../activities/operations.ts';
+import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import { defaultLiveWishes } from '../../../domain/live.ts';
+import { Ledger } from '../../../guard/ledger.ts';
+import { beta, machine } from '../domain/facts.ts';
+import { runningVm } from '../domain/rule-fixtures.ts';
+
+let stateDir: string;
+beforeEach(async () => {
+  stateDir = await mkdtemp(join(tmpdir(), 'vmferry-check-'));
+});
+afterEach(() => rm(stateDir, { recursive: true }));
+
+/** Checks a VM of which nothing can move anyway, so that nothing is offered. */
+async function check(input: Partial<CheckSourceInput>) {
+  const called: string[] = [];
+  const hypervisor: Partial<Hypervisor> = {
+    inspect: () => Promise.resolve(runningVm({ persistent: false })),
+    facts: () => Promise.resolve(beta()),
+    machine: () => Promise.resolve(machine()),
+    probeGuard: () => Promise.resolve({ live: true, detail: '' }),
+    probeTarget: (address) => {
+      called.push(address);
+      const detail = 'the daemon closed the connection';
+      return Promise.resolve({ address, libvirtd: 'refused', detail, portsFiltered: false });
+    },
+  };
+  const parts: HostParts = {
+    name: 'alpha',
+    version: '0',
+    migrationAddress: '127.0.0.1',
+    stateDir,
+    bandwidthBytesPerSecond: 0,
+    hypervisor: hypervisor as Hypervisor,
+    dataPlane: {} as DataPlane,
+    ledger: new Ledger({ stateDir, host: 'alpha' }),
+    operations: new Operations(),
+  };
+  const { name, uuid } = runningVm();
+  const ref = { moveId: 'm', migrationId: 'r', vm: { name, uuid } };
+  const whole = { ...ref, target: 'beta', request: {}, ...input } as CheckSourceInput & {
+    target: string;
+  };
+  const { concerns, machine: told } = await checkSource(parts, whole, new AbortController().signal);
+  return { called, told, found: concerns.map(({ code }) => code) };
+}
+
+describe('the way to the target', () => {
+  const live = { live: defaultLiveWishes } as CheckSourceInput['request'];
+  it('is tried before a live move', async () => {
+    const { called, found } = await check({ request: live, targetAddress: '198.51.100.12' });
+    expect(called).toEqual(['198.51.100.12']);
+    expect(found).toContain('live-credentials');
+  });
+  it.each([
+    ['a cold move, which has its own', { targetAddress: '198.51.100.12' }],
+    ['a live one whose target’s address nobody knows', { request: live }],
+  ])('is not tried before %s', async (_what, input) => {
+    const { called, found } = await check(input);
+    expect(called).toEqual([]);
+    expect(found).not.toContain('live-credentials');
+  });
+});
+
+it('tells the target what the guest feels of this host', async () => {
+  expect((await check({})).told).toMatchObject({ kernel: machine().kernel });
+});
+
+it('measures a clock against the server that scheduled the attempt', async () => {
+  const environment = new MockActivityEnvironment({
+    currentAttemptScheduledTimestampMs: Date.now() - 60_000,
+  });
+  const { clockAheadMs } = await environment.run(() => Promise.resolve(clockAhead()));
+  expect(clockAheadMs).toBeGreaterThanOrEqual(60_000);
+  expect(clockAheadMs).toBeLessThan(90_000);
+  expect(clockAhead()).toEqual({});
+});
