@@ -30,9 +30,15 @@ interface Place {
 }
 
 const optionsOf = (program: Command, command: Command): Option[] =>
-  [...command.options, ...(command === program ? [] : program.options)].filter(
-    ({ hidden }) => !hidden,
-  );
+  [
+    ...command.options,
+    ...(impliedBy(command)?.options ?? []),
+    ...(command === program ? [] : program.options),
+  ].filter(({ hidden }) => !hidden);
+
+/** The one of its commands that runs where none is named; commander keeps its name to itself. */
+const impliedBy = (command: Command): Command | undefined =>
+  command.commands.find((one) => one.name() === Reflect.get(command, '_defaultCommandName'));
 
 function walk(program: Command, words: readonly string[]): Place {
   const place: Place = { command: program, given: 0, options: new Map() };
@@ -106,6 +112,7 @@ async function argumentsOf(place: Place, ask: AskFleet): Promise<Candidate[]> {
     return argument.argChoices.map((value) => ({ value, description: '' }));
   const command = place.command.name();
   if (argument.name() === 'vm') return vmNames(place, ask);
+  if (argument.name() === 'host') return hostNames(place, ask);
   if (argument.name() === 'id' && place.command.parent?.name() === 'vmferry')
     return moveNames(place, ask, command);
   return ['file', 'bundle'].includes(argument.name()) ? [files] : [];

@@ -29,11 +29,46 @@ export const fleetManuals: Readonly<Record<string, Manual>> = {
     json: [['the list', 'vms']],
     configured: true,
   },
-  hosts: {
-    when: 'Use it to see which hosts there are and whether a worker answers on each.',
-    examples: [['vmferry hosts --facts', 'also their guard, versions, memory and pools']],
+  'hosts list': {
+    when: 'Use it to see which hosts there are, whether they take VMs, and how busy they are. Only --facts asks the hosts themselves.',
+    examples: [
+      ['vmferry hosts', 'as they are remembered'],
+      ['vmferry hosts --facts', 'also their guard, versions, memory and pools, read now'],
+    ],
     codes: asking,
     json: [['the list', 'hosts']],
+    configured: true,
+  },
+  'hosts show': {
+    when: 'Use it to see why a move waits for a host: its limits, who has its places, and what its worker last told.',
+    examples: [['vmferry hosts show beta', 'all that is remembered of it']],
+    codes: asking,
+    json: [['the host', 'host']],
+    configured: true,
+  },
+  'hosts enable': {
+    when: 'Use it when a host may take VMs again.',
+    examples: [['vmferry hosts enable beta', 'it takes VMs']],
+    codes: asking,
+    json: [['what is remembered of it', 'host-state']],
+    configured: true,
+  },
+  'hosts disable': {
+    when: 'Use it before work on a host: no new move goes there. Moves under way go on, and VMs can still leave it; `vmferry drain` takes them away.',
+    examples: [['vmferry hosts disable beta', 'it takes no new moves']],
+    codes: asking,
+    json: [['what is remembered of it', 'host-state']],
+    configured: true,
+  },
+  'hosts set': {
+    when: 'Use it to label hosts for placement, and to change at run time what moves may take of them. docs/hosts.md says what each limit means.',
+    examples: [
+      ['vmferry hosts set beta --label disk=nvme --remove-label old', 'labels'],
+      ['vmferry hosts set beta --moves-in 4 --bandwidth-down 2Gbit/s', 'limits, at once'],
+      ['vmferry hosts set beta --bandwidth-down 0', 'no cap on what comes to it'],
+    ],
+    codes: asking,
+    json: [['what is remembered of it', 'host-state']],
     configured: true,
   },
   versions: {

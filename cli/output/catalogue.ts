@@ -6,6 +6,8 @@ import type { z } from 'zod';
 import {
   findings,
   hostList,
+  hostShown,
+  hostState,
   ledgerListing,
   orphanList,
   orphanOutcome,
@@ -40,6 +42,8 @@ export const outputs: Readonly<Record<OutputName, z.ZodType>> = {
   story,
   vms: vmList,
   hosts: hostList,
+  host: hostShown,
+  'host-state': hostState,
   versions: versionList,
   findings,
   ledger: ledgerListing,

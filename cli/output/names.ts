@@ -11,6 +11,8 @@ export type OutputName =
   | 'story'
   | 'vms'
   | 'hosts'
+  | 'host'
+  | 'host-state'
   | 'versions'
   | 'findings'
   | 'ledger'

@@ -1,7 +1,6 @@
-/** What `vmferry status`, `vms` and `hosts` list, as tables. */
+/** What `vmferry status` and `vms` list, as tables. */
 import type { MoveSummary } from '../../domain/move.ts';
 import type { VmSummary } from '../../domain/vm.ts';
-import type { HostLine } from '../ferry.ts';
 import { phaseStyle } from './frame.ts';
 import { bytes, duration, moment, wholeSeconds } from './quantity.ts';
 import { phaseWords } from './step-names.ts';
@@ -70,74 +69,4 @@ export function vmLines(vms: readonly VmSummary[], view: View): string[] {
     ...(view.width >= 100 ? [{ text: vm.uuid, paint: 'dim' } as const] : []),
   ]);
   return table(columns, rows, view);
-}
-
-const guardCell = (host: HostLine): Cell =>
-  host.facts === undefined
-    ? { text: '' }
-    : host.facts.guard.hookLive
-      ? { text: 'live', paint: 'green' }
-      : { text: 'not live', paint: 'red' };
-
-/** The hosts that ever announced themselves; with facts, also what they run and their storage pools. */
-export function hostLines(hosts: readonly HostLine[], view: View, withFacts: boolean): string[] {
-  if (hosts.length === 0) return ['No hosts yet: start `vmferry host` on each.'];
-  const columns: Column[] = [
-    { title: 'Host' },
-    { title: 'State' },
-    { title: 'Address' },
-    { title: 'vmferry' },
-    ...(withFacts
-      ? ([
-          { title: 'Guard' },
-          { title: 'libvirt' },
-          { title: 'QEMU' },
-          { title: 'CPUs', align: 'right' },
-          { title: 'Memory free', align: 'right' },
-          { title: 'VMs', align: 'right' },
-        ] satisfies Column[])
-      : []),
-  ];
-  const rows = hosts.map((host): Cell[] => [
-    { text: host.name, paint: 'bold' },
-    host.online ? { text: 'online', paint: 'green' } : { text: 'offline', paint: 'red' },
-    { text: host.announcement?.migrationAddress ?? '' },
-    { text: host.announcement?.version ?? '' },
-    ...(withFacts
-      ? [
-          guardCell(host),
-          { text: host.facts?.libvirtVersion ?? '' },
-          { text: host.facts?.hypervisorVersion ?? '' },
-          { text: host.facts === undefined ? '' : String(host.facts.cpus) },
-          { text: host.facts === undefined ? '' : bytes(host.facts.freeMemoryBytes) },
-          { text: host.facts === undefined ? '' : String(host.facts.vms.length) },
-        ]
-      : []),
-  ]);
-  return [...table(columns, rows, view), ...(withFacts ? poolLines(hosts, view) : [])];
-}
-
-function poolLines(hosts: readonly HostLine[], view: View): string[] {
-  const rows = hosts.flatMap((host) =>
-    (host.facts?.pools ?? []).map((pool): Cell[] => [
-      { text: host.name },
-      { text: pool.name, paint: 'bold' },
-      { text: pool.type },
-      pool.active ? { text: 'active', paint: 'green' } : { text: 'inactive', paint: 'yellow' },
-      { text: pool.active ? bytes(pool.availableBytes) : '' },
-      { text: pool.active ? bytes(pool.capacityBytes) : '' },
-      { text: pool.path, paint: 'dim' },
-    ]),
-  );
-  if (rows.length === 0) return [];
-  const columns: Column[] = [
-    { title: 'Host' },
-    { title: 'Pool' },
-    { title: 'Type' },
-    { title: 'State' },
-    { title: 'Free', align: 'right' },
-    { title: 'Size', align: 'right' },
-    { title: 'Path', elastic: true },
-  ];
-  return ['', ...table(columns, rows, view)];
 }

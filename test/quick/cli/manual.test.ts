@@ -126,6 +126,7 @@ describe('completion', () => {
     ['migrate --shutdown f', ['force']],
     ['migrate web-1 --shutdown-t', ['--shutdown-timeout']],
     ['hosts -o ', ['text', 'json']],
+    ['hosts disable ', ['alpha', 'beta']],
     ['completion ', ['bash', 'zsh', 'fish']],
     ['config check ', [':files']],
     ['--config ', [':files']],

@@ -23,6 +23,7 @@ import {
   terminalWith,
   vm,
 } from './fake-client.ts';
+import { rememberedHost } from '../hosts/remembered.ts';
 import { everyCommand, run } from './run.ts';
 import type { RunOptions } from './run.ts';
 import { savedEvents, storyOf } from './story/saved.ts';
@@ -90,6 +91,11 @@ describe('what -o json prints', () => {
     const move = parkedMove();
     move.onOrder = () => move.coming.splice(0, 1, statusWith({ phase: 'committed' }));
     return move;
+  };
+  const remembered = rememberedHost('alpha');
+  const remembering = {
+    host: () => Promise.resolve(remembered),
+    setHost: () => Promise.resolve(remembered.state),
   };
   const hosts: Ferry['hosts'] = () =>
     Promise.resolve([
@@ -194,6 +200,12 @@ describe('what -o json prints', () => {
     ['retry web-1 --detach', 'accepted', () => ({})],
     ['vms', 'vms', () => ({ ferry: { vms } })],
     ['hosts --facts', 'hosts', () => ({ ferry: { hosts } })],
+    ['hosts show alpha', 'host', () => ({ ferry: remembering as unknown as Partial<Ferry> })],
+    [
+      'hosts disable alpha',
+      'host-state',
+      () => ({ ferry: remembering as unknown as Partial<Ferry> }),
+    ],
     ['versions', 'versions', () => ({ ferry: { versions } })],
     ['doctor', 'findings', () => ({ ferry: { hosts } })],
     ['orphans', 'orphans', () => ({ ferry: { orphans } as unknown as Partial<Ferry> })],
