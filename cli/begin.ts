@@ -18,7 +18,7 @@ export interface Beginning {
   detach: boolean;
   dryRun: boolean;
   /** What is asked for, once the fleet can be asked. */
-  request: (ferry: Ferry) => Promise<MoveRequest>;
+  request: (ferry: Ferry) => Promise<MoveRequest & { preferHost?: string }>;
 }
 
 /** Starts the move; undefined if a person interrupted before the server's answer came. */

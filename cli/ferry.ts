@@ -1,10 +1,22 @@
 /** What the command line needs of the client, so that tests can put a played move in its place. */
-import type { MigrateRequest, Move, MovePlan, VmFerry } from '../client/vmferry.ts';
+import type {
+  Drain,
+  DrainRequest,
+  MigrateRequest,
+  Move,
+  MovePlan,
+  VmFerry,
+} from '../client/vmferry.ts';
 
 export type {
+  DrainPlan,
+  DrainPlanLine,
+  DrainStatus,
   HostLine,
   MoveStatus,
   OpenMove,
+  PlaceAnswer,
+  PlaceVmResult,
   Story,
   StoryMoment,
   StoryWork,
@@ -18,6 +30,9 @@ export type FerryMove = Pick<
   'id' | 'status' | 'watch' | 'story' | 'commit' | 'rollback' | 'cancel' | 'retry' | 'tune'
 >;
 
+/** The emptying of one host. */
+export type FerryDrain = Pick<Drain, 'id' | 'host' | 'status' | 'watch' | 'cancel'>;
+
 export interface Ferry extends Pick<
   VmFerry,
   | 'close'
@@ -27,12 +42,20 @@ export interface Ferry extends Pick<
   | 'vms'
   | 'locate'
   | 'moves'
+  | 'place'
+  | 'planDrain'
+  | 'undrain'
   | 'serverVersion'
   | 'missingSearchAttributes'
 > {
   migrate(request: MigrateRequest): Promise<FerryMove>;
   plan(request: MigrateRequest): Promise<MovePlan>;
   move(idOrVm: string, options?: { runId?: string }): Promise<FerryMove>;
+  drain(
+    host: string,
+    asked?: Partial<DrainRequest>,
+  ): Promise<{ drain: FerryDrain; joined: boolean }>;
+  drainOf(host: string): FerryDrain;
   /** Optional: `vmferry doctor` says so where the client cannot look. */
   namespaceExists?(): Promise<boolean>;
   /** The server's clock minus this machine's, ms. Optional likewise. */

@@ -70,9 +70,15 @@ export const withEndOptions = (command: Command): Command =>
 
 /** What needs no server to be known as wrong. Throws `usage`. */
 export function assertMakesSense(
-  options: StorageOptions & EndOptions & { from?: string; to: string },
+  options: StorageOptions & EndOptions & { from?: string; to?: string; preferHost?: string },
 ): void {
-  if (options.from === options.to) {
+  if (options.to !== undefined && options.preferHost !== undefined) {
+    throw usageError(
+      '--to names the host, so that none is left to prefer',
+      'Leave one of --to and --prefer-host out.',
+    );
+  }
+  if (options.from !== undefined && options.from === options.to) {
     throw usageError(
       `--from and --to both name ${options.from}`,
       'Name two different hosts; `vmferry hosts` lists them.',

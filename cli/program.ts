@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { drainCommand, undrainCommand } from './commands/drain.ts';
 import { explainCommand } from './commands/explain.ts';
 import { guardCommand } from './commands/guard.ts';
 import { hostsCommand } from './commands/hosts.ts';
@@ -10,6 +11,7 @@ import { liveCommand } from './commands/live.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { cancelCommand, commitCommand, retryCommand, rollbackCommand } from './commands/orders.ts';
 import { pkiCommand } from './commands/pki.ts';
+import { placeCommand } from './commands/place.ts';
 import { orphansCommand } from './commands/orphans.ts';
 import { statusCommand } from './commands/status.ts';
 import { tuneCommand } from './commands/tune.ts';
@@ -88,6 +90,9 @@ function addCommands(program: Command, session: Session, extra: readonly Command
   add('The fleet:', [
     vmsCommand,
     hostsCommand,
+    placeCommand,
+    drainCommand,
+    undrainCommand,
     versionsCommand,
     doctorCommand,
     guardCommand,

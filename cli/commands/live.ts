@@ -12,7 +12,8 @@ import type { Session } from '../session.ts';
 
 interface LiveOptions extends StorageOptions, EndOptions {
   from?: string;
-  to: string;
+  to?: string;
+  preferHost?: string;
   maxDowntime: number;
   maxBandwidth: number;
   quicklyFinish?: true;
@@ -74,7 +75,7 @@ function wishesThatFit(options: LiveOptions): LiveWishes {
 async function requestOf(
   ferry: Ferry,
   asked: { session: Session; vm: string; options: LiveOptions; live: LiveWishes },
-): Promise<MoveRequest> {
+): Promise<MoveRequest & { preferHost?: string }> {
   const { session, vm, options, live } = asked;
   // By its UUID, since another host may have a VM of that name.
   const home = options.from === undefined ? await ferry.locate(vm) : undefined;
@@ -82,7 +83,8 @@ async function requestOf(
     ...partOf(options),
     vm: home?.uuid ?? vm,
     from: options.from ?? home?.host ?? '',
-    to: options.to,
+    to: options.to ?? '',
+    ...(options.preferHost === undefined ? {} : { preferHost: options.preferHost }),
     autoStart: false,
     verify: options.verify ?? 'full',
     bandwidthBytesPerSecond: options.maxBandwidth,
@@ -105,7 +107,7 @@ async function run(session: Session, vm: string, options: LiveOptions): Promise<
   });
 }
 
-/** `vmferry live VM --to HOST` */
+/** `vmferry live VM [--to HOST]` */
 export const liveCommand = (session: Session): Command =>
   withEndOptions(withStorageOptions(withFallbackOptions(withPolicyOptions(named())))).action(
     (vm: string, options: LiveOptions) => run(session, vm, options),
@@ -119,7 +121,8 @@ const named = (): Command =>
     )
     .argument('<vm>', 'name or UUID of the VM')
     .option('--from <host>', 'host it is on (default: the one that owns it)')
-    .requiredOption('--to <host>', 'host it goes to');
+    .option('--to <host>', 'host it goes to (default: the best by `vmferry place`)')
+    .option('--prefer-host <host>', 'without --to: the host you would like best');
 
 const withPolicyOptions = (command: Command): Command =>
   command

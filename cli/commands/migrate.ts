@@ -8,7 +8,8 @@ import type { Session } from '../session.ts';
 
 interface MigrateOptions extends StorageOptions, EndOptions {
   from: string;
-  to: string;
+  to?: string;
+  preferHost?: string;
   autoStart?: true;
   verify: VerifyPolicy;
   bandwidth: number;
@@ -17,11 +18,16 @@ interface MigrateOptions extends StorageOptions, EndOptions {
   chain: ChainPolicy;
 }
 
-const requestOf = (session: Session, vm: string, options: MigrateOptions): MoveRequest => ({
+const requestOf = (
+  session: Session,
+  vm: string,
+  options: MigrateOptions,
+): MoveRequest & { preferHost?: string } => ({
   ...partOf(options),
   vm,
   from: options.from,
-  to: options.to,
+  to: options.to ?? '',
+  ...(options.preferHost === undefined ? {} : { preferHost: options.preferHost }),
   autoStart: options.autoStart ?? false,
   verify: options.verify,
   bandwidthBytesPerSecond: options.bandwidth,
@@ -42,7 +48,7 @@ async function run(session: Session, vm: string, options: MigrateOptions): Promi
   });
 }
 
-/** `vmferry migrate VM --from HOST --to HOST` */
+/** `vmferry migrate VM --from HOST [--to HOST]` */
 export const migrateCommand = (session: Session): Command =>
   withEndOptions(withStorageOptions(ownOptions()).addOption(chainOption())).action(
     (vm: string, options: MigrateOptions) => run(session, vm, options),
@@ -56,7 +62,8 @@ const ownOptions = (): Command =>
     )
     .argument('<vm>', 'name or UUID of the VM')
     .requiredOption('--from <host>', 'host it is on')
-    .requiredOption('--to <host>', 'host it goes to')
+    .option('--to <host>', 'host it goes to (default: the best by `vmferry place`)')
+    .option('--prefer-host <host>', 'without --to: the host you would like best')
     .option('--auto-start', 'start it on the target even if it was off')
     .addOption(
       new Option('--verify <policy>', 'compare hashes of both sides after the copy')

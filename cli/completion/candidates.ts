@@ -15,7 +15,7 @@ export type AskFleet = <T>(
 ) => Promise<T[]>;
 
 const files: Candidate = { value: ':files', description: '' };
-const hostOptions = ['--from', '--to', '--host'];
+const hostOptions = ['--from', '--to', '--host', '--prefer-host'];
 const fileOptions = ['--config', '--dir', '--pki-dir'];
 
 /** How far the words before the last one have come. */

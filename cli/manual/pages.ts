@@ -2,9 +2,11 @@
 import type { Manual } from './manual.ts';
 import { fleetManuals, labManuals } from './fleet.ts';
 import { moveManuals } from './moves.ts';
+import { placementManuals } from './placement.ts';
 
 export const manuals: Readonly<Record<string, Manual | undefined>> = {
   ...moveManuals,
   ...fleetManuals,
+  ...placementManuals,
   ...labManuals,
 };

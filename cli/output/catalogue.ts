@@ -28,6 +28,7 @@ import {
 } from './machine.ts';
 import { accepted, moveList, movePlan, moveReport, moveStatus, started } from './move.ts';
 import { ledgerEntry } from './parts.ts';
+import { drainPlan, drainReport, placed, undrained } from './placement.ts';
 import { story } from './story.ts';
 import type { OutputName } from './names.ts';
 
@@ -39,6 +40,10 @@ export const outputs: Readonly<Record<OutputName, z.ZodType>> = {
   started,
   accepted,
   plan: movePlan,
+  placed,
+  drain: drainReport,
+  'drain-plan': drainPlan,
+  undrained,
   story,
   vms: vmList,
   hosts: hostList,

@@ -57,11 +57,11 @@ const order: z.ZodType<GivenOrder> = z.strictObject({
   at: time,
 } satisfies ShapeOf<GivenOrder>);
 
-const startPolicyNames = Object.keys(startPolicies) as StartPolicy[];
+const startPolicy = z.enum(Object.keys(startPolicies) as StartPolicy[]);
 
 /** How a target was chosen that nobody named. */
 const placement: z.ZodType<PlacementNote> = z.strictObject({
-  policy: z.enum(startPolicyNames),
+  policy: startPolicy,
   preferHost: text.exactOptional(),
   reasons: z.array(text).meta({ description: 'At most 20; the chosen host first.' }),
 } satisfies ShapeOf<PlacementNote>);
@@ -162,4 +162,4 @@ export const movePlan: z.ZodType<MovePlan> = z.strictObject({
   placement: placement.exactOptional(),
 } satisfies ShapeOf<MovePlan>);
 
-export { orderName, phase, stepName };
+export { orderName, phase, placement, startPolicy, stepName };

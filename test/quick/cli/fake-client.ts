@@ -2,6 +2,7 @@
 import type { Config } from '../../../config/schema.ts';
 import type { Ferry, FerryMove, HostLine, MoveStatus, Story } from '../../../cli/ferry.ts';
 import type { Backend } from '../../../cli/session.ts';
+import { drainOf, drainPlanWith, drainReportWith, placedWith } from './fake-drain.ts';
 import type { Screen, Terminal } from '../../../cli/terminal.ts';
 import type { HostFacts } from '../../../domain/host.ts';
 import { stepNames } from '../../../domain/move.ts';
@@ -295,6 +296,11 @@ export const ferryWith = (move: FerryMove, change: Partial<Ferry> = {}): Ferry =
   migrate: () => Promise.resolve(move),
   plan: () => Promise.resolve(planWith()),
   move: () => Promise.resolve(move),
+  place: () => Promise.resolve(placedWith()),
+  planDrain: () => Promise.resolve(drainPlanWith()),
+  undrain: (host) => Promise.resolve({ host, cancelled: false }),
+  drain: () => Promise.resolve({ drain: drainOf(drainReportWith()), joined: false }),
+  drainOf: () => drainOf(drainReportWith()),
   ...change,
 });
 
