@@ -20,7 +20,10 @@ import type { Checked, Move } from './move.ts';
 
 /** What the hosts' settings mean for a move that has its places. */
 export interface Slots {
-  /** Cap of the move in bytes a second: its own, or the source's share if that is less; 0 is none. */
+  /**
+   * Cap of the move in bytes a second: its own, or of a cold move the source's share if that is less; 0 is none. The
+   * source's worker shares its cap among live moves itself, as they come and go.
+   */
   bandwidthBytesPerSecond: number;
   /** Where the target is to be reached for a live migration, if somebody set that. */
   targetAddress?: string;
@@ -67,7 +70,8 @@ export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
   }
   const { source, target } = answer;
   return {
-    bandwidthBytesPerSecond: leastCap(own, shareOf(source.limits)),
+    bandwidthBytesPerSecond:
+      move.input.request.live === undefined ? leastCap(own, shareOf(source.limits)) : own,
     ...(target.migrationAddress === undefined ? {} : { targetAddress: target.migrationAddress }),
   };
 }
