@@ -47,7 +47,7 @@ export interface Hypervisor {
     cpu: string,
     vm: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>,
   ): Promise<CpuComparison>;
-  /** Goes to another host's libvirtd as this one's own would for a migration. Takes 5 s at most, never throws. */
+  /** Goes to another host's libvirtd as this one's own would for a migration. Takes 15 s at most, never throws. */
   probeTarget(address: string): Promise<LiveProbe>;
   volumeExists(pool: string, volume: string): Promise<boolean>;
   /** Makes the volume if it is not there. Gives its place. */
