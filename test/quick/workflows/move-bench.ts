@@ -55,7 +55,8 @@ export class MoveBench {
     this.#running = workers.map((worker) => worker.run());
   }
 
-  static async open(): Promise<MoveBench> {
+  /** `control`: what the control worker answers; by default hosts have a place for every move. */
+  static async open(control: Partial<ControlActivities> = {}): Promise<MoveBench> {
     const { path } = findTemporalCli();
     const [environment, code] = await Promise.all([
       // The dev server: on the time-skipping one a cancelled activity that has not begun is never answered.
@@ -82,7 +83,7 @@ export class MoveBench {
         ...base,
         taskQueue: controlQueue,
         workflowBundle: { code },
-        activities: openHosts,
+        activities: { ...openHosts, ...control },
       }),
       Worker.create({
         ...base,

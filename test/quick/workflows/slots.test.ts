@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Context } from '@temporalio/activity';
+import type { WorkflowHandle } from '@temporalio/client';
+import type {
+  ReleaseMoveInput,
+  ReserveMoveAnswer,
+  ReserveMoveInput,
+} from '../../../activities/control/contract.ts';
+import { queryNames } from '../../../workflows/contract.ts';
+import type { MoveReport } from '../../../domain/move.ts';
+import { FakeWorld } from './fake-hosts.ts';
+import { MoveBench, request } from './move-bench.ts';
+
+const limits = { movesIn: 2, movesOut: 2, upBytesPerSecond: 1000 };
+const granted: ReserveMoveAnswer = { granted: true, source: { limits }, target: { limits } };
+const refused = (code: string, handling: 'transient' | 'permanent'): ReserveMoveAnswer => ({
+  granted: false,
+  fault: { code, handling, message: `beta: ${code}`, remedy: 'r', host: 'beta' },
+});
+
+/** What the hosts answer, by move, one after the other; the last one stays. `waits` hold until the move is cancelled. */
+const answers = new Map<string, (ReserveMoveAnswer | 'waits')[]>();
+const asked: ReserveMoveInput[] = [];
+const released: ReleaseMoveInput[] = [];
+
+let bench: MoveBench;
+beforeAll(async () => {
+  bench = await MoveBench.open({
+    reserveMove: async (input) => {
+      asked.push(input);
+      const [next = granted, ...later] = answers.get(input.move.moveId) ?? [];
+      if (later.length > 0) answers.set(input.move.moveId, later);
+      if (next !== 'waits') return next;
+      const { cancelled, heartbeat } = Context.current();
+      const beat = setInterval(() => heartbeat(), 100);
+      return await cancelled.finally(() => clearInterval(beat));
+    },
+    releaseMove: (input) => {
+      released.push(input);
+      return Promise.resolve();
+    },
+  });
+}, 120_000);
+afterAll(() => bench.close(), 30_000);
+
+const script = (handle: WorkflowHandle, ...next: (ReserveMoveAnswer | 'waits')[]) =>
+  answers.set(handle.workflowId, next);
+
+describe('a move and its places', () => {
+  it('waits for them, says for which host, and gives them back', async () => {
+    const world = new FakeWorld({ running: true });
+    let id = '';
+    const report = await bench.run(world, request(), (handle) => {
+      id = handle.workflowId;
+      script(handle, refused('host-refused', 'transient'), granted);
+      return Promise.resolve();
+    });
+    expect(report.phase).toBe('committed');
+    expect(report.notes).toContain('beta: host-refused');
+    const [first, second] = asked.filter(({ move }) => move.moveId === id);
+    expect(first).toMatchObject({ source: 'alpha', target: 'beta', move: { workflowId: id } });
+    expect(first?.waitMs).toBeUndefined();
+    expect(second?.waitMs).toBeGreaterThan(0);
+    expect(released).toContainEqual({
+      cluster: 'default',
+      moveId: id,
+      hosts: ['alpha', 'beta'],
+      arrivedOn: 'beta',
+    });
+  }, 60_000);
+
+  it('ends with nothing touched where no waiting helps', async () => {
+    const world = new FakeWorld({ running: true });
+    const report = await bench.run(world, request(), (handle) => {
+      script(handle, refused('host-disabled', 'permanent'));
+      return Promise.resolve();
+    });
+    expect(report).toMatchObject({ phase: 'failed', fault: { code: 'host-disabled' } });
+    expect(world.alpha.running).toBe(true);
+    expect(world.log.join()).not.toContain('reserveTarget');
+  }, 60_000);
+
+  it('can be cancelled while it waits, and holds nothing then', async () => {
+    const world = new FakeWorld({ running: true });
+    let id = '';
+    const report = await bench.run(world, request(), async (handle) => {
+      id = handle.workflowId;
+      script(handle, refused('host-refused', 'transient'), 'waits');
+      const notes = async () => (await handle.query<MoveReport>(queryNames.report)).notes;
+      while (!(await notes()).includes('beta: host-refused'))
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      await handle.cancel();
+    });
+    expect(report.phase).toBe('cancelled');
+    expect(world.alpha.running).toBe(true);
+    expect(released.some(({ moveId, arrivedOn }) => moveId === id && arrivedOn === undefined)).toBe(
+      true,
+    );
+  }, 60_000);
+});
