@@ -24,12 +24,17 @@ export class MoveStage {
     this.ferry = parts.ferry;
   }
 
-  static async open({ dir, say, defer }: BenchContext): Promise<MoveStage> {
+  /** `shared`: both hosts see a folder at the same path, as the pool `shared`. */
+  static async open(
+    { dir, say, defer }: BenchContext,
+    { shared = false }: { shared?: boolean } = {},
+  ): Promise<MoveStage> {
     say('two hosts with their workers, and Temporal');
     const lab = await Lab.up({
       dir: join(dir, 'lab'),
       name: `bench-${process.pid % 10_000}`,
       poolBytes: 14 * 1024 ** 3,
+      shared,
     });
     defer(() => lab.down());
     const fleet = await Fleet.start({ lab, dir });
