@@ -26,6 +26,7 @@ export function planLines(plan: MovePlan, view: View): string[] {
   return [
     ...wrap(harmless(head), view.width).map((line) => paint(['bold', style], line)),
     ...wrap(harmless(facts(plan)), inner.width).map((line) => indent + line),
+    ...section('Why this host', placementLines(plan, inner), view),
     ...section('Findings', concerns.length === 0 ? [`${indent}none`] : concerns, view),
     ...section('Disks', diskLines(plan.disks, inner), view),
     ...section('Steps', stepLines(plan, inner), view),
@@ -36,6 +37,11 @@ export function planLines(plan: MovePlan, view: View): string[] {
 
 const section = (title: string, lines: readonly string[], view: View): string[] =>
   lines.length === 0 ? [] : ['', view.theme.paint('bold', title), ...lines];
+
+const placementLines = ({ placement }: MovePlan, view: View): string[] =>
+  (placement?.reasons ?? []).flatMap((reason) =>
+    wrap(harmless(reason), view.width).map((line) => indent + line),
+  );
 
 /** A critical finding leaves nothing to hold. */
 const heldWords: typeof oneRunningWords = { ...oneRunningWords, none: 'held by nothing' };

@@ -71,6 +71,12 @@ export const oneRunningWords: Record<MoveReport['oneRunning'], string> = {
   none: 'not held',
 };
 
+/** How the target was chosen, where nobody named it. */
+function placementWords({ placement }: MoveReport): string {
+  const [first] = placement?.reasons ?? [];
+  return first === undefined ? '' : `chosen by ${placement?.policy ?? ''}: ${first}`;
+}
+
 function fields(report: MoveReport, view: View, now: number): [string, string][] {
   const copied = report.disks.reduce((sum, disk) => sum + disk.bytesCopied, 0);
   const twice = report.disks.reduce((sum, disk) => sum + disk.bytesRecopied, 0);
@@ -83,6 +89,7 @@ function fields(report: MoveReport, view: View, now: number): [string, string][]
   const entries: [string, string][] = [
     ['VM', `${report.vm.name}  ${report.vm.uuid}`],
     ['Way', `${report.source} ${view.theme.glyphs.arrow} ${report.target}, ${report.mode}`],
+    ['Host', placementWords(report)],
     ['Asked by', report.operator],
     ['Started', `${moment(report.startedAt)}, ${took}`],
     ['Lives on', report.vmOn === '' ? 'not settled' : `${report.vmOn}, ${power}`],
