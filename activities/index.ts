@@ -146,7 +146,7 @@ function liveVerbs(
         { uuid: vm.uuid, ownBytesPerSecond: bandwidthBytesPerSecond },
         (hostBytesPerSecond) =>
           moveLive(parts, input, { ...attempt, cancelAsked: cancelAsked(), hostBytesPerSecond }),
-        (error) => log.warn('a live migration did not take over its share', { error }),
+        (error) => void log.warn('a live migration did not take over its share', { error }),
       );
     }),
     liveView: verb('liveView', (input) => liveView(parts, input)),
