@@ -52,8 +52,16 @@ export async function cutOverLive(move: Move, checked: Checked): Promise<void> {
   move.goingLive = false;
   record.skip('stop-source', 'export', 'copy', 'verify', 'define', 'start');
   await handOver(move, checked, { fingerprints: {}, live: true });
-  const { live } = record.report;
+  const { live, disks } = record.report;
   if (live?.downtimeMs !== undefined) record.report.downtimeMs = live.downtimeMs;
+  const copied = checked.disks.filter(({ how }) => how === 'copy').map(({ name }) => name);
+  if (copied.length === 0) return;
+  record.note(
+    `${copied.join(', ')} crossed with the running guest, which has written on since: nothing was compared`,
+  );
+  // libvirt counts all disks together.
+  const only = copied.length === 1 ? disks.find(({ name }) => name === copied[0]) : undefined;
+  if (only !== undefined && live?.diskBytes !== undefined) only.bytesCopied = live.diskBytes;
 }
 
 /** The ledgers: released here, owned there under the next epoch. */
