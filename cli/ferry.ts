@@ -19,6 +19,7 @@ export type {
   PlaceVmResult,
   Story,
   StoryMoment,
+  StoryRun,
   StoryWork,
   VersionLine,
   VersionList,

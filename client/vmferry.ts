@@ -85,6 +85,7 @@ export type {
   StoryFailure,
   StoryLeftovers,
   StoryMoment,
+  StoryRun,
   StoryWork,
 } from './story/story.ts';
 export type { OpenMove, VersionLine, VersionList } from './versions.ts';

@@ -25,7 +25,8 @@ export const liveProgress: z.ZodType<LiveProgress> = z.strictObject({
   outlook: text.meta({ description: 'What the convergence policy thinks of it.' }),
 } satisfies ShapeOf<LiveProgress>);
 
-const step: z.ZodType<LiveStep> = z.strictObject({
+/** What was done so that a run ends. */
+export const liveStep: z.ZodType<LiveStep> = z.strictObject({
   act: z.enum(Object.values(ConvergenceAct)),
   why: text,
   atMs: milliseconds,
@@ -34,7 +35,7 @@ const step: z.ZodType<LiveStep> = z.strictObject({
 /** How it went, in the report. */
 export const liveReport: z.ZodType<LiveReport> = z.strictObject({
   runs: count.meta({ description: 'How often libvirt was asked to migrate.' }),
-  steps: z.array(step).meta({ description: 'What was done so that a run ends, and why.' }),
+  steps: z.array(liveStep).meta({ description: 'What was done so that a run ends, and why.' }),
   totalMs: milliseconds.exactOptional(),
   downtimeMs: milliseconds
     .meta({ description: "libvirt's figure of the guest's pause, ms." })

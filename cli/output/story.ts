@@ -1,12 +1,24 @@
 /** What `vmferry explain -o json` prints. */
 import { z } from 'zod';
-import type { Story, StoryMoment, StoryWork } from '../ferry.ts';
+import type { Story, StoryMoment, StoryRun, StoryWork } from '../ferry.ts';
+import { liveStep } from './live.ts';
 import { moveReport, orderName, phase, stepName } from './move.ts';
 import { bytes, concern, count, fault, flag, milliseconds, text, time, vm } from './parts.ts';
 import type { ShapeOf } from './parts.ts';
 
 const end = z.enum(['completed', 'failed', 'cancelled', 'terminated', 'timed-out', 'other']);
 const failure = { at: time, fault };
+
+const run: z.ZodType<StoryRun> = z.strictObject({
+  fault: fault.exactOptional(),
+  steps: z.array(liveStep),
+  elapsedMs: milliseconds,
+  downtimeMs: milliseconds.exactOptional(),
+  iterations: count.exactOptional(),
+  memoryBytes: bytes.exactOptional(),
+  diskBytes: bytes.exactOptional(),
+  postCopy: flag,
+} satisfies ShapeOf<StoryRun>);
 
 const work = {
   step: stepName.exactOptional(),
@@ -21,6 +33,7 @@ const work = {
   failures: z.array(z.strictObject(failure)),
   bytes: bytes.exactOptional(),
   bytesRecopied: bytes.exactOptional(),
+  live: run.exactOptional(),
   shutdown: z.enum(['graceful', 'forced', 'already-off']).exactOptional(),
 } satisfies Record<keyof StoryWork, z.ZodType>;
 

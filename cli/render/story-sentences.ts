@@ -1,5 +1,6 @@
 /** One plain sentence for each thing that happened to a move. */
-import type { Story, StoryMoment, StoryWork } from '../ferry.ts';
+import type { Story, StoryMoment, StoryRun, StoryWork } from '../ferry.ts';
+import { crossedWords, liveStepWords, pause } from './live-report.ts';
 import { bytes, duration } from './quantity.ts';
 import { phaseWords } from './step-names.ts';
 
@@ -84,9 +85,12 @@ function ofEnd({ how, by, reason }: Moment<'ended'>, story: Story): Sentence {
   }
 }
 
-function ofWork(work: Moment<'work'>, story: Story, now: number): Sentence {
+function ofWork(work: Moment<'work'>, story: Story, now: number): Sentence | undefined {
+  if (isMereLook(work)) return undefined;
   const text = `${statement(work, story, now)}${failures(work)}`;
-  return work.failures.length > 0 || work.state === 'given-up' ? bad(text) : plain(text);
+  const wentWrong =
+    work.failures.length > 0 || work.state === 'given-up' || work.live?.fault !== undefined;
+  return wentWrong ? bad(text) : plain(text);
 }
 
 function statement(work: StoryWork, story: Story, now: number): string {
@@ -94,7 +98,9 @@ function statement(work: StoryWork, story: Story, now: number): string {
   const since = duration(now - Date.parse(work.startedAt));
   switch (work.state) {
     case 'done':
-      return `${doneWords(work, story)}${took(work)}.`;
+      return work.live === undefined
+        ? `${doneWords(work, story)}${took(work)}.`
+        : ofRun(work.live, story);
     case 'running':
       return `${host} is at it, for ${since} now: ${what}.`;
     case 'waiting':
@@ -107,6 +113,25 @@ function statement(work: StoryWork, story: Story, now: number): string {
       return `${host} was told to stop this: ${what}.`;
   }
 }
+
+/** Both hosts are asked where the guest is after each run; only what comes of it is worth a line. */
+const isMereLook = ({ verb, state, failures: failed }: StoryWork): boolean =>
+  verb === 'liveView' && state === 'done' && failed.length === 0;
+
+/** A live migration that came to its end: what crossed, what was done on the way, and why. */
+function ofRun(run: StoryRun, { vm, source, target }: Story): string {
+  const crossed = crossedWords({ ...run, totalMs: run.elapsedMs });
+  const paused =
+    run.downtimeMs === undefined ? '' : `, paused for ${pause(run.downtimeMs)} by libvirt's count`;
+  const head =
+    run.fault === undefined
+      ? `${vm.name} went from ${source} to ${target} while it ran${paused}: ${crossed}.`
+      : `${vm.name} did not get to ${target}, ${crossed}: ${sentenceEnd(run.fault.message)}`;
+  const steps = run.steps.map((step) => sentenceEnd(upper(liveStepWords(step))));
+  return [head, ...steps].join(' ');
+}
+
+const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** How long it took, where that is worth a word. */
 function took({ startedAt, endedAt }: StoryWork): string {
@@ -137,6 +162,11 @@ function doneWords(work: StoryWork, story: Story): string {
     checkTarget: `${host} checked whether ${vm} fits there`,
     reserveTarget: `${host} made the volumes and a place for ${vm} in its ledger`,
     guardSource: `${host} began to refuse other starts of ${vm}`,
+    admitLive: `${host} is ready to let ${vm} in while it runs`,
+    tuneLive: `${host} took new limits for the live migration`,
+    endLive: `${host} begins no live migration of ${vm} any more`,
+    withdrawLive: `${host} lets no live migration of ${vm} in any more`,
+    settleLive: `${host} made an end of what the live migration had left there`,
     ensureStopped: shutdownWords(work, vm),
     ensureCopied: `${host} ${past(what)}${amountWords(work)}`,
     ensureDefined: `${host} got the definition of ${vm}`,

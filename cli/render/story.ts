@@ -1,6 +1,7 @@
 /** The story of a move for a person: what happened, how it stands, what to do next. */
 import { faultLines } from '../fault.ts';
 import type { Story, StoryMoment } from '../ferry.ts';
+import { pause } from './live-report.ts';
 import { nextSteps } from './next-steps.ts';
 import { duration, moment } from './quantity.ts';
 import { phaseWords } from './step-names.ts';
@@ -123,7 +124,21 @@ function standLines(story: Story, view: View, now: number): string[] {
   const began = `It began at ${moment(story.startedAt)}`;
   const span =
     story.endedAt === undefined ? `${began}, ${took} ago.` : `${began} and took ${took}.`;
-  return [home, downWords(story), span].flatMap((text) => (text === '' ? [] : body(text, view)));
+  return [home, downWords(story), liveWords(story), span].flatMap((text) =>
+    text === '' ? [] : body(text, view),
+  );
+}
+
+/** How a live move went, or why it was none; from the report, which knows it for good. */
+function liveWords({ report }: Story): string {
+  const live = report?.live;
+  if (live === undefined) return '';
+  if (live.gaveUp !== undefined) return `It was not moved live: ${live.gaveUp}`;
+  if (live.downtimeMs !== undefined)
+    return `The guest was paused for ${pause(live.downtimeMs)}, as libvirt measured it.`;
+  return live.postCopy
+    ? 'The guest went over by post-copy, whose pause libvirt does not measure.'
+    : '';
 }
 
 function downWords({ downMs, downNow, end }: Story): string {

@@ -40,6 +40,7 @@ export type ReadFailure =
 const told = [
   'checkSource',
   'checkTarget',
+  'moveLive',
   'ensureStopped',
   'ensureCopied',
   'ensureStarted',

@@ -21,6 +21,8 @@ export class Place {
   };
   readonly #source: string;
   readonly #target: string;
+  /** A live migration was begun. */
+  #mayHaveLeft = false;
   #downSinceMs: number | undefined;
   #downMs: number | undefined;
 
@@ -48,6 +50,7 @@ export class Place {
     if (verb === 'guardSource') this.leftovers.sourceGuarded = true;
     if (verb === 'releaseSource') this.vmOn = '';
     if (verb === 'ensureStarted') this.targetHasRun = true;
+    if (verb === 'moveLive') this.#mayHaveLeft = true;
   }
 
   /** A host has done it; `at` by the server's clock, which all times of a history share. */
@@ -60,6 +63,8 @@ export class Place {
         break;
       case 'takeOwnership':
         this.vmOn = this.#target;
+        // A guest that was not stopped has come over by itself.
+        if (this.#mayHaveLeft && this.vmRunning) this.targetHasRun = true;
         break;
       case 'ensureStarted':
         this.vmRunning = true;

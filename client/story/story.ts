@@ -1,12 +1,28 @@
 /** The types of a move's story: what `move.story()` gives and `vmferry explain` tells. Times are ISO 8601 in UTC. */
 import type { Concern } from '../../domain/concerns.ts';
 import type { Fault } from '../../domain/errors.ts';
+import type { LiveStep } from '../../domain/live.ts';
 import type { GivenOrder, MoveReport, Phase, StepName } from '../../domain/move.ts';
 
 /** One failed attempt of a piece of work. */
 export interface StoryFailure {
   at: string;
   fault: Fault;
+}
+
+/** How one run of a live migration went, as the source saw it. */
+export interface StoryRun {
+  /** Why libvirt called it off, if it did. */
+  fault?: Fault;
+  /** What was done so that it ends, and why. */
+  steps: LiveStep[];
+  elapsedMs: number;
+  /** libvirt's figure of the guest's pause; post-copy has none. */
+  downtimeMs?: number;
+  iterations?: number;
+  memoryBytes?: number;
+  diskBytes?: number;
+  postCopy: boolean;
 }
 
 /** One thing that one host did for the move, over all its attempts. */
@@ -32,6 +48,8 @@ export interface StoryWork {
   bytes?: number;
   /** Of these, bytes that crossed a second time. */
   bytesRecopied?: number;
+  /** Of a live migration. */
+  live?: StoryRun;
   /** `forced`: the guest did not follow and was powered off. `already-off`: nothing to stop. */
   shutdown?: 'graceful' | 'forced' | 'already-off';
 }

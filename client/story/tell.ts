@@ -5,7 +5,7 @@ import type { Concern } from '../../domain/concerns.ts';
 import type { MigrateVmInput } from '../../workflows/contract.ts';
 import type { StoryEvent } from './events.ts';
 import { Place } from './place.ts';
-import type { Story, StoryEnd, StoryMoment, StoryWork } from './story.ts';
+import type { Story, StoryEnd, StoryMoment, StoryRun, StoryWork } from './story.ts';
 import { Works } from './works.ts';
 
 /** Histories of moves are far shorter; what is longer is told from its beginning. */
@@ -173,6 +173,7 @@ class Teller {
     if (said.concerns !== undefined) this.#concerns.push(...said.concerns);
     if (typeof said.bytesCopied === 'number') work.bytes = said.bytesCopied;
     if (typeof said.bytesRecopied === 'number') work.bytesRecopied = said.bytesRecopied;
+    if (work.verb === 'moveLive' && Array.isArray(said.steps)) work.live = said as StoryRun;
     if (work.verb === 'ensureStopped') {
       work.shutdown = said.forced
         ? 'forced'
@@ -233,7 +234,7 @@ class Teller {
 }
 
 /** Parts of the answers of several verbs, each looked at before it is used. */
-interface Answer {
+interface Answer extends Partial<StoryRun> {
   concerns?: Concern[];
   bytesCopied?: number;
   bytesRecopied?: number;

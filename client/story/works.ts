@@ -11,6 +11,11 @@ const stepOf: Partial<Record<string, StepName>> = {
   checkTarget: 'check',
   reserveTarget: 'reserve-target',
   guardSource: 'guard-source',
+  admitLive: 'live',
+  moveLive: 'live',
+  liveView: 'live',
+  tuneLive: 'live',
+  settleLive: 'live',
   ensureStopped: 'stop-source',
   ensureExport: 'export',
   offerState: 'export',
@@ -26,7 +31,7 @@ const stepOf: Partial<Record<string, StepName>> = {
   removeSource: 'commit',
 };
 
-const undoing = ['revokeTarget', 'clearTarget', 'restoreSource'];
+const undoing = ['endLive', 'withdrawLive', 'revokeTarget', 'clearTarget', 'restoreSource'];
 
 /** Of more failures than twice this, the middle is left out. */
 const keptAtEachEnd = 10;
