@@ -85,10 +85,9 @@ export async function compareCpu(
       const reason = error.message.slice(error.message.indexOf(': ') + 2);
       return { verdict: 'incompatible', detail: reason.slice(0, 1000) };
     }
-    const isUnable = (['OPERATION_UNSUPPORTED', 'CONFIG_UNSUPPORTED', 'NO_SUPPORT'] as const).some(
-      (code) => isRefusal(error, code),
-    );
-    if (!isUnable) throw error;
+    // Models and features come with versions of libvirt; 9.0 calls it an internal error.
+    if (isRefusal(error, 'INTERNAL_ERROR') && error.message.includes('Unknown CPU '))
+      return { verdict: 'incompatible', detail: error.message.slice(0, 1000) };
     const usable = isModelUsable(cpu, await readDomainCapabilities(connection, machine));
     if (usable === false)
       return { verdict: 'incompatible', detail: 'the hypervisor cannot offer that model' };
@@ -104,6 +103,9 @@ export function isModelUsable(cpu: string, capabilities: string): boolean | unde
   const custom =
     modes && childElements(modes, 'mode').find((each) => attribute(each, 'name') === 'custom');
   const model = custom && childElements(custom, 'model').find((each) => textOf(each) === wanted);
+  // The list has all models that the hypervisor knows.
+  if (custom !== undefined && childElements(custom, 'model').length > 0 && model === undefined)
+    return false;
   const usable = attribute(model, 'usable');
   return usable === 'yes' || usable === 'no' ? usable === 'yes' : undefined;
 }

@@ -101,6 +101,24 @@ describe('on a host with VMs', () => {
     expect(other.detail).toMatch(/vendor does not match required CPU vendor Intel/);
   });
 
+  it.each([
+    ['a model', cpuOf('NoSuch'), {}, 'incompatible', 'Unknown CPU model NoSuch'],
+    [
+      'a feature',
+      cpuOf('qemu64', `<feature policy='require' name='nosuch'/>`),
+      {},
+      'incompatible',
+      'Unknown CPU feature nosuch',
+    ],
+    ['a machine', cpuOf('qemu64'), { machine: 'nosuch' }, 'unknown', 'is not supported'],
+    ['an architecture', cpuOf('qemu64'), { arch: 'riscv64' }, 'unknown', 'riscv64'],
+  ])('gives an answer on %s that it does not know', async (_what, cpu, more, verdict, words) => {
+    const found = await host.libvirt.use((connection) =>
+      compareCpu(connection, cpu, { ...machine, ...more }),
+    );
+    expect(found).toEqual({ verdict, detail: expect.stringContaining(words) as unknown });
+  });
+
   it('takes the host’s own CPU for a guest that was given all of it', async () => {
     const uuid = await start({ cpu: `<cpu mode='maximum' migratable='off'/>` });
     const { running } = await host.source.inspect(uuid);

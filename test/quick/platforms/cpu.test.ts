@@ -62,7 +62,7 @@ describe('the list of models', () => {
     ['EPYC', true],
     ['Skylake-Server', false],
     ['old', undefined],
-    ['never-heard-of', undefined],
+    ['never-heard-of', false],
   ])('says of %s: %s', (model, usable) => {
     expect(isModelUsable(named(model), capabilities('yes'))).toBe(usable);
   });
