@@ -21,7 +21,7 @@ import type { Config } from '../config/schema.ts';
 import { resolvePayloadKeys } from '../config/secrets.ts';
 import { connectionSettings } from '../config/temporal-connection.ts';
 import type { DrainRequest } from '../domain/drain/drain.ts';
-import { permanent, transient, VmFerryError } from '../domain/errors.ts';
+import { permanent, transient } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
 import type { HostChange } from '../domain/hosts/settings.ts';
 import type { HostState } from '../domain/hosts/state.ts';
@@ -34,12 +34,9 @@ import {
   dryRunId,
   moveId,
   searchAttributes,
-  signalNames,
   workflowTypes,
 } from '../workflows/contract.ts';
 import type {
-  DrainAgainOrder,
-  DrainInput,
   HostLine,
   ListOrphansResult,
   ListVmsResult,
@@ -48,8 +45,8 @@ import type {
   PlaceVmResult,
 } from '../workflows/contract.ts';
 import { alreadyRunning, toVmFerryError, WorkflowExecutionAlreadyStartedError } from './errors.ts';
-import { Drain, drainDefaults } from './drain.ts';
-import type { DrainPlan } from './drain.ts';
+import type { Drain, DrainPlan } from './drain.ts';
+import { Drains } from './drains.ts';
 import { planDrain } from './drain-plan.ts';
 import { findVm } from './find-vm.ts';
 import { HostDirectory } from './hosts.ts';
@@ -125,6 +122,7 @@ export class VmFerry {
   readonly #client: Client;
   readonly #connection: Connection;
   readonly #directory: HostDirectory;
+  readonly #drains: Drains;
   readonly #cluster: string;
   readonly #operator: string;
   readonly #address: string;
@@ -140,6 +138,13 @@ export class VmFerry {
       dataConverter: options.dataConverter,
     });
     this.#directory = new HostDirectory(this.#client, this.#cluster);
+    this.#drains = new Drains({
+      client: this.#client,
+      cluster: this.#cluster,
+      moveOf: (id) => this.#moveOf(id),
+      operator: this.#operator,
+      address: this.#address,
+    });
   }
 
   /**
@@ -328,32 +333,13 @@ export class VmFerry {
   ): Promise<{ drain: Drain; joined: boolean }> {
     return this.#try(`drain ${host}`, async () => {
       await this.#directory.assertOnline(host);
-      const drain = this.#drainOf(host);
-      const request = { ...drainDefaults(this.#operator), ...asked };
-      const input: DrainInput = { cluster: this.#cluster, host, request };
-      try {
-        await this.#client.workflow.start(workflowTypes.drain, {
-          workflowId: drain.id,
-          taskQueue: controlQueue,
-          args: [input],
-          workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
-          workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-          staticSummary: `drain ${host}`,
-          staticDetails: `All VMs of **${host}** move to other hosts, asked for by ${request.operator}`,
-        });
-        return { drain, joined: false };
-      } catch (error) {
-        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-        const order: DrainAgainOrder = { operator: this.#operator };
-        await this.#client.workflow.getHandle(drain.id).signal(signalNames.drainAgain, order);
-        return { drain, joined: true };
-      }
+      return this.#drains.begin(host, asked);
     });
   }
 
   /** The latest drain of a host, running or over; it may not exist, which its `status` says. */
   drainOf(host: string): Drain {
-    return this.#drainOf(host);
+    return this.#drains.of(host);
   }
 
   /** What a drain would do now, by the checks of both hosts of each move. Touches nothing. */
@@ -369,22 +355,14 @@ export class VmFerry {
           host,
         });
       }
-      const request = { ...drainDefaults(this.#operator), ...asked };
-      return planDrain(this, { host, vms, request });
+      return planDrain(this, { host, vms, request: this.#drains.request(asked) });
     });
   }
 
   /** VMs may come to the host again; a drain that runs is cancelled. Throws `host-unknown`. */
   async undrain(host: string): Promise<{ host: string; cancelled: boolean }> {
     return this.#try(`undrain ${host}`, async () => {
-      const drain = this.#drainOf(host);
-      let cancelled = true;
-      try {
-        await drain.cancel();
-      } catch (error) {
-        if (!(error instanceof VmFerryError) || error.code !== 'order-refused') throw error;
-        cancelled = false;
-      }
+      const cancelled = await this.#drains.cancel(host);
       await this.setHost(host, { draining: false });
       return { host, cancelled };
     });
@@ -541,17 +519,6 @@ export class VmFerry {
       input,
       `choose a host for ${asked.vm}`,
     );
-  }
-
-  #drainOf(host: string): Drain {
-    return new Drain({
-      client: this.#client,
-      cluster: this.#cluster,
-      host,
-      moveOf: (id) => this.#moveOf(id),
-      operator: this.#operator,
-      address: this.#address,
-    });
   }
 
   async #start(input: MigrateVmInput): Promise<Move> {
