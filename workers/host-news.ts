@@ -11,11 +11,16 @@ import type { TemporalAccess } from './process.ts';
 const lookEveryMs = 60_000;
 /** What changes nothing is told this rarely: each word is some events in the history of the host's entity. */
 const silenceMs = 10 * 60_000;
-/** After it a VM is here or gone, or a pool has other room. */
+/**
+ * After it a VM is here or gone, or a pool has other room. The last verbs before a move gives its places back are among
+ * them: the room of a VM that arrived is promised until its host tells facts after that.
+ */
 const telling: readonly (keyof HostActivities)[] = [
   'settleTarget',
   'removeSource',
-  'ensureStarted',
+  'releaseSource',
+  'takeOwnership',
+  'ensureHealthy',
   'clearTarget',
   'restoreSource',
   'settleLive',
