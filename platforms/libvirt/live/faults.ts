@@ -65,7 +65,7 @@ const byWords: readonly (Meaning & { words: RegExp })[] = [
   },
   {
     words:
-      /Lost connection|Connection reset|Broken pipe|keepalive|Connection timed out|closed the monitor/i,
+      /Lost connection|Connection reset|Broken pipe|keepalive|Connection timed out|closed the monitor|client socket is closed|End of file while reading|Cannot (?:recv|read|write|send) data/i,
     make: transient,
     code: 'live-interrupted',
     remedy: 'The VM goes on at the source; it is tried again.',

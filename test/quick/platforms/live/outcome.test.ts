@@ -46,6 +46,8 @@ describe('a refusal', () => {
       'live-target-unreachable',
       'transient',
     ],
+    // Its target's daemon was killed.
+    [1, 'internal error: client socket is closed', 'live-interrupted', 'transient'],
     [70, 'Hook script execution failed: ...', 'start-refused-by-guard', 'unsafe'],
     [91, 'the CPU is incompatible with host CPU', 'definition-refused', 'permanent'],
     [9, 'something that nobody foresaw', 'libvirt-failed', 'needs-operator'],
