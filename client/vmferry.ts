@@ -86,6 +86,8 @@ export type {
   StoryWork,
 } from './story/story.ts';
 export type { OpenMove, VersionLine, VersionList } from './versions.ts';
+export { defaultLiveWishes } from '../domain/live.ts';
+export type { LiveProgress, LiveReport, LiveWishes } from '../domain/live.ts';
 export { VmFerryError } from '../domain/errors.ts';
 
 export interface VmFerryOptions {
