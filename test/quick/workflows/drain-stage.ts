@@ -37,6 +37,9 @@ export const drainRequest = (changes: Partial<DrainRequest> = {}): DrainRequest 
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
+/** Of one run, before the server asks for a new one. */
+const mostEvents = 150;
+
 /** A host in memory: its VMs by name, and where `place` sends them. */
 export class DrainedHost {
   readonly name: string;
@@ -109,7 +112,14 @@ export class DrainStage {
     const workflowsPath = fileURLToPath(new URL('drain-played.ts', import.meta.url));
     const [environment, { code }] = await Promise.all([
       TestWorkflowEnvironment.createLocal({
-        server: { executable: { type: 'existing-path', path: findTemporalCli().path } },
+        server: {
+          executable: { type: 'existing-path', path: findTemporalCli().path },
+          // A drain goes on in a new run after a few VMs, not after many.
+          extraArgs: [
+            '--dynamic-config-value',
+            `limit.historyCount.suggestContinueAsNew=${mostEvents}`,
+          ],
+        },
       }),
       bundleWorkflowCode({ workflowsPath }),
     ]);
