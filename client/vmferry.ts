@@ -516,11 +516,7 @@ export class VmFerry {
 
   #place(asked: PlaceRequest, reserve: boolean): Promise<PlaceVmResult> {
     const input = placeInput(asked, { cluster: this.#cluster, reserve });
-    return this.#read<PlaceVmResult>(
-      workflowTypes.place,
-      input,
-      `choose a host for ${asked.vm}`,
-    );
+    return this.#read<PlaceVmResult>(workflowTypes.place, input, `choose a host for ${asked.vm}`);
   }
 
   async #start(input: MigrateVmInput): Promise<Move> {
