@@ -78,7 +78,8 @@ it('measures a clock against the server that scheduled the attempt', async () =>
   const environment = new MockActivityEnvironment({
     currentAttemptScheduledTimestampMs: Date.now() - 60_000,
   });
-  const { clockAheadMs } = await environment.run(() => Promise.resolve(clockAhead()));
+  const ahead = (): Promise<{ clockAheadMs?: number }> => Promise.resolve(clockAhead());
+  const { clockAheadMs } = (await environment.run(ahead)) as { clockAheadMs?: number };
   expect(clockAheadMs).toBeGreaterThanOrEqual(60_000);
   expect(clockAheadMs).toBeLessThan(90_000);
   expect(clockAhead()).toEqual({});
