@@ -100,7 +100,8 @@ async function pollingVersions({ workflowService, options }: Client): Promise<Se
 async function openMoves(
   client: Client,
 ): Promise<{ pinned: Map<string, OpenMove[]>; waiting: OpenMove[] }> {
-  const query = `WorkflowType = '${workflowTypes.migrateVm}' AND ExecutionStatus = 'Running'`;
+  const types = `('${workflowTypes.migrateVm}', '${workflowTypes.drain}')`;
+  const query = `WorkflowType IN ${types} AND ExecutionStatus = 'Running'`;
   const pinned = new Map<string, OpenMove[]>();
   const waiting: OpenMove[] = [];
   for await (const move of client.workflow.list({ query })) {
@@ -111,11 +112,14 @@ async function openMoves(
     among.push({
       id: move.workflowId,
       vmName: attributes.get(vmName) ?? '',
-      phase: attributes.get(phase) ?? '',
+      // A drain is pinned as a move is, and has neither VM nor phase.
+      phase: attributes.get(phase) ?? (isDrain(move) ? 'draining' : ''),
     });
   }
   return { pinned, waiting };
 }
+
+const isDrain = ({ type }: WorkflowExecutionInfo): boolean => type === workflowTypes.drain;
 
 /** Undefined before a worker has taken it up. */
 function versionOf({ typedSearchAttributes }: WorkflowExecutionInfo): string | undefined {
