@@ -9,10 +9,25 @@ import { elapsed } from './step.mjs';
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Count */
 
+/** Whose measure is the length of a guest's pause: nothing else may want the processor meanwhile. */
+const measured = 'test/lab/live';
+
+/**
+ * A lane is one run of vitest, or several. Most of the lab waits, for guests to boot and for time-outs to pass, so its
+ * files go in pairs, which share nothing: each has a lab, a Temporal and workers of its own.
+ * @type {{ name: string, needsHosts: boolean, runs: string[][] }[]}
+ */
 const lanes = [
-  { name: 'quick', needsHosts: false },
-  { name: 'contract', needsHosts: true },
-  { name: 'lab', needsHosts: true },
+  { name: 'quick', needsHosts: false, runs: [[]] },
+  { name: 'contract', needsHosts: true, runs: [[]] },
+  {
+    name: 'lab',
+    needsHosts: true,
+    runs: [
+      ['--fileParallelism', '--maxWorkers=2', `--exclude=${measured}*/**`],
+      ['--no-file-parallelism', measured],
+    ],
+  },
 ];
 
 /**
@@ -28,7 +43,7 @@ export async function runLanes({ limits }) {
     console.log('\n0 passed, 1 failed');
     return 1;
   }
-  for (const { name, needsHosts } of lanes) {
+  for (const { name, needsHosts, runs } of lanes) {
     if (total.failed > 0) {
       left.push(`${name}: not run, because a lane before it failed`);
     } else if (needsHosts && obstacles.length > 0) {
@@ -36,7 +51,7 @@ export async function runLanes({ limits }) {
         `${name}: SKIPPED, ${obstacles.map(({ what, remedy }) => `${what}. ${remedy}`).join(' ')}`,
       );
     } else {
-      add(total, await runLane(name));
+      add(total, await runLane(name, runs));
     }
   }
   for (const line of left) console.error(`! ${line}`);
@@ -64,24 +79,43 @@ async function labLimits() {
 
 /**
  * @param {string} name
+ * @param {string[][]} runs
  * @returns {Promise<Count>}
  */
-async function runLane(name) {
+async function runLane(name, runs) {
   const start = Date.now();
-  const report = join(root, '.tools/reports', `${name}.json`);
-  mkdirSync(join(root, '.tools/reports'), { recursive: true });
-  rmSync(report, { force: true });
+  const count = { passed: 0, failed: 0, skipped: 0 };
   console.log(`\n— ${name}`);
-  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const args = [vitest, 'run', '--project', name, '--passWithNoTests', ...reporters];
-  const code = await run(process.execPath, args, { through: true });
-  const count = readReport(report);
-  // A file that does not load, an unhandled rejection or a crash fails the lane without failing any test.
-  if (code !== 0 && count.failed === 0) count.failed = 1;
+  for (const [index, args] of runs.entries())
+    add(
+      count,
+      await runVitest(name, { args, report: `${name}${index > 0 ? `-${index + 1}` : ''}` }),
+    );
   console.log(
     `${name}: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped  ${elapsed(start)}`,
   );
+  return count;
+}
+
+/**
+ * @param {string} lane
+ * @param {{ args: string[], report: string }} options
+ * @returns {Promise<Count>}
+ */
+async function runVitest(lane, { args, report }) {
+  const file = join(root, '.tools/reports', `${report}.json`);
+  mkdirSync(join(root, '.tools/reports'), { recursive: true });
+  rmSync(file, { force: true });
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+  const code = await run(
+    process.execPath,
+    [vitest, 'run', '--project', lane, '--passWithNoTests', ...reporters, ...args],
+    { through: true },
+  );
+  const count = readReport(file);
+  // A file that does not load, an unhandled rejection or a crash fails the lane without failing any test.
+  if (code !== 0 && count.failed === 0) count.failed = 1;
   return count;
 }
 
