@@ -10,6 +10,8 @@ import type { FleetAccess } from './fleet.ts';
 
 /** Between two times that a busy host is asked, ms. */
 const askAgainMs = 5_000;
+/** Whether the moves that hold the places are over is asked each minute: many may wait for one host. */
+const looksForOverEvery = 12;
 
 /** Both places or none; asks again while the hosts are busy, as long as the caller waits. */
 export async function reserveMove(
@@ -18,13 +20,18 @@ export async function reserveMove(
   { signal, pauseMs = askAgainMs }: { signal?: AbortSignal; pauseMs?: number } = {},
 ): Promise<ReserveMoveAnswer> {
   const endMs = Date.now() + (input.waitMs ?? 0);
-  for (;;) {
-    const answer = await reserveBoth(fleet, input);
+  for (let tries = 0; ; tries += 1) {
+    const ask = tries % looksForOverEvery === 0 ? reserveFirmly : reserveOnce;
+    const answer = await reserveBoth(fleet, input, ask);
     const isFinal = answer.granted || answer.fault.handling === Handling.permanent;
     if (isFinal || Date.now() + pauseMs > endMs) return answer;
     await delay(pauseMs, undefined, signal === undefined ? {} : { signal });
   }
 }
+
+type Ask = typeof reserveFirmly;
+
+const reserveOnce: Ask = (fleet, host, wish) => fleet.reserve(host, wish);
 
 interface Place {
   host: string;
@@ -34,6 +41,7 @@ interface Place {
 async function reserveBoth(
   fleet: FleetAccess,
   { move, source, target, vm }: ReserveMoveInput,
+  ask: Ask,
 ): Promise<ReserveMoveAnswer> {
   const wish = (direction: SlotWish['direction']): SlotWish => ({
     ...move,
@@ -46,9 +54,9 @@ async function reserveBoth(
   // Whoever would refuse is asked first: a place that is given back at once fills the history of its host.
   const isFree = await wouldGrant(fleet, into);
   const [first, second] = isFree ? [out, into] : [into, out];
-  const firstAnswer = await reserveFirmly(fleet, first.host, first.wish);
+  const firstAnswer = await ask(fleet, first.host, first.wish);
   if (!firstAnswer.granted) return refused(first, firstAnswer);
-  const secondAnswer = await reserveFirmly(fleet, second.host, second.wish);
+  const secondAnswer = await ask(fleet, second.host, second.wish);
   if (!secondAnswer.granted) {
     await fleet.release(first.host, { moveId: move.moveId, arrived: false });
     return refused(second, secondAnswer);

@@ -67,7 +67,7 @@ describe('a move and its places', () => {
       hosts: ['alpha', 'beta'],
       arrivedOn: 'beta',
     });
-  }, 60_000);
+  }, 120_000);
 
   it('ends with nothing touched where no waiting helps', async () => {
     const world = new FakeWorld({ running: true });
@@ -78,7 +78,7 @@ describe('a move and its places', () => {
     expect(report).toMatchObject({ phase: 'failed', fault: { code: 'host-disabled' } });
     expect(world.alpha.running).toBe(true);
     expect(world.log.join()).not.toContain('reserveTarget');
-  }, 60_000);
+  }, 120_000);
 
   it('can be cancelled while it waits, and holds nothing then', async () => {
     const world = new FakeWorld({ running: true });
@@ -96,5 +96,5 @@ describe('a move and its places', () => {
     expect(released.some(({ moveId, arrivedOn }) => moveId === id && arrivedOn === undefined)).toBe(
       true,
     );
-  }, 60_000);
+  }, 120_000);
 });
