@@ -2,6 +2,9 @@ import type { LiveProgress } from '../domain/live.ts';
 import type { DiskProgress, MoveReport } from '../domain/move.ts';
 import type { MoveStatus } from './ferry.ts';
 
+/** Over less, the rate would jump about. */
+const rateOverMs = 2000;
+
 type Bulk = 'copy' | 'verify' | undefined;
 
 const bulkOf = (report: MoveReport): Bulk => {
@@ -21,6 +24,9 @@ export class ProgressMemory {
   #bulk: Bulk;
   #disks = new Map<string, DiskProgress>();
   #live: LiveProgress | undefined;
+  /** The look that a rate of disks is counted from, and the rate that was counted last. */
+  #since: LiveProgress | undefined;
+  #diskRate = 0;
 
   /** `status` with the progress of all disks that are known, in the report's order, and that of a live run. */
   next(status: MoveStatus): MoveStatus {
@@ -32,10 +38,29 @@ export class ProgressMemory {
     const { report, live } = status;
     const runs = report.steps.some(({ name, state }) => name === 'live' && state === 'running');
     this.#live = runs ? (live ?? this.#live) : undefined;
-    if (live !== undefined || this.#live === undefined) return status;
+    if (live !== undefined) return { ...status, live: this.#rated(live) };
+    if (this.#live === undefined) return status;
     const { etaMs: _, ...last } = this.#live;
     const outlook = `no word from ${report.source} just now; what libvirt has begun goes on by itself`;
     return { ...status, live: { ...last, bytesPerSecond: 0, dirtyBytesPerSecond: 0, outlook } };
+  }
+
+  /** libvirt tells no rate while disks are copied: it is what crossed from one look to a later one. */
+  #rated(live: LiveProgress): LiveProgress {
+    const onDisks = live.diskRemainingBytes > 0 && live.bytesPerSecond === 0;
+    const since = this.#since;
+    const ms = live.elapsedMs - (since?.elapsedMs ?? Infinity);
+    if (!onDisks || since === undefined || ms < 0) {
+      this.#since = live;
+      this.#diskRate = 0;
+      return live;
+    }
+    if (ms >= rateOverMs) {
+      const crossed = Math.max(0, live.diskProcessedBytes - since.diskProcessedBytes);
+      this.#diskRate = (crossed / ms) * 1000;
+      this.#since = live;
+    }
+    return { ...live, bytesPerSecond: this.#diskRate };
   }
 
   #withDisks(status: MoveStatus): MoveStatus {

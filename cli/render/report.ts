@@ -149,13 +149,14 @@ function diskLines(report: MoveReport, view: View): string[] {
     { title: 'Twice', align: 'right' },
     { title: 'Verified, hash', elastic: true },
   ] as const;
-  // libvirt counts the bytes of all disks together.
-  const counted = report.mode !== 'live';
+  // libvirt counts the bytes of several disks together.
+  const isCounted = ({ bytesCopied }: DiskResult): boolean =>
+    report.mode !== 'live' || bytesCopied > 0;
   const rows = report.disks.map((disk): Cell[] => [
     { text: disk.name },
     { text: bytes(disk.capacityBytes) },
-    { text: counted ? bytes(disk.bytesCopied) : '' },
-    { text: counted ? bytes(disk.bytesRecopied) : '' },
+    { text: isCounted(disk) ? bytes(disk.bytesCopied) : '' },
+    { text: isCounted(disk) ? bytes(disk.bytesRecopied) : '' },
     verdict(disk, report.mode, view),
   ]);
   const lines = table(columns, rows, { ...view, width: view.width - indent });

@@ -57,6 +57,22 @@ describe('the frame of a live move', () => {
     expect(liveLines(slowed, viewOf(100), place).join('\n')).toContain('slowed down by 30 %');
   });
 
+  it('counts the rate of disks, which libvirt does not tell', () => {
+    const memory = new ProgressMemory();
+    const look = (elapsedMs: number, diskProcessedBytes: number) => {
+      const status = playedLiveStatus(2000);
+      const diskRemainingBytes = 1000 - diskProcessedBytes;
+      const figures = { elapsedMs, diskProcessedBytes, diskRemainingBytes, bytesPerSecond: 0 };
+      const live = { ...playedRun(0), ...figures };
+      return memory.next({ ...status, live }).live!.bytesPerSecond;
+    };
+    expect(look(1000, 100)).toBe(0);
+    expect(look(4000, 400)).toBe(100);
+    expect(look(4500, 600)).toBe(100);
+    expect(look(6000, 800)).toBe(200);
+    expect(look(6500, 1000)).toBe(0);
+  });
+
   it('keeps the last look while the worker is away, without a rate', () => {
     const memory = new ProgressMemory();
     memory.next(playedLiveStatus(9500));
