@@ -10,7 +10,7 @@ import { planLines } from './render/plan.ts';
 import { cut, harmless, shellWord } from './render/text.ts';
 import type { Session } from './session.ts';
 
-export interface Beginning {
+interface Beginning {
   /** Name or UUID, as the person wrote it. */
   vm: string;
   /** Host that the person named. */

@@ -5,7 +5,7 @@ import type { MoveReport } from '../../domain/move.ts';
 import { bytes, duration } from './quantity.ts';
 
 /** What was done, in words. */
-export const actWords: Record<ConvergenceAct, string> = {
+const actWords: Record<ConvergenceAct, string> = {
   wait: 'it was left alone',
   'raise-downtime': 'a longer pause was allowed',
   throttle: 'the guest was slowed down',
