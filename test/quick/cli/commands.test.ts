@@ -204,7 +204,7 @@ describe('vmferry migrate', () => {
   });
 
   it.each([
-    ['migrate web-1 --from alpha', "required option '--to <host>' not specified"],
+    ['migrate web-1 --to beta', "required option '--from <host>' not specified"],
     ['migrate web-1 --from alpha --to alpha', '--from and --to both name alpha'],
     [`${migrate} --bandwidth fast`, 'is not a rate'],
     [`${migrate} --verify some`, 'Allowed choices are full, off'],
