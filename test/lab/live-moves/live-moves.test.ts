@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
 import { isEnd } from '../../../domain/move.ts';
 import { cutOneWay } from '../../../lab/one-way.ts';
 import { makeBusyGuest } from '../live/busy-guest.ts';
@@ -17,20 +17,13 @@ const mebibyte = 1024 * 1024;
 
 let root: string;
 let stage: Stage;
-const travellers = new Map<string, Traveller>();
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'vmferry-live-moves-'));
   const guestDir = await makeBusyGuest(join(root, 'guest'));
   const options = { poolBytes: 256 * mebibyte, shared: true, guestDir };
-  stage = await openStage({ name: `m${process.pid}`, ...options });
-  const each = (['shared', 'local'] as const).flatMap((storage) =>
-    (['idle', 'dirtying'] as const).map(async (load) => {
-      travellers.set(`${storage} ${load}`, await makeTraveller(stage, storage, load));
-    }),
-  );
-  await Promise.all(each);
-}, 300_000);
+  stage = await openStage({ name: `t${process.pid}`, ...options });
+});
 
 afterAll(async () => {
   await stage.close();
@@ -123,28 +116,28 @@ const chosen: Record<Storage, Record<Load, readonly RowName[]>> = {
   local: { idle: ['workerKilled', 'linkCut'], dirtying: ['cancelled', 'done'] },
 };
 
-const table = (['shared', 'local'] as const).flatMap((storage) =>
-  (['idle', 'dirtying'] as const).flatMap((load) =>
-    everyRow
-      .filter((row) => load === 'dirtying' || row !== 'postCopy')
-      .filter((row) => isAll || chosen[storage][load].includes(row))
-      .map((row) => ({ storage, load, row, words: rows[row].name })),
-  ),
+const guests = (['shared', 'local'] as const).flatMap((storage) =>
+  (['idle', 'dirtying'] as const).map((load) => ({ storage, load })),
 );
 
-it.each(table)('$storage disk, $load guest: $words', async ({ storage, load, row }) => {
-  onTestFailed(async () => console.error(await stage.logs()));
-  const guest = travellers.get(`${storage} ${load}`);
-  if (guest === undefined) throw new Error('no such guest');
-  const report = await travel(stage, guest, rows[row]);
-  if (row === 'postCopy') expect(report.live?.postCopy).toBe(true);
-});
+// One guest at a time: one that writes all the time takes a whole processor.
+describe.each(guests)('$storage disk, $load guest', ({ storage, load }) => {
+  let guest: Traveller;
+  beforeAll(async () => {
+    guest = await makeTraveller(stage, storage, load);
+  });
 
-it.each(['shared idle', 'shared dirtying', 'local idle', 'local dirtying'])(
-  '%s: it is stopped and started where it lives now, with a whole disk',
-  async (key) => {
-    const guest = travellers.get(key);
-    if (guest === undefined) throw new Error('no such guest');
+  const played = everyRow
+    .filter((row) => load === 'dirtying' || row !== 'postCopy')
+    .filter((row) => isAll || chosen[storage][load].includes(row));
+
+  it.each(played.map((row) => ({ row, words: rows[row].name })))('$words', async ({ row }) => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const report = await travel(stage, guest, rows[row]);
+    if (row === 'postCopy') expect(report.live?.postCopy).toBe(true);
+  });
+
+  it('is stopped and started where it lives now, with a whole disk', async () => {
     await expectWhole(stage, guest);
-  },
-);
+  });
+});

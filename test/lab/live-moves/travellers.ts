@@ -49,7 +49,8 @@ export async function makeTraveller(
   });
   if (isBusy) await makeBusy(stage.lab.host('alpha'), name);
   await stage.virsh('alpha', 'start', name);
-  await stage.lab.waitForConsole('alpha', name, /blocks ok=[^]*tick 3\n/, boot);
+  await stage.lab.waitForConsole('alpha', name, /tick 3\n/, boot);
+  await stage.lab.waitForConsole('alpha', name, /blocks ok=/, boot);
   if (isBusy) await stage.lab.waitForConsole('alpha', name, /busy\n/, boot);
   // A guest that writes faster than the link is paused in the end, since nothing else would end it.
   const wishes = { ...defaultLiveWishes, ...(isBusy ? { pause: true, patienceMs: 3_000 } : {}) };
