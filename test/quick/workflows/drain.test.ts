@@ -29,7 +29,6 @@ describe('a drain', { timeout: 60_000 }, () => {
     const first = host.placed.find(({ vm }) => vm.name === 'wait1');
     expect(first).toMatchObject({ exclude: ['a1'], move: { moveId: 'migrate/c/a1-wait1' } });
   });
-  });
 
   it('tries another target, leaves what cannot move, and gives the place of a parked move away', async () => {
     const host = await stage.host(
