@@ -21,7 +21,7 @@ export interface LiveWishes {
   compression?: 'xbzrle' | 'mt';
   /** What becomes of a VM that cannot move live: the move fails and it stays (`none`), or it is shut down and moved cold. */
   fallback: 'none' | 'cold';
-  /** After a failure the target's volumes and definition stay for a person to look at, quarantined. */
+  /** After a failure or a cancel the volumes that were made at the target stay for a person to look at. */
   keepTargetOnFailure: boolean;
 }
 

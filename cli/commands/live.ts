@@ -198,5 +198,5 @@ const withFallbackOptions = (command: Command): Command =>
     )
     .option(
       '--keep-target-on-failure',
-      "leave the target's volumes and definition for you to look at, quarantined",
+      "leave the target's volumes for you to look at; `vmferry orphans` lists them",
     );
