@@ -48,6 +48,8 @@ export async function findQemu(host: LabHost, vm: string): Promise<ProcessId | u
 }
 
 const lastBytes = 1024 * 1024;
+/** A copy that writes meanwhile may take a part of what was free when it was counted. */
+const mostFills = 20;
 
 /**
  * Fills the file system under a folder of a host until about `leaveBytes` are free; the result gives the room back.
@@ -57,16 +59,19 @@ async function fill(
   host: LabHost,
   { filler, leaveBytes }: { filler: string; leaveBytes: number },
 ): Promise<() => Promise<void>> {
-  const { bavail, bsize } = await statfs(host.rootOf(dirname(filler)));
-  // The last blocks go to what describes a file, and how many no count of free ones tells: those are written away.
-  const takeBytes = bavail * bsize - Math.max(leaveBytes, lastBytes);
   const release = (): Promise<void> => rm(host.rootOf(filler), { force: true });
-  if (takeBytes > 0) {
-    const take = ['fallocate', '-l', String(takeBytes), filler];
-    await host.exec(take, { timeoutMs: 30_000 }).catch(async (error: unknown) => {
+  for (let fills = 1; ; fills += 1) {
+    const { bavail, bsize } = await statfs(host.rootOf(dirname(filler)));
+    // The last blocks go to what describes a file, and how many no count of free ones tells: those are written away.
+    const takeBytes = bavail * bsize - Math.max(leaveBytes, lastBytes);
+    if (takeBytes <= 0) break;
+    try {
+      await host.exec(['fallocate', '-l', String(takeBytes), filler], { timeoutMs: 30_000 });
+      break;
+    } catch (error) {
       await release();
-      throw error;
-    });
+      if (fills === mostFills || !/No space left/.test(String(error))) throw error;
+    }
   }
   if (leaveBytes === 0) {
     const rest = ['dd', 'if=/dev/zero', 'bs=1k', 'oflag=append', 'conv=notrunc', `of=${filler}`];
