@@ -58,7 +58,7 @@ function displayFor(session: Session): Display {
 }
 
 /** The exit code of a drain that is over: 0 only if no VM of the host is left on it. */
-export function exitCodeOfDrain(report: DrainReport): ExitCode {
+function exitCodeOfDrain(report: DrainReport): ExitCode {
   if (report.phase === 'cancelled') return ExitCode.cancelled;
   if (isDrained(report)) return ExitCode.done;
   return report.vms.some(({ state }) => state === DrainState.parked)

@@ -54,7 +54,7 @@ export const placeCommand = (session: Session): Command =>
     .action((vm: string, options: PlaceOptions) => run(session, vm, options));
 
 /** `--policy` of what chooses a host. */
-export const policyOption = (flags = '--policy <name>'): Option =>
-  new Option(flags, 'what a host is chosen by')
+const policyOption = (): Option =>
+  new Option('--policy <name>', 'what a host is chosen by')
     .choices(Object.keys(startPolicies))
     .default('fewest-vms');

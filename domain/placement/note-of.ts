@@ -2,7 +2,7 @@ import type { HostVerdict, PlacementResult } from './choose.ts';
 import type { PlacementNote } from './note.ts';
 
 /** Lines of a note; the last of them counts the hosts that are not named. */
-export const mostReasons = 20;
+const mostReasons = 20;
 const longestReason = 300;
 
 /** What a move keeps of a choice: the chosen host, the refused ones with all reasons, then those that were less good. */

@@ -21,7 +21,7 @@ import {
 } from '../../../workflows/contract.ts';
 import type { DrainInput } from '../../../workflows/contract.ts';
 
-export const drainRequest = (changes: Partial<DrainRequest> = {}): DrainRequest => ({
+const drainRequest = (changes: Partial<DrainRequest> = {}): DrainRequest => ({
   running: 'live',
   rest: 'leave',
   off: 'move',
