@@ -162,13 +162,16 @@ async function versionsOf(workflowId: string): Promise<string[]> {
   return [...new Set(builds.filter((build) => build !== ''))];
 }
 
-const announce = (version: string): Promise<void> =>
-  announceHost(access, 'default', {
-    name: 'alpha',
-    version,
-    migrationAddress: '198.51.100.11',
-    startedAt: '2026-01-01T00:00:00Z',
-  });
+/** Both hosts: a move asks each for a place. */
+async function announce(version: string): Promise<void> {
+  for (const [name, migrationAddress] of [
+    ['alpha', '198.51.100.11'],
+    ['beta', '198.51.100.12'],
+  ] as const) {
+    const startedAt = '2026-01-01T00:00:00Z';
+    await announceHost(access, 'default', { name, version, migrationAddress, startedAt });
+  }
+}
 
 async function untilServedBy(workflowId: string, version: string): Promise<void> {
   const deadline = Date.now() + waitMs;

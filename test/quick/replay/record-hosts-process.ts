@@ -1,5 +1,5 @@
 /**
- * Saves the history of a host's entity for `replay.test.ts`: `node test/quick/replay/record-hosts.ts`. An entity lives
+ * Saves the history of a host's entity for `replay.test.ts`: `node test/quick/replay/record-hosts-process.ts`. An entity lives
  * for ever, so its old histories have to replay: `host-announced.history` is of the time when it only remembered what
  * its worker said of itself, and is not made anew.
  */
