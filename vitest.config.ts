@@ -5,6 +5,7 @@ import type { TestSpecification } from 'vitest/node';
 
 /** The longest files, longest first: two at a time end soonest if none of these is left for the last. */
 const long = [
+  ...['quick/workflows/migrate-vm', 'quick/faults/fault-table', 'quick/workflows/drain'],
   ...['lab/matrix/', 'lab/disks/', 'lab/reconcile/terminated', 'lab/refusals/'],
   ...['contract/faults/every-step', 'contract/reconcile/supervision', 'contract/pki/data-plane'],
 ];
@@ -26,6 +27,8 @@ const lane = (name: string, options: { testTimeout: number; parallel: boolean })
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: options.testTimeout,
     hookTimeout: 180_000,
+    // Of `concurrent` tests most of the time is a wait.
+    maxConcurrency: 10,
     // What is awaited comes soon, or late on a busy machine; vitest would give it a second.
     expect: { poll: { timeout: options.testTimeout / 2 } },
     fileParallelism: options.parallel,

@@ -22,6 +22,12 @@ export async function buildBundle(): Promise<string> {
   return code.replace(/\n(?=\/\/# sourceMappingURL=[^\n]*\s*$)/, () => `\n${mark}\n`);
 }
 
+/** The prebuilt bundle if it is of these sources, else one made now. */
+export async function currentBundle(): Promise<string> {
+  const prebuilt = await readFile(bundlePath, 'utf8').catch(() => undefined);
+  return prebuilt !== undefined && (await isOfTheseSources(prebuilt)) ? prebuilt : buildBundle();
+}
+
 /** Whether a bundle was made of the sources as they are now: workflows of another version would break running moves. */
 export const isOfTheseSources = async (code: string): Promise<boolean> =>
   code.includes(`\n${await sourcesMark()}\n`);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectFrom } from '../../cli/connect.ts';
 import type { Ferry, FerryMove } from '../../cli/ferry.ts';
+import { VmFerry } from '../../client/vmferry.ts';
 import { loadConfig } from '../../config/load.ts';
 import { isEnd } from '../../domain/move.ts';
 import type { MoveReport } from '../../domain/move.ts';
@@ -48,6 +49,7 @@ export async function openStage(
   failed.defer(() => lab.down());
   const fleet = await Fleet.start({ lab, dir });
   failed.defer(() => fleet.stop());
+  await takeEveryMove(fleet);
   const ferry = await connectFrom(loadConfig({ path: fleet.configPath }));
   failed.defer(() => ferry.close());
   // All is up: from here on `close` ends it, in the same order.
@@ -73,6 +75,17 @@ export async function openStage(
     logs: () => logEnds(fleet),
     close: () => closing.disposeAsync(),
   };
+}
+
+/** Tests play many moves side by side; who waits for a place is the matter of a few, which say so. */
+async function takeEveryMove({ configPath, hosts }: Fleet): Promise<void> {
+  const client = await VmFerry.connect({ config: configPath });
+  try {
+    const limits = { movesIn: 32, movesOut: 32 };
+    for (const host of hosts.keys()) await client.setHost(host, { limits });
+  } finally {
+    await client.close();
+  }
 }
 
 async function logEnds({ control, temporal, hosts }: Fleet): Promise<string> {

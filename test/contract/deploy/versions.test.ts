@@ -10,7 +10,7 @@ import { listVersions } from '../../../client/versions.ts';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import { announceHost } from '../../../workers/announce.ts';
-import { buildBundle } from '../../../workers/build-bundle.ts';
+import { currentBundle } from '../../../workers/build-bundle.ts';
 import { createControlWorker, runInPlace } from '../../../workers/control.ts';
 import type { Verdict } from '../../../workers/deployment.ts';
 import type { TemporalAccess } from '../../../workers/process.ts';
@@ -86,7 +86,7 @@ beforeAll(async () => {
   const executable = { type: 'existing-path' as const, path: findTemporalCli().path };
   [environment, code] = await Promise.all([
     TestWorkflowEnvironment.createLocal({ server: { executable } }),
-    buildBundle(),
+    currentBundle(),
   ]);
   const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
   await environment.connection.operatorService.addSearchAttributes({

@@ -37,8 +37,8 @@ export async function makeTraveller(
   stage: Stage,
   storage: Storage,
   load: Load,
+  name = `${storage}-${load}`,
 ): Promise<Traveller> {
-  const name = `${storage}-${load}`;
   const size = { sizeMiB: 32, fillMiB: 4 };
   const pool = storage === 'shared' ? ('shared' as const) : ('default' as const);
   const isBusy = load === 'dirtying';
@@ -69,6 +69,8 @@ export interface Row {
   name: string;
   end: 'committed' | 'cancelled';
   wishes?: Partial<LiveWishes>;
+  /** As fast as the hosts can, so that many moves take no hour. */
+  uncapped?: true;
   /** Orders what is to go wrong; what it did is mended when it returns. */
   strike(trip: Trip): Promise<void>;
 }
@@ -86,7 +88,8 @@ export async function travel(stage: Stage, guest: Traveller, row: Row): Promise<
   const to = from === 'alpha' ? 'beta' : 'alpha';
   const ticks = TickLog.follow(stage.lab, vm.name);
   const move = await stage.ferry.migrate({
-    ...{ vm: vm.name, from, to, autoCommit: true, bandwidthBytesPerSecond },
+    ...{ vm: vm.name, from, to, autoCommit: true },
+    bandwidthBytesPerSecond: row.uncapped === true ? 0 : bandwidthBytesPerSecond,
     live: { ...guest.wishes, ...row.wishes },
   });
   await row.strike({ stage, vm, from, to, move });
@@ -120,6 +123,12 @@ async function expectUnbroken(
   expect(Number(tick) - before).toBeGreaterThanOrEqual(1);
   expect(Number(tick) - before).toBeLessThanOrEqual(2);
   expect(await readConsole(lab.host(at), vm.name)).not.toContain('boot=');
+}
+
+/** What the guest says of its pause since it came to where it is, ms; its own clock against the one on its board. */
+export async function pauseOf({ lab }: Stage, { vm, at }: Traveller): Promise<number> {
+  const [, ms] = await lab.waitForConsole(at, vm.name, /pause_ms=(\d+)\n/, boot);
+  return Number(ms);
 }
 
 async function newestTick(host: LabHost, vm: string): Promise<number> {

@@ -3,7 +3,7 @@ import proto from '@temporalio/proto';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import type { WorkflowBundleOption } from '@temporalio/worker';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildBundle } from '../../../workers/build-bundle.ts';
+import { currentBundle } from '../../../workers/build-bundle.ts';
 
 const folder = new URL('histories/', import.meta.url);
 const names = (await readdir(folder)).filter((name) => name.endsWith('.history'));
@@ -11,7 +11,7 @@ const names = (await readdir(folder)).filter((name) => name.endsWith('.history')
 let workflowBundle: WorkflowBundleOption;
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  workflowBundle = { code: await buildBundle() };
+  workflowBundle = { code: await currentBundle() };
 }, 60_000);
 
 const { History } = proto.temporal.api.history.v1;

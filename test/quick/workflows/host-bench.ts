@@ -9,7 +9,7 @@ import { HostDirectory } from '../../../client/hosts.ts';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import type { HostReading } from '../../../domain/hosts/reading.ts';
 import type { BandwidthInForce } from '../../../domain/hosts/state.ts';
-import { buildBundle } from '../../../workers/build-bundle.ts';
+import { currentBundle } from '../../../workers/build-bundle.ts';
 import { createControlWorker, runInPlace } from '../../../workers/control.ts';
 import { TemporalFleet } from '../../../workers/fleet-access.ts';
 import { controlQueue, hostId, hostQueue, signalNames } from '../../../workflows/contract.ts';
@@ -40,7 +40,7 @@ export class HostBench {
       TestWorkflowEnvironment.createLocal({
         server: { executable: { type: 'existing-path', path } },
       }),
-      buildBundle(),
+      currentBundle(),
     ]);
     const connection = environment.nativeConnection;
     const access = { connection, namespace: 'default', dataConverter: {} };

@@ -11,7 +11,7 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import { searchAttributes } from '../../../workflows/contract.ts';
 import type { MoveReport, MoveRequest } from '../../../domain/move.ts';
-import { buildBundle } from '../../../workers/build-bundle.ts';
+import { currentBundle } from '../../../workers/build-bundle.ts';
 import {
   controlQueue,
   hostQueue,
@@ -63,7 +63,7 @@ export class MoveBench {
       TestWorkflowEnvironment.createLocal({
         server: { executable: { type: 'existing-path', path } },
       }),
-      buildBundle(),
+      currentBundle(),
     ]);
     const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
     await environment.connection.operatorService.addSearchAttributes({

@@ -7,9 +7,9 @@ import { isEnd } from '../../../domain/move.ts';
 import type { LiveWishes } from '../../../domain/live.ts';
 import type { MoveReport, MoveRequest } from '../../../domain/move.ts';
 import { queryNames, updateNames } from '../../../workflows/contract.ts';
-import { disk, FakeWorld } from './fake-hosts.ts';
-import type { LiveRun } from './fake-hosts.ts';
-import { MoveBench, request } from './move-bench.ts';
+import { disk, FakeWorld } from '../../quick/workflows/fake-hosts.ts';
+import type { LiveRun } from '../../quick/workflows/fake-hosts.ts';
+import { MoveBench, request } from '../../quick/workflows/move-bench.ts';
 
 let bench: MoveBench;
 beforeAll(async () => {
