@@ -27,8 +27,8 @@ const lane = (name: string, options: { testTimeout: number; parallel: boolean })
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: options.testTimeout,
     hookTimeout: 180_000,
-    // Of `concurrent` tests most of the time is a wait.
-    maxConcurrency: 10,
+    // Of the quick `concurrent` tests most of the time is a wait; whole guests want a processor each.
+    maxConcurrency: name === 'quick' ? 10 : 5,
     // What is awaited comes soon, or late on a busy machine; vitest would give it a second.
     expect: { poll: { timeout: options.testTimeout / 2 } },
     fileParallelism: options.parallel,
