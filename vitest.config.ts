@@ -6,7 +6,7 @@ import type { TestSpecification } from 'vitest/node';
 /** The longest files, longest first: two at a time end soonest if none of these is left for the last. */
 const long = [
   ...['quick/workflows/migrate-vm', 'quick/faults/fault-table', 'quick/workflows/drain'],
-  ...['lab/matrix/', 'lab/live-moves/', 'lab/disks/', 'lab/reconcile/terminated', 'lab/refusals/'],
+  ...['lab/matrix/', 'lab/disks/', 'lab/reconcile/terminated', 'lab/refusals/'],
   ...['contract/faults/every-step', 'contract/reconcile/supervision', 'contract/pki/data-plane'],
 ];
 
