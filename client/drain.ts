@@ -8,8 +8,8 @@ import { drainId, queryNames, signalNames } from '../workflows/contract.ts';
 import type { CancelOrder, MoveStatus } from '../workflows/contract.ts';
 import { toVmFerryError } from './errors.ts';
 import type { Move } from './move.ts';
-
-const pollMs = 500;
+import { watchUntil } from './watch.ts';
+import type { WatchOptions } from './watch.ts';
 
 /** What nobody chose: VMs that run move live, those that cannot stay, and no host has more than its default of moves. */
 export const drainDefaults = (operator: string): DrainRequest => ({
@@ -101,22 +101,16 @@ export class Drain {
    * The status again and again, about twice a second, until the drain ends. A server that is away for a while is waited
    * for, as long as `patienceMs` (60 s by default).
    */
-  async *watch(
-    options: { signal?: AbortSignal; patienceMs?: number } = {},
-  ): AsyncIterable<DrainStatus> {
-    const { signal, patienceMs = 60_000 } = options;
-    let lastAnswerMs = Date.now();
-    while (signal?.aborted !== true) {
-      try {
-        const status = await this.status();
-        lastAnswerMs = Date.now();
-        yield status;
-        if (status.report.endedAt !== undefined) return;
-      } catch (error) {
-        if (Date.now() - lastAnswerMs > patienceMs || !(await this.#isOpen())) throw error;
-      }
-      await delay(pollMs, signal);
-    }
+  watch(options: WatchOptions = {}): AsyncIterable<DrainStatus> {
+    return watchUntil(
+      {
+        ask: () => this.status(),
+        isLast: ({ report }) => report.endedAt !== undefined,
+        // One that cannot be read because it never was is not waited for.
+        mayPass: () => this.#isOpen(),
+      },
+      options,
+    );
   }
 
   /** Asks moves under way to come back and begins no others; the host stays marked. */
@@ -167,14 +161,3 @@ export class Drain {
     }
   }
 }
-
-const delay = (ms: number, signal?: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done, { once: true });
-  });

@@ -21,8 +21,8 @@ import type { ErrorContext } from './errors.ts';
 import { HistoryReader } from './story/events.ts';
 import type { Story } from './story/story.ts';
 import { tellStory } from './story/tell.ts';
-
-const pollMs = 500;
+import { watchUntil } from './watch.ts';
+import type { WatchOptions } from './watch.ts';
 
 /** One move of one VM, running or over. */
 export class Move {
@@ -65,22 +65,8 @@ export class Move {
    * The status again and again, about twice a second, until the move ends, awaits a commit, or parks.
    * A server that is away for a while is waited for, as long as `patienceMs` (60 s by default).
    */
-  async *watch(
-    options: { signal?: AbortSignal; patienceMs?: number } = {},
-  ): AsyncIterable<MoveStatus> {
-    const { signal, patienceMs = 60_000 } = options;
-    let lastAnswerMs = Date.now();
-    while (signal?.aborted !== true) {
-      try {
-        const status = await this.status();
-        lastAnswerMs = Date.now();
-        yield status;
-        if (rests(status.report)) return;
-      } catch (error) {
-        if (Date.now() - lastAnswerMs > patienceMs) throw error;
-      }
-      await delay(pollMs, signal);
-    }
+  watch(options: WatchOptions = {}): AsyncIterable<MoveStatus> {
+    return watchUntil({ ask: () => this.status(), isLast: ({ report }) => rests(report) }, options);
   }
 
   /** Waits for the end, whatever it is, and gives the last report. */
@@ -244,14 +230,3 @@ const pastCancel: readonly Phase[] = [
 /** Nothing more happens by itself. */
 const rests = ({ phase }: MoveReport): boolean =>
   isEnd(phase) || phase === Phase.awaitingCommit || phase === Phase.parked;
-
-const delay = (ms: number, signal?: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done, { once: true });
-  });
