@@ -1,6 +1,7 @@
+import { lowestCap, shareOfCap } from '../domain/bandwidth.ts';
 import type { LiveMigration } from '../platforms/libvirt/live/live-migration.ts';
 import type { HostBandwidth } from './host-bandwidth.ts';
-import { lowerCap, mebibytesOf } from './live/limits.ts';
+import { mebibytesOf } from './live/limits.ts';
 
 interface LiveRun {
   uuid: string;
@@ -31,7 +32,7 @@ export class LiveShares {
   /** The share that a run has or would have, bytes a second; 0 is none. */
   async shareFor(uuid: string): Promise<number> {
     const others = [...this.#runs].filter((run) => run.uuid !== uuid).length;
-    return shareOf(await this.#capOf(), others + 1);
+    return shareOfCap(await this.#capOf(), others + 1);
   }
 
   /** Runs `migrate` as one of them. What the others are told on the way is not its concern: `onTrouble` hears of it. */
@@ -44,7 +45,7 @@ export class LiveShares {
     this.#runs.add(joined);
     try {
       await this.#tell(joined).catch(onTrouble);
-      return await migrate(shareOf(await this.#capOf(), this.#runs.size));
+      return await migrate(shareOfCap(await this.#capOf(), this.#runs.size));
     } finally {
       this.#runs.delete(joined);
       await this.#tell().catch(onTrouble);
@@ -59,15 +60,12 @@ export class LiveShares {
   /** Tells libvirt the cap of every run but one that is yet to begin with it. */
   async #tell(beginning?: LiveRun): Promise<void> {
     const runs = [...this.#runs].filter((run) => run !== beginning);
-    const share = shareOf(await this.#capOf(), this.#runs.size);
+    const share = shareOfCap(await this.#capOf(), this.#runs.size);
     const told = await Promise.allSettled(
       runs.map(({ uuid, ownBytesPerSecond }) =>
-        this.#live.setBandwidth(uuid, mebibytesOf(lowerCap(ownBytesPerSecond, share))),
+        this.#live.setBandwidth(uuid, mebibytesOf(lowestCap(ownBytesPerSecond, share))),
       ),
     );
     for (const one of told) if (one.status === 'rejected') throw one.reason;
   }
 }
-
-const shareOf = (cap: number, runs: number): number =>
-  cap === 0 ? 0 : Math.max(1, Math.floor(cap / Math.max(1, runs)));

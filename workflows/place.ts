@@ -54,15 +54,13 @@ export async function asksOf(
   });
   const { rules, requiredLabels } = await placementWishes({ vm: facts.uuid });
   const shared = sharedIn(facts, request);
-  const vm = placementVmOf(facts, {
+  return placementVmOf(facts, {
     request,
     shared,
     rules,
     requiredLabels: { ...requiredLabels, ...labels },
+    isOff: facts.state !== 'running' && request.autoStart !== true,
   });
-  const runs = facts.state === 'running' || request.autoStart === true;
-  // A VM that stays off takes room for its disks only.
-  return runs ? vm : { ...vm, memoryBytes: 0, vcpus: 0 };
 }
 
 /** Disks that both hosts see, as far as is known before any host has proved it; all others count as copied. */

@@ -11,9 +11,9 @@ import type {
   ReserveMoveAnswer,
   ReserveMoveInput,
 } from '../activities/control/contract.ts';
+import { lowestCap, shareOfCap } from '../domain/bandwidth.ts';
 import { Handling } from '../domain/errors.ts';
 import { placementVmOf } from '../domain/placement/from-facts.ts';
-import type { PlacementVm } from '../domain/placement/vm.ts';
 import { controlQueue } from './contract.ts';
 import { faultOf, isCancellation, MoveFailed } from './faults.ts';
 import type { Checked, Move } from './move.ts';
@@ -69,9 +69,11 @@ export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
     answer = await askHosts(move, { ...asked, waitMs });
   }
   const { source, target } = answer;
+  const { upBytesPerSecond = 0, movesOut } = source.limits;
+  // The reader at the other end holds to it, who knows nothing of the source's other moves.
+  const share = shareOfCap(upBytesPerSecond, movesOut);
   return {
-    bandwidthBytesPerSecond:
-      move.input.request.live === undefined ? leastCap(own, shareOf(source.limits)) : own,
+    bandwidthBytesPerSecond: move.input.request.live === undefined ? lowestCap(own, share) : own,
     ...(target.migrationAddress === undefined ? {} : { targetAddress: target.migrationAddress }),
   };
 }
@@ -116,35 +118,12 @@ async function askHosts(move: Move, input: ReserveMoveInput): Promise<ReserveMov
 function wishOf({ input, ref, record }: Move, { source, disks }: Checked): ReserveMoveInput {
   const { request, cluster } = input;
   const shared = disks.filter(({ how }) => how === 'shared').map(({ name }) => name);
-  const vm = placementVmOf(source.vm, { request, shared });
-  const runs = record.report.vmRunning || request.autoStart;
+  const isOff = !record.report.vmRunning && !request.autoStart;
   return {
     cluster,
     move: { moveId: ref.moveId, workflowId: ref.moveId, runId: ref.migrationId },
     source: request.from,
     target: request.to,
-    vm: runs ? vm : atRest(vm),
+    vm: placementVmOf(source.vm, { request, shared, isOff }),
   };
-}
-
-/** A VM that stays off takes room for its disks only. */
-const atRest = (vm: PlacementVm): PlacementVm => ({ ...vm, memoryBytes: 0, vcpus: 0 });
-
-/**
- * What one of the moves that may leave a host at a time gets of its cap: the reader at the other end holds to it, who
- * knows nothing of the source's other moves.
- */
-const shareOf = ({
-  upBytesPerSecond = 0,
-  movesOut,
-}: {
-  upBytesPerSecond?: number;
-  movesOut: number;
-}): number =>
-  upBytesPerSecond === 0 ? 0 : Math.max(1, Math.floor(upBytesPerSecond / Math.max(1, movesOut)));
-
-/** 0 is none. */
-function leastCap(...caps: number[]): number {
-  const set = caps.filter((cap) => cap > 0);
-  return set.length === 0 ? 0 : Math.min(...set);
 }

@@ -4,12 +4,6 @@ const mebibyte = 1024 * 1024;
 /** libvirt's own word for no limit, MiB/s. */
 const unlimited = 8_796_093_022_207;
 
-/** The lower of the move's cap and the host's; 0 is none, as everywhere. */
-export const lowerCap = (ownBytesPerSecond: number, hostBytesPerSecond: number): number => {
-  const caps = [ownBytesPerSecond, hostBytesPerSecond].filter((cap) => cap > 0);
-  return caps.length === 0 ? 0 : Math.min(...caps);
-};
-
 /** A cap as libvirt counts: whole MiB/s, rounded down, but never to nothing. */
 export const mebibytesOf = (bytesPerSecond: number): number =>
   bytesPerSecond === 0 ? unlimited : Math.max(1, Math.floor(bytesPerSecond / mebibyte));

@@ -1,3 +1,4 @@
+import { lowestCap } from '../../domain/bandwidth.ts';
 import { LiveJobKind, LivePlace } from '../../domain/live-outcome.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { permanent, transient, unsafe } from '../../domain/errors.ts';
@@ -13,7 +14,6 @@ import { beginRun, runOptionsOf } from './begin-run.ts';
 import type { BegunRun } from './begin-run.ts';
 import { followRun } from './follow-run.ts';
 import type { RunEnd } from './follow-run.ts';
-import { lowerCap } from './limits.ts';
 import { isTrouble, resultOf } from './run-outcome.ts';
 import { Steering } from './steering.ts';
 import { viewOnce } from './waits.ts';
@@ -67,7 +67,7 @@ async function moveNow(
   const { live } = parts.hypervisor;
   const folder = folderOf(parts, input);
   const { bandwidthBytesPerSecond: own, wishes } = input;
-  const bandwidthBytesPerSecond = lowerCap(own, attempt.hostBytesPerSecond);
+  const bandwidthBytesPerSecond = lowestCap(own, attempt.hostBytesPerSecond);
   const found = await find(parts, input, { ...attempt, bandwidthBytesPerSecond });
   if (found.how === 'over') return found.result;
   if (found.how === 'ended') return concludeUnseen(parts, input, found);

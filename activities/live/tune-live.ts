@@ -1,9 +1,10 @@
+import { lowestCap } from '../../domain/bandwidth.ts';
 import { LiveJobKind } from '../../domain/live-outcome.ts';
 import { LiveOrder } from '../../platforms/libvirt/live/live-migration.ts';
 import type { TuneLiveInput } from '../contract.ts';
 import { folderOf, underLock } from '../ours.ts';
 import type { HostParts } from '../parts.ts';
-import { lowerCap, mebibytesOf } from './limits.ts';
+import { mebibytesOf } from './limits.ts';
 
 /** Changes the limits of this move's run; false if none of it runs. */
 export async function tuneLive(
@@ -21,7 +22,7 @@ export async function tuneLive(
     if ((await live.viewOf(vm.uuid)).job.kind !== LiveJobKind.outgoing) return false;
     const told: LiveOrder[] = [];
     if (bandwidthBytesPerSecond !== undefined) {
-      const cap = mebibytesOf(lowerCap(bandwidthBytesPerSecond, at.hostBytesPerSecond));
+      const cap = mebibytesOf(lowestCap(bandwidthBytesPerSecond, at.hostBytesPerSecond));
       told.push(await live.setBandwidth(vm.uuid, cap));
     }
     if (maxDowntimeMs !== undefined)
