@@ -118,5 +118,11 @@ export interface ForeignSource extends AsyncDisposable {
   forceOff(id: string): Promise<void>;
   /** The way to the bytes that `options.dataPath` of the platform chose. Throws what says who locks or withholds it. */
   openDisk(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle>;
+  /**
+   * To be called after the last byte of the last disk was read, before `close`. Throws `source-changed` where a disk that
+   * `openDisk` opened may hold other bytes by now: the VM was started meanwhile, its file was written or replaced.
+   * What was read from a frozen point in time does not change.
+   */
+  verifyUnchanged(vm: ForeignVm, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
