@@ -1,11 +1,7 @@
-import { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { HostActivities } from '../activities/contract.ts';
 import { tellsMore } from '../domain/hosts/reading.ts';
 import type { HostReading } from '../domain/hosts/reading.ts';
-import { controlQueue, hostId, signalNames, workflowTypes } from '../workflows/contract.ts';
-import type { HostInput } from '../workflows/contract.ts';
-import type { TemporalAccess } from './process.ts';
 
 /** The host is looked at this often; what is looked at costs libvirt a few calls a VM. */
 const lookEveryMs = 60_000;
@@ -113,21 +109,4 @@ export class HostNews {
       if (signal.aborted || this.#isDue) end();
     });
   }
-}
-
-/** Brings a reading to the entity of a host; makes the entity where somebody ended it. */
-export async function tellReading(
-  { connection, namespace, dataConverter }: TemporalAccess,
-  { cluster, name }: HostInput,
-  reading: HostReading,
-): Promise<void> {
-  const client = new Client({ connection, namespace, dataConverter });
-  await client.workflow.signalWithStart(workflowTypes.host, {
-    workflowId: hostId(cluster, name),
-    taskQueue: controlQueue,
-    args: [{ cluster, name }],
-    signal: signalNames.reading,
-    signalArgs: [reading],
-    staticSummary: `host ${name}`,
-  });
 }

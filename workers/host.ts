@@ -9,14 +9,14 @@ import { needsOperator } from '../domain/errors.ts';
 import { installHook } from '../guard/install.ts';
 import { Ledger } from '../guard/ledger.ts';
 import { hostQueue } from '../workflows/contract.ts';
-import { announceHost } from './announce.ts';
 import { NbdDataPlane } from './data-plane.ts';
-import { HostNews, tellReading } from './host-news.ts';
+import { HostNews } from './host-news.ts';
 import { ensureHookSeen } from './hook-seen.ts';
 import { LibvirtHypervisor } from './hypervisor.ts';
 import { takeUpDuties } from './reconcile-duties.ts';
 import { connectTemporal, installLogging, runUntilStopped, shutdownGraceMs } from './process.ts';
 import { certificateMark, followCertificates } from './renew-connection.ts';
+import { tellHost } from './tell-host.ts';
 import { refuseUnknownVerb } from './unknown-verb.ts';
 import { version } from './version.ts';
 
@@ -59,10 +59,10 @@ export async function runHost(config: Config): Promise<void> {
     const { connection, namespace, dataConverter } = temporal;
     const bandwidth = new HostBandwidth(parts);
     const duties = await takeUpDuties({ parts, host, temporal, dataPlane, bandwidth, logger });
+    const entity = { cluster: config.cluster, name: host.name };
     const news = new HostNews({
       read: () => readHost(parts, bandwidth),
-      tell: (reading) =>
-        tellReading(temporal, { cluster: config.cluster, name: host.name }, reading),
+      tell: (reading) => tellHost(temporal, entity, { reading }),
       logger,
     });
     const worker = await Worker.create({
@@ -78,11 +78,10 @@ export async function runHost(config: Config): Promise<void> {
       maxHeartbeatThrottleInterval: heartbeatThrottleMs,
       defaultHeartbeatThrottleInterval: heartbeatThrottleMs,
     });
-    await announceHost(temporal, config.cluster, {
-      name: host.name,
-      version,
-      migrationAddress: host.migrationAddress,
-      startedAt: new Date().toISOString(),
+    const { migrationAddress } = host;
+    const startedAt = new Date().toISOString();
+    await tellHost(temporal, entity, {
+      announce: { name: host.name, version, migrationAddress, startedAt },
     });
     logger.info({ queue: hostQueue(host.name) }, 'host worker is ready');
     await Promise.all([

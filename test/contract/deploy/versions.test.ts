@@ -9,11 +9,11 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { listVersions } from '../../../client/versions.ts';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import type { MoveReport } from '../../../domain/move.ts';
-import { announceHost } from '../../../workers/announce.ts';
 import { currentBundle } from '../../../workers/build-bundle.ts';
 import { createControlWorker, runInPlace } from '../../../workers/control.ts';
 import type { Verdict } from '../../../workers/deployment.ts';
 import type { TemporalAccess } from '../../../workers/process.ts';
+import { tellHost } from '../../../workers/tell-host.ts';
 import {
   controlQueue,
   hostId,
@@ -169,7 +169,8 @@ async function announce(version: string): Promise<void> {
     ['beta', '198.51.100.12'],
   ] as const) {
     const startedAt = '2026-01-01T00:00:00Z';
-    await announceHost(access, 'default', { name, version, migrationAddress, startedAt });
+    const entity = { cluster: 'default', name };
+    await tellHost(access, entity, { announce: { name, version, migrationAddress, startedAt } });
   }
 }
 
