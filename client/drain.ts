@@ -1,8 +1,7 @@
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { DrainState } from '../domain/drain/drain.ts';
-import type { DrainReport, DrainRequest } from '../domain/drain/drain.ts';
+import type { DrainReport } from '../domain/drain/drain.ts';
 import { permanent } from '../domain/errors.ts';
-import { defaultLiveWishes } from '../domain/live.ts';
 import type { VmSummary } from '../domain/vm.ts';
 import { drainId, queryNames, signalNames } from '../workflows/contract.ts';
 import type { CancelOrder, MoveStatus } from '../workflows/contract.ts';
@@ -10,20 +9,6 @@ import { toVmFerryError } from './errors.ts';
 import type { Move } from './move.ts';
 import { watchUntil } from './watch.ts';
 import type { WatchOptions } from './watch.ts';
-
-/** What nobody chose: VMs that run move live, those that cannot stay, and no host has more than its default of moves. */
-export const drainDefaults = (operator: string): DrainRequest => ({
-  running: 'live',
-  rest: 'leave',
-  off: 'move',
-  parallel: 2,
-  labels: {},
-  placement: 'fewest-vms',
-  autoCommit: false,
-  bandwidthBytesPerSecond: 0,
-  live: defaultLiveWishes,
-  operator,
-});
 
 /** A drain, and how the moves that are under way stand. */
 export interface DrainStatus {

@@ -1,11 +1,12 @@
 /** Begins drains, and finds them again. */
 import type { Client } from '@temporalio/client';
 import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
+import { drainDefaults } from '../domain/drain/drain.ts';
 import type { DrainRequest } from '../domain/drain/drain.ts';
 import { VmFerryError } from '../domain/errors.ts';
 import { controlQueue, signalNames, workflowTypes } from '../workflows/contract.ts';
 import type { DrainAgainOrder, DrainInput } from '../workflows/contract.ts';
-import { Drain, drainDefaults } from './drain.ts';
+import { Drain } from './drain.ts';
 import { WorkflowExecutionAlreadyStartedError } from './errors.ts';
 import type { Move } from './move.ts';
 

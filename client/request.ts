@@ -1,5 +1,6 @@
 /** What a person asked for, made whole. */
 import { permanent } from '../domain/errors.ts';
+import { moveDefaults } from '../domain/move.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import type { PlacementWishes } from '../domain/placement/choose.ts';
 
@@ -8,23 +9,12 @@ export type MigrateRequest = Partial<MoveRequest> &
   Pick<MoveRequest, 'vm' | 'from'> &
   PlacementWishes;
 
-/** What nobody chose is as in the manual. */
+/** What nobody chose is as `moveDefaults` has it. */
 export function withDefaults(
   { policy: _policy, preferHost: _preferHost, ...asked }: MigrateRequest,
   operator: string,
 ): MoveRequest {
-  return {
-    to: '',
-    autoStart: false,
-    verify: 'full',
-    bandwidthBytesPerSecond: 0,
-    shutdown: 'graceful',
-    shutdownTimeoutMs: 120_000,
-    autoCommit: false,
-    targetPool: '',
-    operator,
-    ...asked,
-  };
+  return { ...moveDefaults, operator, ...asked };
 }
 
 /** Throws `same-host`. */

@@ -69,6 +69,18 @@ export interface MoveRequest {
   skip?: SkippedCheck[];
 }
 
+/** What nobody chose is as in the manual. Without `to` the fleet's rules choose the host. */
+export const moveDefaults = {
+  to: '',
+  autoStart: false,
+  verify: 'full',
+  bandwidthBytesPerSecond: 0,
+  shutdown: 'graceful',
+  shutdownTimeoutMs: 120_000,
+  autoCommit: false,
+  targetPool: '',
+} as const satisfies Partial<MoveRequest>;
+
 /** `cpu`: model, features, vendor. `kernel`: versions of kernel and microcode. */
 export type SkippedCheck = 'cpu' | 'kernel';
 

@@ -22,7 +22,7 @@ import { wayOf } from '../domain/drain/way.ts';
 import type { Way } from '../domain/drain/way.ts';
 import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
-import { Phase } from '../domain/move.ts';
+import { moveDefaults, Phase } from '../domain/move.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import type { VmFacts } from '../domain/vm.ts';
 import { moveId, searchAttributes, workflowTypes } from './contract.ts';
@@ -167,17 +167,8 @@ function moveRequest(
   const { autoCommit, bandwidthBytesPerSecond, operator } = input.request;
   const live = way.live === undefined ? {} : { live: way.live };
   return {
-    vm: uuid,
-    from: input.host,
-    to: '',
-    autoStart: false,
-    verify: 'full',
-    bandwidthBytesPerSecond,
-    shutdown: 'graceful',
-    shutdownTimeoutMs: 120_000,
-    autoCommit,
-    targetPool: '',
-    operator,
+    ...moveDefaults,
+    ...{ vm: uuid, from: input.host, bandwidthBytesPerSecond, autoCommit, operator },
     ...live,
   };
 }

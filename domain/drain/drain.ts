@@ -1,5 +1,6 @@
 /** What emptying a host is asked for, shows and reports. */
 import type { Fault } from '../errors.ts';
+import { defaultLiveWishes } from '../live.ts';
 import type { LiveWishes } from '../live.ts';
 import type { MoveReport } from '../move.ts';
 import type { StartPolicy } from '../placement/weighers.ts';
@@ -24,6 +25,20 @@ export interface DrainRequest {
   live: LiveWishes;
   operator: string;
 }
+
+/** What nobody chose: VMs that run move live, those that cannot stay, and no host has more than its default of moves. */
+export const drainDefaults = (operator: string): DrainRequest => ({
+  running: 'live',
+  rest: 'leave',
+  off: 'move',
+  parallel: 2,
+  labels: {},
+  placement: 'fewest-vms',
+  autoCommit: false,
+  bandwidthBytesPerSecond: 0,
+  live: defaultLiveWishes,
+  operator,
+});
 
 /**
  * Where one VM of the host stands. `parked`: its move waits for a person and goes on by itself after that. `left`: it

@@ -1,7 +1,7 @@
 /** A drain and a choice of host, as the client would tell them. */
 import type { DrainPlan, DrainStatus, FerryDrain, PlaceVmResult } from '../../../cli/ferry.ts';
+import { drainDefaults } from '../../../domain/drain/drain.ts';
 import type { DrainReport } from '../../../domain/drain/drain.ts';
-import { defaultLiveWishes } from '../../../domain/live.ts';
 
 const at = '2026-03-04T10:00:00.000Z';
 
@@ -11,18 +11,7 @@ export const drainReportWith = (change: Partial<DrainReport> = {}): DrainReport 
   host: 'alpha',
   operator: 'ada@desk',
   phase: 'done',
-  request: {
-    running: 'live',
-    rest: 'leave',
-    off: 'move',
-    parallel: 2,
-    labels: {},
-    placement: 'fewest-vms',
-    autoCommit: false,
-    bandwidthBytesPerSecond: 0,
-    live: defaultLiveWishes,
-    operator: 'ada@desk',
-  },
+  request: drainDefaults('ada@desk'),
   vms: [
     {
       uuid: 'u1',

@@ -18,7 +18,7 @@ import {
   seen,
 } from '../../../domain/drain/board.ts';
 import type { Board } from '../../../domain/drain/board.ts';
-import { drainCounts } from '../../../domain/drain/drain.ts';
+import { drainCounts, drainDefaults } from '../../../domain/drain/drain.ts';
 import type { DrainRequest } from '../../../domain/drain/drain.ts';
 import { wayOf } from '../../../domain/drain/way.ts';
 import type { Fault } from '../../../domain/errors.ts';
@@ -27,16 +27,7 @@ import { defaultLiveWishes } from '../../../domain/live.ts';
 const now = '2026-03-04T10:00:00.000Z';
 const at = { host: 'alpha', now };
 const request = (changes: Partial<DrainRequest> = {}): DrainRequest => ({
-  running: 'live',
-  rest: 'leave',
-  off: 'move',
-  parallel: 2,
-  labels: {},
-  placement: 'fewest-vms',
-  autoCommit: false,
-  bandwidthBytesPerSecond: 0,
-  live: defaultLiveWishes,
-  operator: 'ada',
+  ...drainDefaults('ada'),
   ...changes,
 });
 const vm = (name: string, ownership?: string) => ({

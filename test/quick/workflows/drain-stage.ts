@@ -7,8 +7,8 @@ import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { fileURLToPath } from 'node:url';
 import type { ControlActivities, PlaceInput } from '../../../activities/control/contract.ts';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
+import { drainDefaults } from '../../../domain/drain/drain.ts';
 import type { DrainReport, DrainRequest } from '../../../domain/drain/drain.ts';
-import { defaultLiveWishes } from '../../../domain/live.ts';
 import type { VmFacts, VmSummary } from '../../../domain/vm.ts';
 import { ApplicationFailure } from '@temporalio/common';
 import {
@@ -20,20 +20,6 @@ import {
   workflowTypes,
 } from '../../../workflows/contract.ts';
 import type { DrainInput } from '../../../workflows/contract.ts';
-
-const drainRequest = (changes: Partial<DrainRequest> = {}): DrainRequest => ({
-  running: 'live',
-  rest: 'leave',
-  off: 'move',
-  parallel: 2,
-  labels: {},
-  placement: 'fewest-vms',
-  autoCommit: false,
-  bandwidthBytesPerSecond: 0,
-  live: defaultLiveWishes,
-  operator: 'ada',
-  ...changes,
-});
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
@@ -167,7 +153,11 @@ export class DrainStage {
     host: DrainedHost,
     request: Partial<DrainRequest> = {},
   ): Promise<WorkflowHandleWithFirstExecutionRunId> {
-    const input: DrainInput = { cluster: 'c', host: host.name, request: drainRequest(request) };
+    const input: DrainInput = {
+      cluster: 'c',
+      host: host.name,
+      request: { ...drainDefaults('ada'), ...request },
+    };
     return this.environment.client.workflow.start(workflowTypes.drain, {
       workflowId: drainId('c', host.name),
       taskQueue: controlQueue,
