@@ -2,7 +2,7 @@ import { isGrpcServiceError } from '@temporalio/client';
 import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import proto from '@temporalio/proto';
-import { controlQueue, searchAttributes, workflowTypes } from '../workflows/contract.ts';
+import { controlQueue, moveKeys, workflowTypes } from '../workflows/contract.ts';
 
 /** The control workers' versions together, as Temporal's Worker Deployments call them. */
 export const deploymentName = 'vmferry-control';
@@ -38,11 +38,11 @@ const pollerGoneMs = 75_000;
 /** gRPC's NOT_FOUND. */
 const grpcNotFound: number = 5;
 
-const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 /** Temporal's own; its value is `<deployment>:<build ID>`. */
-const pinnedTo = keyword('TemporalWorkerDeploymentVersion');
-const vmName = keyword(searchAttributes.vmName);
-const phase = keyword(searchAttributes.phase);
+const pinnedTo = defineSearchAttributeKey(
+  'TemporalWorkerDeploymentVersion',
+  SearchAttributeType.KEYWORD,
+);
 
 /**
  * All versions that matter, the current one first. Moves of every cluster in the namespace count, since they share the
@@ -111,9 +111,9 @@ async function openMoves(
     const attributes = move.typedSearchAttributes;
     among.push({
       id: move.workflowId,
-      vmName: attributes.get(vmName) ?? '',
+      vmName: attributes.get(moveKeys.vmName) ?? '',
       // A drain is pinned as a move is, and has neither VM nor phase.
-      phase: attributes.get(phase) ?? (isDrain(move) ? 'draining' : ''),
+      phase: attributes.get(moveKeys.phase) ?? (isDrain(move) ? 'draining' : ''),
     });
   }
   return { pinned, waiting };

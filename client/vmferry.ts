@@ -11,11 +11,6 @@ import {
 } from '@temporalio/client';
 import type { ConnectionOptions } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
-import {
-  defineSearchAttributeKey,
-  SearchAttributeType,
-  TypedSearchAttributes,
-} from '@temporalio/common';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { resolvePayloadKeys } from '../config/secrets.ts';
@@ -25,14 +20,15 @@ import { permanent, transient } from '../domain/errors.ts';
 import type { HostFacts } from '../domain/host.ts';
 import type { HostChange } from '../domain/hosts/settings.ts';
 import type { HostState } from '../domain/hosts/state.ts';
-import { Phase } from '../domain/move.ts';
 import type { MovePlan, MoveRequest, MoveSummary } from '../domain/move.ts';
 import type { OrphanOrder, OrphanOutcome } from '../domain/orphans.ts';
 import type { VmFacts, VmSummary } from '../domain/vm.ts';
 import {
   controlQueue,
   dryRunId,
+  labelsOfMove,
   moveId,
+  moveKeys,
   searchAttributes,
   workflowTypes,
 } from '../workflows/contract.ts';
@@ -103,15 +99,6 @@ export interface VmFerryOptions {
   /** Who acts, for reports; the login name by default. */
   operator?: string;
 }
-
-const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
-
-const keys = {
-  vmName: keyword(searchAttributes.vmName),
-  sourceHost: keyword(searchAttributes.sourceHost),
-  targetHost: keyword(searchAttributes.targetHost),
-  phase: keyword(searchAttributes.phase),
-};
 
 /** Both hosts' checks, each as patient as in a move, and their clearing up. */
 const planLimit = '10m';
@@ -391,10 +378,10 @@ export class VmFerry {
         found.push({
           id: one.workflowId,
           runId: one.runId,
-          vmName: attributes.get(keys.vmName) ?? '',
-          source: attributes.get(keys.sourceHost) ?? '',
-          target: attributes.get(keys.targetHost) ?? '',
-          phase: attributes.get(keys.phase) ?? one.status.name.toLowerCase(),
+          vmName: attributes.get(moveKeys.vmName) ?? '',
+          source: attributes.get(moveKeys.sourceHost) ?? '',
+          target: attributes.get(moveKeys.targetHost) ?? '',
+          phase: attributes.get(moveKeys.phase) ?? one.status.name.toLowerCase(),
           startedAt: one.startTime.toISOString(),
           ...(one.closeTime === undefined ? {} : { endedAt: one.closeTime.toISOString() }),
         });
@@ -520,7 +507,7 @@ export class VmFerry {
   }
 
   async #start(input: MigrateVmInput): Promise<Move> {
-    const { request, vm } = input;
+    const { vm } = input;
     const id = moveId(this.#cluster, vm.uuid);
     try {
       await this.#client.workflow.start(workflowTypes.migrateVm, {
@@ -529,14 +516,7 @@ export class VmFerry {
         args: [input],
         workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
         workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-        staticSummary: `${vm.name}: ${request.from} → ${request.to}`,
-        staticDetails: `${request.live === undefined ? 'Cold' : 'Live'} move of **${vm.name}** (${vm.uuid}) from ${request.from} to ${request.to}, asked for by ${request.operator}`,
-        typedSearchAttributes: new TypedSearchAttributes([
-          { key: keys.vmName, value: vm.name },
-          { key: keys.sourceHost, value: request.from },
-          { key: keys.targetHost, value: request.to },
-          { key: keys.phase, value: Phase.planned },
-        ]),
+        ...labelsOfMove(input, 'person'),
       });
     } catch (error) {
       if (error instanceof WorkflowExecutionAlreadyStartedError)

@@ -2,13 +2,19 @@
  * The names that cross process borders: workflow types, IDs, queues, signals, updates, queries, search attributes.
  * Both the client and the workflows import this file; nothing else of `workflows/` is public.
  */
+import {
+  defineSearchAttributeKey,
+  SearchAttributeType,
+  TypedSearchAttributes,
+} from '@temporalio/common';
 import type { HostFacts } from '../domain/host.ts';
 import type { HostState } from '../domain/hosts/state.ts';
 import type { LiveProgress } from '../domain/live.ts';
 import type { PlaceAnswer } from '../activities/control/contract.ts';
 import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
 import type { Fault } from '../domain/errors.ts';
-import type { DiskProgress, MoveReport, MoveRequest, Phase } from '../domain/move.ts';
+import { Phase } from '../domain/move.ts';
+import type { DiskProgress, MoveReport, MoveRequest } from '../domain/move.ts';
 import type { OrphanLine } from '../domain/orphans.ts';
 import type { PlacementWishes } from '../domain/placement/choose.ts';
 import type { PlacementNote } from '../domain/placement/note.ts';
@@ -211,6 +217,34 @@ export const searchAttributes = {
   targetHost: 'TargetHost',
   phase: 'Phase',
 } as const;
+
+const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+
+/** The same, to set and to read them by. */
+export const moveKeys = {
+  vmName: keyword(searchAttributes.vmName),
+  sourceHost: keyword(searchAttributes.sourceHost),
+  targetHost: keyword(searchAttributes.targetHost),
+  phase: keyword(searchAttributes.phase),
+} as const;
+
+/** What a move is found by, and what Temporal's UI shows of it, from its start on; `cause` is for its details. */
+export function labelsOfMove({ vm, request }: MigrateVmInput, cause: 'person' | 'drain') {
+  const { from, to, live, operator } = request;
+  const kind = live === undefined ? 'Cold' : 'Live';
+  const why =
+    cause === 'person' ? `asked for by ${operator}` : `of a drain that ${operator} asked for`;
+  return {
+    staticSummary: `${vm.name}: ${from} → ${to}`,
+    staticDetails: `${kind} move of **${vm.name}** (${vm.uuid}) from ${from} to ${to}, ${why}`,
+    typedSearchAttributes: new TypedSearchAttributes([
+      { key: moveKeys.vmName, value: vm.name },
+      { key: moveKeys.sourceHost, value: from },
+      { key: moveKeys.targetHost, value: to },
+      { key: moveKeys.phase, value: Phase.planned },
+    ]),
+  };
+}
 
 /** Details of a copy activity's heartbeat: for progress only, never for correctness. */
 export interface CopyHeartbeat {

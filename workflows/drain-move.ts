@@ -1,10 +1,5 @@
 /** One VM of a host that is emptied: looked at, placed, and moved by a workflow of its own. */
-import {
-  defineSearchAttributeKey,
-  SearchAttributeType,
-  TypedSearchAttributes,
-  WorkflowExecutionAlreadyStartedError,
-} from '@temporalio/common';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
   CancellationScope,
   CancelledFailure,
@@ -22,10 +17,10 @@ import { wayOf } from '../domain/drain/way.ts';
 import type { Way } from '../domain/drain/way.ts';
 import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
-import { moveDefaults, Phase } from '../domain/move.ts';
+import { moveDefaults } from '../domain/move.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import type { VmFacts } from '../domain/vm.ts';
-import { moveId, searchAttributes, workflowTypes } from './contract.ts';
+import { labelsOfMove, moveId, workflowTypes } from './contract.ts';
 import type { MigrateVmInput } from './contract.ts';
 import type { DrainRecord } from './drain-record.ts';
 import { faultOf, isCancellation } from './faults.ts';
@@ -180,7 +175,7 @@ async function moved(drain: DrainRecord, line: DrainLine, input: MigrateVmInput)
   // A cancel of the drain reaches moves by a word of its own, with the name of the person.
   await CancellationScope.nonCancellable(async () => {
     try {
-      const child = await begun(drain.input.host, input);
+      const child = await begun(input);
       const report = await child.result();
       drain.change((board) => boards.ended(board, uuid, report));
     } catch (error) {
@@ -210,30 +205,15 @@ function afterFailure(
   );
 }
 
-const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
-
-const begun = (
-  host: string,
-  input: MigrateVmInput,
-): Promise<ChildWorkflowHandle<typeof migrateVm>> => {
-  const { vm, request, cluster } = input;
-  const kind = request.live === undefined ? 'Cold' : 'Live';
-  return startChild<typeof migrateVm>(workflowTypes.migrateVm, {
-    workflowId: moveId(cluster, vm.uuid),
+const begun = (input: MigrateVmInput): Promise<ChildWorkflowHandle<typeof migrateVm>> =>
+  startChild<typeof migrateVm>(workflowTypes.migrateVm, {
+    workflowId: moveId(input.cluster, input.vm.uuid),
     args: [input],
     // A move outlives the drain that began it: it may await its commit for days.
     parentClosePolicy: ParentClosePolicy.ABANDON,
     cancellationType: ChildWorkflowCancellationType.ABANDON,
-    staticSummary: `${vm.name}: ${host} → ${request.to}`,
-    staticDetails: `${kind} move of **${vm.name}** (${vm.uuid}) from ${host} to ${request.to}, of a drain that ${request.operator} asked for`,
-    typedSearchAttributes: new TypedSearchAttributes([
-      { key: keyword(searchAttributes.vmName), value: vm.name },
-      { key: keyword(searchAttributes.sourceHost), value: host },
-      { key: keyword(searchAttributes.targetHost), value: request.to },
-      { key: keyword(searchAttributes.phase), value: Phase.planned },
-    ]),
+    ...labelsOfMove(input, 'drain'),
   });
-};
 
 /** How a move ended that did not end well. */
 function faultOfChild(error: unknown, { vm, request }: MigrateVmInput): Fault {

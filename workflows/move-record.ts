@@ -1,4 +1,3 @@
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import {
   log,
   setCurrentDetails,
@@ -10,10 +9,8 @@ import type { Fault } from '../domain/errors.ts';
 import { Phase, stepsOf } from '../domain/move.ts';
 import type { MoveReport, Step, StepName } from '../domain/move.ts';
 import type { MigrateVmInput } from './contract.ts';
-import { memoNames, searchAttributes } from './contract.ts';
+import { memoNames, moveKeys } from './contract.ts';
 import { tellParent } from './tell-parent.ts';
-
-const phaseKey = defineSearchAttributeKey(searchAttributes.phase, SearchAttributeType.KEYWORD);
 
 const now = (): string => new Date().toISOString();
 
@@ -157,7 +154,7 @@ export class MoveRecord {
     const before = this.#shownPhase;
     this.#shownPhase = phase;
     if (phase !== before) {
-      upsertSearchAttributes([{ key: phaseKey, value: phase }]);
+      upsertSearchAttributes([{ key: moveKeys.phase, value: phase }]);
       tellParent(this.report, before);
     }
     setCurrentDetails(currentDetails(this.report, fault ?? firstError));
