@@ -67,15 +67,18 @@ async function look({
   return { target, source: await view(input.request.from) };
 }
 
-/** Only once nothing can come up at the target any more does the guest go on where it was. */
-async function goOnAtSource(move: Move, ref: EpochRef): Promise<void> {
-  const { hosts, input } = move;
-  const there = await hosts.do({
+/** The target admits no run any more. Gives what it sees of the VM after that. */
+export const letNothingIn = ({ hosts, input }: Move, ref: EpochRef): Promise<LiveHostView> =>
+  hosts.do({
     host: input.request.to,
     what: 'let nothing in any more',
     limit: limits.act,
     call: (at) => at.withdrawLive(ref),
   });
+
+/** Only once nothing can come up at the target any more does the guest go on where it was. */
+async function goOnAtSource(move: Move, ref: EpochRef): Promise<void> {
+  const there = await letNothingIn(move, ref);
   if (there.place === 'gone' || there.place === 'off') await finish(move, ref, 'resume');
 }
 

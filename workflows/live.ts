@@ -9,7 +9,7 @@ import type { Fault } from '../domain/errors.ts';
 import type { LiveReport, LiveWishes } from '../domain/live.ts';
 import { Phase } from '../domain/move.ts';
 import { isCancellation, MoveFailed } from './faults.ts';
-import { whereItIs } from './live-whereabouts.ts';
+import { letNothingIn, whereItIs } from './live-whereabouts.ts';
 import type { Checked, Move } from './move.ts';
 import { limits } from './on-host.ts';
 
@@ -116,20 +116,14 @@ async function oneRun(
 }
 
 /** No run goes on, and no other begins: first the source lets go, then the target lets nothing in any more. */
-async function callOff({ hosts, input }: Move, ref: EpochRef): Promise<void> {
-  const { from, to } = input.request;
-  await hosts.do({
-    host: from,
+async function callOff(move: Move, ref: EpochRef): Promise<void> {
+  await move.hosts.do({
+    host: move.input.request.from,
     what: 'end the live migration',
     limit: limits.act,
     call: (at) => at.endLive(ref),
   });
-  await hosts.do({
-    host: to,
-    what: 'let nothing in any more',
-    limit: limits.act,
-    call: (at) => at.withdrawLive(ref),
-  });
+  await letNothingIn(move, ref);
 }
 
 /** The last run's figures stay; what was done is kept of all of them. */
