@@ -34,22 +34,16 @@ export class HostEntities {
     const hosts: RememberedHost[] = [];
     for await (const { workflowId, memo } of this.#client.workflow.list({ query })) {
       if (!workflowId.startsWith(prefix)) continue;
-      const announcement = memo?.[memoNames.announcement] as HostAnnouncement | undefined;
-      const state = memo?.[memoNames.hostState] as HostState | undefined;
-      hosts.push({
-        name: workflowId.slice(prefix.length),
-        ...(announcement === undefined ? {} : { announcement }),
-        ...(state === undefined ? {} : { state }),
-      });
+      hosts.push(rememberedBy(memo, workflowId.slice(prefix.length)));
     }
     return hosts.sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
   }
 
   /** As of now, not as lists have it. Throws Temporal's WorkflowNotFoundError for a host that nobody knows. */
-  async state(host: string): Promise<HostState | undefined> {
+  async one(host: string): Promise<RememberedHost> {
     const { memo, status } = await this.#handle(host).describe();
     if (status.name !== 'RUNNING') throw notRunning(host, this.#cluster);
-    return memo?.[memoNames.hostState] as HostState | undefined;
+    return rememberedBy(memo, host);
   }
 
   /** Throws `host-change-refused`, and Temporal's WorkflowNotFoundError for a host that nobody knows. */
@@ -86,6 +80,16 @@ export class HostEntities {
   #handle(host: string) {
     return this.#client.workflow.getHandle(hostId(this.#cluster, host));
   }
+}
+
+function rememberedBy(memo: Record<string, unknown> | undefined, name: string): RememberedHost {
+  const announcement = memo?.[memoNames.announcement] as HostAnnouncement | undefined;
+  const state = memo?.[memoNames.hostState] as HostState | undefined;
+  return {
+    name,
+    ...(announcement === undefined ? {} : { announcement }),
+    ...(state === undefined ? {} : { state }),
+  };
 }
 
 /** An entity that somebody terminated is none; its worker makes a new one with its next word. */

@@ -9,6 +9,7 @@ import type { HostState } from '../domain/hosts/state.ts';
 import { hostQueue } from '../workflows/contract.ts';
 import type { HostLine } from '../workflows/contract.ts';
 import { HostEntities } from './host-entities.ts';
+import type { RememberedHost } from './host-entities.ts';
 
 /** A worker polls at least this often (Temporal's long poll is 60 s); one that did not is called offline. */
 const pollerGoneMs = 75_000;
@@ -37,17 +38,14 @@ export class HostDirectory {
     return lines;
   }
 
-  /** One host. Throws `host-unknown`. */
-  async host(name: string): Promise<HostLine> {
-    const remembered = await this.entities.list();
-    const found = remembered.find((one) => one.name === name);
-    if (found === undefined) throw unknownHost(name, remembered);
-    return { ...found, online: await this.online(name) };
+  /** What is remembered of a host, as of now. Throws `host-unknown`. */
+  remembered(name: string): Promise<RememberedHost> {
+    return this.#ofKnown(name, () => this.entities.one(name));
   }
 
-  /** What is remembered of a host, as of now. Throws `host-unknown`. */
-  state(name: string): Promise<HostState | undefined> {
-    return this.#ofKnown(name, () => this.entities.state(name));
+  /** The same, and whether a worker serves it. Throws `host-unknown`. */
+  async host(name: string): Promise<HostLine> {
+    return { ...(await this.remembered(name)), online: await this.online(name) };
   }
 
   /** Changes what people set of a host. Throws `host-unknown` and `host-change-refused`. */

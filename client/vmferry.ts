@@ -462,7 +462,7 @@ export class VmFerry {
     const address =
       request.live === undefined
         ? undefined
-        : (await this.#directory.host(request.to)).announcement?.migrationAddress;
+        : (await this.#directory.remembered(request.to)).announcement?.migrationAddress;
     return {
       cluster: this.#cluster,
       vm: { name, uuid },

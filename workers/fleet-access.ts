@@ -20,7 +20,8 @@ export class TemporalFleet implements FleetAccess {
   }
 
   hosts = (): Promise<{ name: string; state?: HostState }[]> => this.#directory.entities.list();
-  state = (host: string): Promise<HostState | undefined> => this.#directory.state(host);
+  state = async (host: string): Promise<HostState | undefined> =>
+    (await this.#directory.remembered(host)).state;
   online = (host: string): Promise<boolean> => this.#directory.online(host);
   set = (host: string, order: HostOrder): Promise<HostState> => this.#directory.set(host, order);
   reserve = (host: string, wish: SlotWish): Promise<SlotAnswer> =>
