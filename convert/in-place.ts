@@ -1,0 +1,157 @@
+/**
+ * A conversion: overlays over the copied disks, virt-v2v-in-place on the overlays. The copies stay as they are until
+ * `commitOverlays`; whatever goes wrong before costs no second copy.
+ *
+ *   copied disk (raw, qcow2) <--backing-- overlay (qcow2) <--- virt-v2v-in-place
+ *            ^                               |
+ *            +--------- commit.ts -----------+
+ */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { transient } from '../domain/errors.ts';
+import { conversionFault, warningsOf } from './errors.ts';
+import type { ConversionWarning } from './errors.ts';
+import { conversionPaths, guestfsEnvironment, prepareGuestfsFolders } from './guestfs-environment.ts';
+import { conversionInputXml } from './input-xml.ts';
+import { ConversionJournal } from './journal.ts';
+import { keyArguments } from './keys.ts';
+import type { GuestDiskKey } from './keys.ts';
+import { checkConversionId, endLabelled, runLabelled } from './labelled-process.ts';
+import type { RunEnd } from './labelled-process.ts';
+import { LogFile } from './log-file.ts';
+import { journalDisks, makeOverlays } from './overlay.ts';
+import type { ConversionDisk } from './overlay.ts';
+import { StageReader } from './stages.ts';
+import type { ConversionProgress } from './stages.ts';
+import type { ConversionTool } from './tool.ts';
+
+export interface ConversionRequest {
+  /** Labels all that is made and started; that of the move. */
+  id: string;
+  /** Name of the VM, for people. */
+  vm: string;
+  /** In the VM's order, the boot disk first. */
+  disks: readonly ConversionDisk[];
+  firmware: 'bios' | 'uefi';
+  /** Private to this conversion: overlays, journal, log. Absolute; on a file system with room for what changes. */
+  folder: string;
+  /** Of the host, for the appliance. Absolute. */
+  cache: string;
+  tool: ConversionTool;
+  keys?: readonly GuestDiskKey[];
+  /** Which of several systems: `first`, `/dev/sda2`. A guest with several is refused if absent. */
+  root?: string;
+  /** Folder or ISO with Windows drivers. */
+  virtioWin?: string;
+  /** Two hours if absent. */
+  limitMs?: number;
+  /** The tool's own debug output in the log: much of it. */
+  verbose?: boolean;
+  signal?: AbortSignal;
+  onProgress?: (progress: ConversionProgress) => void;
+}
+
+export interface ConversionResult {
+  /** Overlays by the key of their disk. */
+  overlays: { key: string; path: string; base: string }[];
+  warnings: ConversionWarning[];
+  logPath: string;
+  elapsedMs: number;
+  /** An earlier attempt had converted already; nothing was run. */
+  already: boolean;
+}
+
+const defaultLimitMs = 2 * 3_600_000;
+
+/**
+ * Makes sure that the VM's disks have converted overlays. Called again after a kill it ends what the earlier attempt
+ * left running and starts over from the copies, unless the conversion had ended well. Throws what
+ * `conversionFault` names, `conversion-too-slow`, `conversion-host-full`, or the signal's reason once nothing runs.
+ */
+export async function convertInPlace(request: ConversionRequest): Promise<ConversionResult> {
+  const { id, folder, signal } = request;
+  checkConversionId(id);
+  const paths = conversionPaths(folder);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await endLabelled(id);
+  const disks = journalDisks(folder, request.disks);
+  const journal = await ConversionJournal.open(paths.journal, { id, disks });
+  try {
+    const overlays = disks.map(({ key, overlay, base }) => ({ key, path: overlay, base }));
+    const result = { overlays, logPath: paths.log, warnings: [], elapsedMs: 0, already: true };
+    if (journal.reached('converted')) return result;
+    await rm(paths.temporary, { recursive: true, force: true });
+    await prepareGuestfsFolders({ temporary: paths.temporary, cache: request.cache });
+    await makeOverlays(journal, { id, ...(signal && { signal }) });
+    const run = await runTool(request);
+    for (const { key } of disks) await journal.record(key, 'converted');
+    return { ...result, ...run, already: false };
+  } finally {
+    await journal.close();
+    // Keys lie in there, too.
+    await rm(paths.temporary, { recursive: true, force: true });
+    await rm(paths.keys, { recursive: true, force: true });
+  }
+}
+
+async function runTool(
+  request: ConversionRequest,
+): Promise<Pick<ConversionResult, 'warnings' | 'elapsedMs'>> {
+  const { id, folder, tool, virtioWin, signal, limitMs = defaultLimitMs, onProgress } = request;
+  const paths = conversionPaths(folder);
+  const args = await toolArguments(request);
+  const log = await LogFile.open(paths.log);
+  const stages = new StageReader((progress) => onProgress?.(progress));
+  const begin = performance.now();
+  let end: RunEnd;
+  try {
+    end = await runLabelled({
+      id,
+      program: tool.program,
+      args,
+      env: guestfsEnvironment(
+        { temporary: paths.temporary, cache: request.cache },
+        { acceleration: tool.acceleration, ...(virtioWin !== undefined && { virtioWin }) },
+      ),
+      cwd: folder,
+      limitMs,
+      ...(signal && { signal }),
+      onOutput: (text) => {
+        log.write(text);
+        stages.read(text);
+      },
+    });
+  } finally {
+    await log.close();
+  }
+  if (end.timedOut) throw tooSlow(request, stages.stage, limitMs);
+  if (end.status !== 0) {
+    const { status } = end;
+    throw conversionFault({ vm: request.vm, log: log.text, logPath: paths.log, status });
+  }
+  return { warnings: warningsOf(log.text), elapsedMs: Math.round(performance.now() - begin) };
+}
+
+async function toolArguments(request: ConversionRequest): Promise<string[]> {
+  const { folder, vm, firmware, tool, keys = [], root, verbose, disks } = request;
+  const paths = conversionPaths(folder);
+  const overlays = journalDisks(folder, disks).map(({ overlay }) => overlay);
+  await writeFile(paths.input, conversionInputXml({ vm, overlays, firmware }), { mode: 0o600 });
+  await rm(paths.keys, { recursive: true, force: true });
+  await mkdir(paths.keys, { mode: 0o700 });
+  const anyDevice = tool.anyDeviceKey;
+  return [
+    ...(verbose === true ? ['-v', '-x'] : []),
+    ...(await keyArguments(keys, { folder: paths.keys, anyDevice })),
+    // `ask` would wait for a person for ever.
+    ...['--root', root ?? 'single'],
+    ...['-i', 'libvirtxml', paths.input],
+  ];
+}
+
+const tooSlow = ({ vm }: ConversionRequest, stage: string, limitMs: number) =>
+  transient({
+    code: 'conversion-too-slow',
+    message: `converting ${vm} took longer than ${Math.round(limitMs / 60_000)} min; it was at "${stage}"`,
+    remedy:
+      'All of it was ended, and it is tried again from the copy. If it stays so, raise the limit or choose a faster conversion host.',
+  });
