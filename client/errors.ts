@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
 import {
+  isGrpcServiceError,
   ServiceError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
@@ -64,6 +65,13 @@ export const alreadyRunning = (
     remedy: `Follow it with \`vmferry status ${vm}\`; commit, roll back or cancel it before the next move.`,
     cause: error,
   });
+
+/** gRPC's NOT_FOUND. */
+const grpcNotFound: number = 5;
+
+/** Whether the server knows no such thing; what is asked by its own calls is refused so, not by an error of the client's. */
+export const isNotFound = (error: unknown): boolean =>
+  isGrpcServiceError(error) && error.code.valueOf() === grpcNotFound;
 
 function faultWithin(error: unknown): Fault | undefined {
   for (
