@@ -1,8 +1,8 @@
-import { isGrpcServiceError } from '@temporalio/client';
 import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { controlQueue, moveKeys, workflowTypes } from '../workflows/contract.ts';
+import { isNotFound } from './errors.ts';
 
 /** The control workers' versions together, as Temporal's Worker Deployments call them. */
 export const deploymentName = 'vmferry-control';
@@ -35,8 +35,6 @@ export interface VersionList {
 
 /** A worker polls at least this often (Temporal's long poll is 60 s). */
 const pollerGoneMs = 75_000;
-/** gRPC's NOT_FOUND. */
-const grpcNotFound: number = 5;
 
 /** Temporal's own; its value is `<deployment>:<build ID>`. */
 const pinnedTo = defineSearchAttributeKey(
@@ -76,7 +74,7 @@ async function currentVersion({ workflowService, options }: Client): Promise<str
     });
     return workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId ?? '';
   } catch (error) {
-    if (isGrpcServiceError(error) && error.code.valueOf() === grpcNotFound) return '';
+    if (isNotFound(error)) return '';
     throw error;
   }
 }

@@ -1,13 +1,11 @@
 import proto from '@temporalio/proto';
-import { isGrpcServiceError } from '@temporalio/client';
+import { isNotFound } from '../client/errors.ts';
 import { isSameServer } from '../domain/orphans.ts';
 import type { MoveFate, MoveMemory, ServerIdentity } from '../domain/orphans.ts';
 import type { TemporalAccess } from './process.ts';
 
 /** An answer that takes longer is none. */
 const longestMs = 10_000;
-/** gRPC's NOT_FOUND. */
-const grpcNotFound: number = 5;
 
 const { WorkflowExecutionStatus: Status } = proto.temporal.api.enums.v1;
 type Closed = Extract<MoveFate, { state: 'closed' }>['how'];
@@ -82,7 +80,7 @@ export class TemporalWitness implements Witness {
       const { status } = await this.#describe(moveId, migrationId);
       return fateOfStatus(status, { mustBeClosed: true });
     } catch (error) {
-      if (!isGrpcServiceError(error) || error.code.valueOf() !== grpcNotFound) throw error;
+      if (!isNotFound(error)) throw error;
       const detail = `Temporal knows no move ${moveId} (run ${migrationId})`;
       return { state: 'unknown', why: 'not-found', detail };
     }
