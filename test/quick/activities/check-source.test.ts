@@ -6,12 +6,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkSource } from '../../../activities/check-source.ts';
 import { clockAhead } from '../../../activities/clock-ahead.ts';
 import type { CheckSourceInput } from '../../../activities/contract.ts';
-import { Operations } from '../../../activities/operations.ts';
-import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import type { Hypervisor } from '../../../activities/parts.ts';
 import { defaultLiveWishes } from '../../../domain/live.ts';
-import { Ledger } from '../../../guard/ledger.ts';
 import { beta, machine } from '../domain/facts.ts';
 import { runningVm } from '../domain/rule-fixtures.ts';
+import { hostParts } from './host-parts.ts';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -33,17 +32,7 @@ async function check(input: Partial<CheckSourceInput>) {
       return Promise.resolve({ address, libvirtd: 'refused', detail, portsFiltered: false });
     },
   };
-  const parts: HostParts = {
-    name: 'alpha',
-    version: '0',
-    migrationAddress: '127.0.0.1',
-    stateDir,
-    bandwidthBytesPerSecond: 0,
-    hypervisor: hypervisor as Hypervisor,
-    dataPlane: {} as DataPlane,
-    ledger: new Ledger({ stateDir, host: 'alpha' }),
-    operations: new Operations(),
-  };
+  const parts = hostParts({ name: 'alpha', stateDir, hypervisor });
   const { name, uuid } = runningVm();
   const ref = { moveId: 'm', migrationId: 'r', vm: { name, uuid } };
   const whole = { ...ref, target: 'beta', request: {}, ...input } as CheckSourceInput & {

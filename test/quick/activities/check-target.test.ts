@@ -5,13 +5,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkTarget } from '../../../activities/check-target.ts';
 import type { CheckTargetInput } from '../../../activities/contract.ts';
-import { Operations } from '../../../activities/operations.ts';
-import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import type { Hypervisor } from '../../../activities/parts.ts';
 import { defaultLiveWishes } from '../../../domain/live.ts';
 import type { VmFacts } from '../../../domain/vm.ts';
-import { Ledger } from '../../../guard/ledger.ts';
 import { beta, disk, machine, vm } from '../domain/facts.ts';
 import { runningVm } from '../domain/rule-fixtures.ts';
+import { hostParts } from './host-parts.ts';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -40,17 +39,7 @@ async function check(
     },
     ...more,
   };
-  const parts: HostParts = {
-    name: 'beta',
-    version: '0',
-    migrationAddress: '127.0.0.1',
-    stateDir,
-    bandwidthBytesPerSecond: 0,
-    hypervisor: hypervisor as Hypervisor,
-    dataPlane: {} as DataPlane,
-    ledger: new Ledger({ stateDir, host: 'beta' }),
-    operations: new Operations(),
-  };
+  const parts = hostParts({ name: 'beta', stateDir, hypervisor });
   const input = {
     moveId: 'migrate/default/web',
     migrationId: randomUUID(),

@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MoveFolder } from '../../../activities/move-folder.ts';
-import { Operations } from '../../../activities/operations.ts';
-import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import type { Hypervisor } from '../../../activities/parts.ts';
 import { clearTarget } from '../../../activities/undo.ts';
 import { diskIdentity } from '../../../guard/identity.ts';
-import { Ledger } from '../../../guard/ledger.ts';
+import { hostParts } from './host-parts.ts';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -33,15 +32,8 @@ async function play(changes: { keepVolumes?: true }) {
       return Promise.resolve(true);
     },
   };
-  const ledger = new Ledger({ stateDir, host: 'beta' });
-  const parts: HostParts = {
-    ...{ name: 'beta', version: '0', migrationAddress: '127.0.0.1', stateDir },
-    bandwidthBytesPerSecond: 0,
-    hypervisor: hypervisor as Hypervisor,
-    dataPlane: {} as DataPlane,
-    ledger,
-    operations: new Operations(),
-  };
+  const parts = hostParts({ name: 'beta', stateDir, hypervisor });
+  const { ledger } = parts;
   const migrationId = randomUUID();
   const folder = new MoveFolder({ stateDir, migrationId, host: 'beta' });
   const made = { disk: 'vda', pool: 'default', volume: 'web.raw', path, kind: 'file' as const };

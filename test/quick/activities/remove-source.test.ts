@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { removeSource } from '../../../activities/commit.ts';
 import { identitiesOf } from '../../../activities/identities.ts';
-import { Operations } from '../../../activities/operations.ts';
-import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import type { Hypervisor } from '../../../activities/parts.ts';
 import type { DiskPlan } from '../../../domain/disk-plan.ts';
-import { Ledger } from '../../../guard/ledger.ts';
+import { hostParts } from './host-parts.ts';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -56,18 +55,8 @@ async function removeTwice(disks: DiskPlan[], pooled: (path: string) => boolean)
       return true;
     },
   };
-  const ledger = new Ledger({ stateDir, host: 'alpha' });
-  const parts: HostParts = {
-    name: 'alpha',
-    version: '0',
-    migrationAddress: '127.0.0.1',
-    stateDir,
-    bandwidthBytesPerSecond: 0,
-    hypervisor: hypervisor as Hypervisor,
-    dataPlane: {} as DataPlane,
-    ledger,
-    operations: new Operations(),
-  };
+  const parts = hostParts({ name: 'alpha', stateDir, hypervisor });
+  const { ledger } = parts;
   const migrationId = randomUUID();
   const out = { epoch: 1, migrationId, name: vm.name, note: '' };
   await ledger.transition(vm.uuid, {

@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MoveFolder } from '../../../activities/move-folder.ts';
 import type { SourceMemory } from '../../../activities/move-folder.ts';
-import { Operations } from '../../../activities/operations.ts';
-import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import type { DataPlane, Hypervisor } from '../../../activities/parts.ts';
 import { restoreSource } from '../../../activities/undo.ts';
-import { Ledger } from '../../../guard/ledger.ts';
+import { hostParts } from './host-parts.ts';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -35,18 +34,8 @@ async function play(
     ...changes(order),
   };
   const dataPlane: Partial<DataPlane> = { closeExports: note('close exports') };
-  const ledger = new Ledger({ stateDir, host: 'alpha' });
-  const parts: HostParts = {
-    name: 'alpha',
-    version: '0',
-    migrationAddress: '127.0.0.1',
-    stateDir,
-    bandwidthBytesPerSecond: 0,
-    hypervisor: hypervisor as Hypervisor,
-    dataPlane: dataPlane as DataPlane,
-    ledger,
-    operations: new Operations(),
-  };
+  const parts = hostParts({ name: 'alpha', stateDir, hypervisor, dataPlane });
+  const { ledger } = parts;
   const migrationId = randomUUID();
   const folder = new MoveFolder({ stateDir, migrationId, host: 'alpha' });
   await folder.write('source', source);

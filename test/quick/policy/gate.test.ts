@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MoveFolder } from '../../../activities/move-folder.ts';
-import { Operations } from '../../../activities/operations.ts';
-import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import type { Hypervisor } from '../../../activities/parts.ts';
 import type { PolicyState } from '../../../activities/policy-denied.ts';
 import { Gate } from '../../../activities/policy-gate.ts';
 import { readMoveMemory } from '../../../activities/policy-memory.ts';
 import { openPolicy } from '../../../domain/policy.ts';
 import type { Policy } from '../../../domain/policy.ts';
-import { Ledger } from '../../../guard/ledger.ts';
+import { hostParts } from '../activities/host-parts.ts';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -40,17 +39,7 @@ function host(first: Partial<Policy> = {}) {
       return Promise.resolve();
     },
   };
-  const parts: HostParts = {
-    name: 'alpha',
-    version: '0',
-    migrationAddress: '127.0.0.1',
-    stateDir,
-    bandwidthBytesPerSecond: 0,
-    hypervisor: hypervisor as Hypervisor,
-    dataPlane: {} as DataPlane,
-    ledger: new Ledger({ stateDir, host: 'alpha' }),
-    operations: new Operations(),
-  };
+  const parts = hostParts({ name: 'alpha', stateDir, hypervisor });
   const migrationId = randomUUID();
   return {
     gate: new Gate({

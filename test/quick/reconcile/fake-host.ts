@@ -5,16 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MoveFolder } from '../../../activities/move-folder.ts';
 import type { TargetMemory } from '../../../activities/move-folder.ts';
-import { Operations } from '../../../activities/operations.ts';
 import type { OrphanCare } from '../../../activities/orphans.ts';
-import type { DataPlane, HostParts, Hypervisor } from '../../../activities/parts.ts';
+import type { DataPlane, Hypervisor } from '../../../activities/parts.ts';
 import { rememberMove } from '../../../activities/policy-memory.ts';
 import type { MoveFate } from '../../../domain/orphans.ts';
 import type { VmState } from '../../../domain/vm.ts';
 import { diskIdentity } from '../../../guard/identity.ts';
-import { Ledger } from '../../../guard/ledger.ts';
+import type { Ledger } from '../../../guard/ledger.ts';
 import { Quarantine } from '../../../guard/quarantine.ts';
 import { Reconciler } from '../../../workers/reconcile.ts';
+import { hostParts } from '../activities/host-parts.ts';
 
 const server = { clusterId: 'cluster-1', namespaceId: 'namespace-1' };
 
@@ -33,7 +33,6 @@ export async function fakeHost(options: { graceMs?: number } = {}) {
   const pool = join(dir, 'pool');
   await mkdir(pool);
   const stateFolders = { nvram: join(dir, 'nvram'), tpm: join(dir, 'swtpm') };
-  const ledger = new Ledger({ stateDir, host: 'beta' });
   const quarantine = new Quarantine({ stateDir, host: 'beta' });
   const fates = new Map<string, MoveFate>();
   const exported: { moveId: string; diskName: string }[] = [];
@@ -77,17 +76,8 @@ export async function fakeHost(options: { graceMs?: number } = {}) {
       return Promise.resolve();
     },
   };
-  const parts: HostParts = {
-    name: 'beta',
-    version: '0',
-    migrationAddress: '127.0.0.1',
-    stateDir,
-    bandwidthBytesPerSecond: 0,
-    hypervisor: hypervisor as Hypervisor,
-    dataPlane: dataPlane as DataPlane,
-    ledger,
-    operations: new Operations(),
-  };
+  const parts = hostParts({ name: 'beta', stateDir, hypervisor, dataPlane });
+  const { ledger } = parts;
   const witness = {
     identity: () =>
       reachable ? Promise.resolve(server) : Promise.reject(new Error('nobody answers')),

@@ -3,21 +3,16 @@ import { randomUUID } from 'node:crypto';
 import type { MoveLiveInput } from '../../../../activities/contract.ts';
 import type { LiveAttempt } from '../../../../activities/live/move-live.ts';
 import { MoveFolder } from '../../../../activities/move-folder.ts';
-import { Operations } from '../../../../activities/operations.ts';
-import type {
-  DataPlane,
-  HostParts,
-  Hypervisor,
-  LiveHypervisor,
-} from '../../../../activities/parts.ts';
+import type { HostParts, Hypervisor, LiveHypervisor } from '../../../../activities/parts.ts';
 import { cancelled } from '../../../../domain/errors.ts';
 import type { LiveWishes } from '../../../../domain/live.ts';
 import { defaultLiveWishes } from '../../../../domain/live.ts';
 import type { LivePlace } from '../../../../domain/live-outcome.ts';
-import { Ledger } from '../../../../guard/ledger.ts';
+import type { Ledger } from '../../../../guard/ledger.ts';
 import type { LiveMigrationOptions } from '../../../../platforms/libvirt/live/options.ts';
 import type { LiveSample } from '../../../../platforms/libvirt/live/sample.ts';
 import type { LiveJob } from '../../../../platforms/libvirt/live/view.ts';
+import { hostParts } from '../host-parts.ts';
 
 export const vm = { name: 'web', uuid: randomUUID() };
 const mebibyte = 1024 * 1024;
@@ -181,14 +176,10 @@ export async function fakeHost(
     },
   };
   const name = state === 'incoming' ? 'beta' : 'alpha';
-  const ledger = new Ledger({ stateDir, host: name });
+  const parts = hostParts({ name, stateDir, hypervisor });
+  const { ledger } = parts;
   const entry = { epoch: 1, migrationId, name: vm.name, note: '', disks: [] };
   await ledger.transition(vm.uuid, { ...entry, to: state });
-  const parts: HostParts = {
-    ...{ name, version: '0', migrationAddress: '127.0.0.1', stateDir, bandwidthBytesPerSecond: 0 },
-    ...{ hypervisor: hypervisor as Hypervisor, dataPlane: {} as DataPlane, ledger },
-    operations: new Operations(),
-  };
   const folder = new MoveFolder({ stateDir, migrationId, host: name });
   return { parts, live, ledger, folder, told };
 }
