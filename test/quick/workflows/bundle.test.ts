@@ -8,5 +8,5 @@ describe('the workflow bundle', () => {
     const other = code.replace(/sources [0-9a-f]{8}/, 'sources 00000000');
     expect(await isOfTheseSources(other)).toBe(false);
     expect(await isOfTheseSources('')).toBe(false);
-  });
+  }, 60_000);
 });
