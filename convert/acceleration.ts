@@ -51,8 +51,6 @@ export const provesKernel = (console: string): boolean =>
 export async function newestKernel(folder = '/boot'): Promise<string | undefined> {
   const names = await readdir(folder).catch(() => []);
   const kernels = names.filter((name) => /^vmlinu[xz]-/.test(name));
-  const newest = kernels
-    .toSorted(new Intl.Collator('en', { numeric: true }).compare)
-    .at(-1);
+  const newest = kernels.toSorted(new Intl.Collator('en', { numeric: true }).compare).at(-1);
   return newest === undefined ? undefined : join(folder, newest);
 }

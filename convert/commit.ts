@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { permanent } from '../domain/errors.ts';
 import { syncFolderOf, syncPath } from './durable-file.ts';
 import type { ConversionJournal, DiskProgress } from './journal.ts';
+import { endLabelled } from './labelled-process.ts';
 import { checkOverlay } from './overlay.ts';
 import { qemuImg } from './qemu-img.ts';
 
@@ -33,6 +34,8 @@ export async function commitOverlays(
       remedy: 'Convert first.',
     });
   }
+  // A qemu-img that outlived an earlier attempt would write beside ours.
+  await endLabelled(options.id);
   const call = { id: options.id, ...(options.signal && { signal: options.signal }) };
   for (const progress of journal.disks) {
     // Of a disk that is being written the base differs from what it was, and that is as it should be.

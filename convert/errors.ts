@@ -21,7 +21,8 @@ const retry = 'then `vmferry retry`: nothing is copied again.';
 /** The first that matches counts: causes before the symptoms that they show by. */
 const meanings: readonly Meaning[] = [
   {
-    pattern: /Windows Hibernation or Fast Restart|The NTFS partition is in an unsafe state|hibernated/i,
+    pattern:
+      /Windows Hibernation or Fast Restart|The NTFS partition is in an unsafe state|hibernated/i,
     make: needsOperator,
     code: 'guest-hibernated',
     what: 'its Windows file system was left hibernated or by fast startup',
@@ -33,10 +34,12 @@ const meanings: readonly Meaning[] = [
     make: needsOperator,
     code: 'guest-file-system-dirty',
     what: 'a file system of the guest was not cleanly unmounted',
-    remedy: 'Start it at the source, let it check its disks, shut it down in order, and move it again.',
+    remedy:
+      'Start it at the source, let it check its disks, shut it down in order, and move it again.',
   },
   {
-    pattern: /could not find key to open LUKS encrypted|cryptsetup_open|wrong passphrase|No key available with this passphrase/i,
+    pattern:
+      /could not find key to open LUKS encrypted|cryptsetup_open|wrong passphrase|No key available with this passphrase/i,
     make: needsOperator,
     code: 'guest-disk-encrypted',
     what: 'a disk inside the guest is encrypted, and no key given opens it',
@@ -128,19 +131,19 @@ const maxQuoteLength = 600;
  * Empty if there is none.
  */
 export function firstErrorOf(log: string): string {
-  const found = /^(?:virt-[\w-]+|guestfish): (?:error: )?([^]*)$/m.exec(
-    log.slice(Math.max(0, log.search(/^virt-[\w-]+: error: /m))),
-  );
-  const start = log.search(/^virt-[\w-]+: error: /m);
-  const text = start === -1 ? lastResortOf(log) : (found?.[1] ?? '');
-  const end = text.search(/\n\s*\n?If reporting bugs|\nrm: |\nvirt-[\w-]+: /);
-  return (end === -1 ? text : text.slice(0, end)).trim();
-}
-
-/** OCaml's runtime, libguestfs and the C parts say it in their own ways. */
-function lastResortOf(log: string): string {
-  const line = /^(?:libguestfs: error: |Fatal error: |guestfish: ).*$/m.exec(log)?.[0];
-  return line ?? '';
+  // Only the key's message has no `error:` of its own, as it comes from the C part; the last two are the runtime's.
+  for (const start of [
+    /^virt-[\w-]+: error: /m,
+    /^virt-[\w-]+: (?=could not find key )/m,
+    /^(?=libguestfs: error: |Fatal error: )/m,
+  ]) {
+    const found = start.exec(log);
+    if (found === null) continue;
+    const text = log.slice(found.index + found[0].length);
+    const end = text.search(/\n\s*If reporting bugs|\nvirt-[\w-]+: /);
+    return (end === -1 ? text : text.slice(0, end)).trim();
+  }
+  return '';
 }
 
 export interface FailedConversion {
@@ -171,7 +174,8 @@ export function conversionFault({ vm, log, logPath, status }: FailedConversion):
     return transient({
       code: 'conversion-interrupted',
       message: `converting ${vm}: the tool ended ${status === null ? 'by a signal' : `with ${status}`} and named no error. Log: ${logPath}`,
-      remedy: 'It is tried again from the copy. If it stays so, look at the log and at the memory of the conversion host.',
+      remedy:
+        'It is tried again from the copy. If it stays so, look at the log and at the memory of the conversion host.',
     });
   }
   return permanent({
@@ -193,12 +197,18 @@ const maxWarnings = 20;
 /** What the tool warned of on its way. */
 export function warningsOf(log: string): ConversionWarning[] {
   const found = log.matchAll(/^virt-[\w-]+: warning: ([^]*?)(?=\n\[|\nvirt-|\n*$(?![^]))/gm);
-  return [...found].slice(0, maxWarnings).map(([, text = '']) => warningOf(text.replace(/\s+/g, ' ').trim()));
+  return [...found]
+    .slice(0, maxWarnings)
+    .map(([, text = '']) => warningOf(text.replace(/\s+/g, ' ').trim()));
 }
 
 function warningOf(text: string): ConversionWarning {
   const message = text.slice(0, maxQuoteLength);
-  if (/no virtio (?:block device |network )?drivers? (?:available )?for this version of Windows/.test(text)) {
+  if (
+    /no virtio (?:block device |network )?drivers? (?:available )?for this version of Windows/.test(
+      text,
+    )
+  ) {
     return {
       code: 'virtio-drivers-missing',
       message,

@@ -56,7 +56,8 @@ export async function prepareGuestfsFolders(
     throw needsOperator({
       code: 'conversion-host-full',
       message: `${folder} has ${mebibytes(free)} MiB free; a conversion needs ${mebibytes(neededBytes)} MiB there`,
-      remedy: 'Make room there or choose another folder, then `vmferry retry`: nothing is copied again.',
+      remedy:
+        'Make room there or choose another folder, then `vmferry retry`: nothing is copied again.',
     });
   }
 }

@@ -10,7 +10,11 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { transient } from '../domain/errors.ts';
 import { conversionFault, warningsOf } from './errors.ts';
 import type { ConversionWarning } from './errors.ts';
-import { conversionPaths, guestfsEnvironment, prepareGuestfsFolders } from './guestfs-environment.ts';
+import {
+  conversionPaths,
+  guestfsEnvironment,
+  prepareGuestfsFolders,
+} from './guestfs-environment.ts';
 import { conversionInputXml } from './input-xml.ts';
 import { ConversionJournal } from './journal.ts';
 import { keyArguments } from './keys.ts';

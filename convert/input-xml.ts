@@ -13,9 +13,7 @@ const letters = 'abcdefghijklmnopqrstuvwxyz';
 /** Names of disks as the kernel counts them: `a` ... `z`, `aa` ... . */
 export function diskLetters(index: number): string {
   const last = letters.charAt(index % letters.length);
-  return index < letters.length
-    ? last
-    : diskLetters(Math.floor(index / letters.length) - 1) + last;
+  return index < letters.length ? last : diskLetters(Math.floor(index / letters.length) - 1) + last;
 }
 
 /**

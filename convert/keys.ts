@@ -22,7 +22,8 @@ export async function keyArguments(
   keys: readonly GuestDiskKey[],
   options: { folder: string; anyDevice: boolean },
 ): Promise<string[]> {
-  if (keys.length > maxKeys) throw invalid(`${keys.length} keys were given, ${maxKeys} are the most`);
+  if (keys.length > maxKeys)
+    throw invalid(`${keys.length} keys were given, ${maxKeys} are the most`);
   const args: string[] = [];
   for (const [index, { device, passphrase }] of keys.entries()) {
     checkDevice(device, options.anyDevice);

@@ -33,6 +33,8 @@ export interface LabelledRun {
   onOutput?: (text: string, stream: 'stdout' | 'stderr') => void;
   /** What it reads on its standard input; nothing if absent. */
   input?: string;
+  /** How long its tree may take to end by SIGTERM before SIGKILL, ms; 3 s if absent. */
+  termMs?: number;
 }
 
 export interface RunEnd {
@@ -48,7 +50,7 @@ export interface RunEnd {
  * Rejects with the signal's reason once all is ended; every other failure is in the result.
  */
 export async function runLabelled(run: LabelledRun): Promise<RunEnd> {
-  const { id, program, args, env, cwd, limitMs, signal, onOutput, input } = run;
+  const { id, program, args, env, cwd, limitMs, signal, onOutput, input, termMs } = run;
   checkConversionId(id);
   signal?.throwIfAborted();
   const child = spawn(program, args, {
@@ -66,8 +68,10 @@ export async function runLabelled(run: LabelledRun): Promise<RunEnd> {
   const ended = new AbortController();
   const state = { timedOut: false };
   const end = async (): Promise<void> => {
-    await waitForEnd(signal, limitMs, ended.signal).then((why) => (state.timedOut = why === 'late'));
-    if (!ended.signal.aborted) await endLabelled(id);
+    await waitForEnd(signal, limitMs, ended.signal).then(
+      (why) => (state.timedOut = why === 'late'),
+    );
+    if (!ended.signal.aborted) await endLabelled(id, termMs);
   };
   const ending = end();
   const { missing, status } = await new Promise<{ missing: boolean; status: number | null }>(
@@ -82,7 +86,7 @@ export async function runLabelled(run: LabelledRun): Promise<RunEnd> {
   ended.abort();
   await ending;
   // What it left in the background would hold the disks open.
-  if (!missing) await endLabelled(id);
+  if (!missing) await endLabelled(id, termMs);
   signal?.throwIfAborted();
   return { status, missing, timedOut: state.timedOut };
 }
@@ -97,7 +101,7 @@ async function waitForEnd(
 }
 
 /** How long a tree may take to end by SIGTERM, and then by SIGKILL, ms. */
-const termMs = 3_000;
+const defaultTermMs = 3_000;
 const killMs = 10_000;
 const lookEveryMs = 25;
 
@@ -105,7 +109,7 @@ const lookEveryMs = 25;
  * Ends whatever carries the conversion's label, by SIGTERM, then SIGKILL. Safe where there is nothing.
  * Throws `conversion-does-not-end`.
  */
-export async function endLabelled(id: string): Promise<void> {
+export async function endLabelled(id: string, termMs = defaultTermMs): Promise<void> {
   checkConversionId(id);
   if (await endBy(id, 'SIGTERM', termMs)) return;
   if (await endBy(id, 'SIGKILL', killMs)) return;

@@ -40,9 +40,7 @@ export class LogFile {
       this.#written += bytes;
       this.#head += text;
       // A full disk must not end the conversion's own account of itself: the log is then shorter.
-      this.#writing = this.#writing.then(() =>
-        this.#file.appendFile(text).catch(() => undefined),
-      );
+      this.#writing = this.#writing.then(() => this.#file.appendFile(text).catch(() => undefined));
       return;
     }
     // From here on nothing goes to the head, or the order would be lost.

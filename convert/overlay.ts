@@ -77,6 +77,7 @@ export async function checkOverlay(
   throw unsafe({
     code: 'conversion-base-changed',
     message: `${disk.base} was written to since the conversion began`,
-    remedy: 'Nothing was written by the conversion. See what wrote to it; then verify the copy and convert again.',
+    remedy:
+      'Nothing was written by the conversion. See what wrote to it; then verify the copy and convert again.',
   });
 }

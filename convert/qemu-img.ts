@@ -86,10 +86,7 @@ export async function imageInfo(
   image: { path: string; format: 'raw' | 'qcow2' },
   call: QemuImgCall,
 ): Promise<ImageInfo> {
-  const text = await qemuImg(
-    ['info', '--output=json', '-U', '-f', image.format, image.path],
-    call,
-  );
+  const text = await qemuImg(['info', '--output=json', '-U', '-f', image.format, image.path], call);
   const info = infoSchema.parse(JSON.parse(text));
   return {
     format: info.format,

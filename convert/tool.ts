@@ -78,7 +78,8 @@ export function parseHelp(
     // An option's line begins with dashes after its indentation; explanations stand further right.
     const declared = /^\s{1,8}(-.*)$/.exec(line)?.[1];
     if (declared === undefined) continue;
-    for (const [, name = ''] of declared.matchAll(/(?:^|, )--([a-z][a-z0-9-]*)/g)) options.add(name);
+    for (const [, name = ''] of declared.matchAll(/(?:^|, )--([a-z][a-z0-9-]*)/g))
+      options.add(name);
     const modes = /^-i <([a-z|]+)>/.exec(declared)?.[1];
     for (const mode of modes?.split('|') ?? []) inputs.add(mode);
   }
