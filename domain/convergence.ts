@@ -6,25 +6,14 @@
  * that the plan allows are on it: allow a longer pause, slow the guest down, let it go on at the target before its
  * memory is there (post-copy), pause it, give up. A run that is seen to converge is left alone; one that is not gets
  * `patienceMs` before each rung. Nobody ever climbs down.
+ *
+ * What comes of a pass is known when the next one begins, and a pass takes as long as the link makes it. So whatever
+ * shows only from pass to pass (less is left, QEMU took more from the guest) is waited for in passes as well as in time.
  */
+import { etaOf, margin, predictEnd } from './convergence-prediction.ts';
+import type { ConvergenceSample } from './convergence-prediction.ts';
 
-/** What libvirt says of a run; bytes, and bytes a second. */
-export interface ConvergenceSample {
-  elapsedMs: number;
-  /** The pass over memory that runs; 0 before the first. */
-  iteration: number;
-  memoryProcessedBytes: number;
-  memoryRemainingBytes: number;
-  bytesPerSecond: number;
-  /** 0 until the first pass is over. */
-  dirtyBytesPerSecond: number;
-  diskProcessedBytes: number;
-  diskRemainingBytes: number;
-  /** Share of the guest's time that QEMU's auto-converge takes away now. */
-  throttlePercent: number;
-  /** Whether the guest runs at the target already. */
-  inPostCopy: boolean;
-}
+export type { ConvergenceSample } from './convergence-prediction.ts';
 
 /** How far the plan lets a run go. */
 export interface ConvergenceOptions {
@@ -62,11 +51,19 @@ export interface ConvergenceState {
   rung: ConvergenceAct;
   /** The pause that is allowed now. */
   downtimeMs: number;
-  /** When the run last was seen to converge, to move ahead, or was acted upon; of `elapsedMs`. */
+  /** The guest stands still until the end, by the policy's order. */
+  paused: boolean;
+  /** When the run last was believed to end, or was acted upon; of `elapsedMs`. */
   hopeAtMs: number;
-  /** When least was left, and how much; of passes after the first. */
-  leastRemainingBytes: number;
-  leastAtMs: number;
+  /** When it last came nearer to its end, from pass to pass, and in which one. */
+  nearerAtMs: number;
+  nearerPass: number;
+  /** With how much the pass began that had least to do. */
+  leastBytes: number;
+  /** The pass that runs, what is left of it, and when that last grew less. */
+  pass: number;
+  passLeftBytes: number;
+  fellAtMs: number;
   /** What had crossed, and when that last grew. */
   crossedBytes: number;
   crossedAtMs: number;
@@ -81,13 +78,13 @@ export interface ConvergenceStep {
   state: ConvergenceState;
 }
 
-/** Whether a run ends by itself, and when. */
-export type Prediction = { ends: true; etaMs: number; why: string } | { ends: false; why: string };
-
-/** Figures of QEMU's are averages of a pass: this close to one another they are no difference. */
-const margin = 0.95;
-/** A prediction that comes to nothing for so many times the patience is believed no more. */
+/** A prediction that comes to nothing for so many times the patience, and so many passes, is believed no more. */
 const disbeliefAfterPatiences = 3;
+const disbeliefAfterPasses = 3;
+/** QEMU takes more from the guest after every second pass that did not help: two such steps may fail to come. */
+const throttlePasses = 4;
+/** However long those passes take. */
+const longestThrottleMs = 30 * 60_000;
 /** Until the first byte the target's QEMU is started, which was seen to take 8 s on a loaded machine. */
 const preparationMs = 120_000;
 /** More than the guest may lose to auto-converge is not to be had. */
@@ -96,35 +93,28 @@ const highestThrottlePercent = 99;
 export const beginConvergence = (options: ConvergenceOptions): ConvergenceState => ({
   rung: ConvergenceAct.wait,
   downtimeMs: options.maxDowntimeMs,
+  paused: false,
   hopeAtMs: 0,
+  nearerAtMs: 0,
+  nearerPass: 0,
   // Not infinity, which JSON does not know.
-  leastRemainingBytes: Number.MAX_SAFE_INTEGER,
-  leastAtMs: 0,
+  leastBytes: Number.MAX_SAFE_INTEGER,
+  pass: 0,
+  passLeftBytes: Number.MAX_SAFE_INTEGER,
+  fellAtMs: 0,
   crossedBytes: 0,
   crossedAtMs: 0,
   throttlePercent: 0,
 });
 
-/** Says whether a run ends if all stays as it is, with the pause that is allowed. */
-export function predictEnd(sample: ConvergenceSample, downtimeMs: number): Prediction {
-  const { bytesPerSecond: rate, dirtyBytesPerSecond: dirty, memoryRemainingBytes: left } = sample;
-  if (sample.inPostCopy) {
-    return { ends: true, etaMs: etaOf(left, rate), why: 'post-copy sends each page once' };
-  }
-  if (rate <= 0) return { ends: false, why: 'nothing crosses' };
-  const atOnceBytes = (rate * downtimeMs) / 1000;
-  if (sample.diskRemainingBytes === 0 && sample.iteration > 1 && left <= atOnceBytes) {
-    return { ends: true, etaMs: 0, why: `what is left crosses within ${downtimeMs} ms` };
-  }
-  if (dirty >= rate * margin) {
-    return {
-      ends: false,
-      why: `the guest changes ${perSecond(dirty)}, and ${perSecond(rate)} cross`,
-    };
-  }
-  const etaMs = etaOf(Math.max(0, left - atOnceBytes), rate - dirty);
-  return { ends: true, etaMs, why: `${perSecond(rate)} cross, and ${perSecond(dirty)} change` };
-}
+/** What is remembered of a run that nobody watched for a while: patience is counted from this sample on. */
+export const countAnew = (
+  state: ConvergenceState,
+  { elapsedMs: now, iteration: pass }: ConvergenceSample,
+): ConvergenceState => ({
+  ...state,
+  ...{ hopeAtMs: now, nearerAtMs: now, nearerPass: pass, fellAtMs: now, crossedAtMs: now },
+});
 
 /**
  * The next act for a run, from what it shows now and what is remembered of it. Call it for each sample, in their order,
@@ -150,33 +140,53 @@ export function nextConvergenceStep(
   if (stuckMs >= stuckLimitMs) {
     // Post-copy over a link that carries nothing would take the guest down.
     return climb(seen, ConvergenceAct.giveUp, {
-      now,
+      sample,
       why: `nothing has crossed for ${seconds(stuckMs)}`,
     });
   }
   if (isPreparing) return wait('the target is being prepared');
   if (sample.diskRemainingBytes > 0 && sample.iteration <= 1) return wait('disks are copied first');
   if (sample.iteration <= 1) return wait('the first pass over memory runs');
-  const prediction = predictEnd(sample, seen.downtimeMs);
-  const idleMs = now - Math.max(seen.leastAtMs, state.hopeAtMs);
-  const believed = now - seen.leastAtMs < options.patienceMs * disbeliefAfterPatiences;
-  if (prediction.ends && believed) {
+  const prediction = predictEnd(sample, seen);
+  if (prediction.ends && isBelieved(seen, sample, options)) {
     const step = wait(`it ends in about ${seconds(prediction.etaMs)}: ${prediction.why}`);
-    // Believing is bounded by `leastAtMs`, which only a real advance moves.
+    // Believing is bounded by what only a real advance moves.
     return { ...step, state: { ...seen, hopeAtMs: now } };
   }
-  if (idleMs < options.patienceMs) {
+  if (isPatient(seen, sample, options))
     return wait(`it does not look as if it would end (${prediction.why}); it gets a while`);
-  }
   const reason = prediction.ends
-    ? `it was to end, but came no nearer in ${seconds(now - seen.leastAtMs)}`
+    ? `it was to end, but came no nearer in ${seconds(now - seen.nearerAtMs)}`
     : prediction.why;
-  return act(seen, sample, { options, now, reason });
+  return act(seen, sample, { options, reason });
+}
+
+/** A prediction is one as long as something comes of it: less is left of this pass, or passes grow smaller. */
+function isBelieved(
+  state: ConvergenceState,
+  { elapsedMs: now, iteration }: ConvergenceSample,
+  { patienceMs }: ConvergenceOptions,
+): boolean {
+  const limitMs = patienceMs * disbeliefAfterPatiences;
+  if (now - state.fellAtMs >= limitMs) return false;
+  return now - state.nearerAtMs < limitMs || iteration - state.nearerPass < disbeliefAfterPasses;
+}
+
+/** Whether a run that looks endless gets more time for what was done last. */
+function isPatient(
+  state: ConvergenceState,
+  { elapsedMs: now, iteration }: ConvergenceSample,
+  { patienceMs }: ConvergenceOptions,
+): boolean {
+  const idleMs = now - Math.max(state.nearerAtMs, state.hopeAtMs);
+  if (idleMs < patienceMs) return true;
+  if (state.rung !== ConvergenceAct.throttle) return false;
+  // Not from the last hope on: near its end each pass looks for a moment as if it were the last.
+  return iteration - state.nearerPass < throttlePasses && idleMs < longestThrottleMs;
 }
 
 interface Climb {
   options: ConvergenceOptions;
-  now: number;
   reason: string;
 }
 
@@ -184,7 +194,7 @@ interface Climb {
 function act(
   state: ConvergenceState,
   sample: ConvergenceSample,
-  { options, now, reason }: Climb,
+  { options, reason }: Climb,
 ): ConvergenceStep {
   const at = ladder.indexOf(state.rung);
   const mayTake = (rung: ConvergenceAct): boolean => ladder.indexOf(rung) > at;
@@ -192,38 +202,40 @@ function act(
   if (at <= ladder.indexOf(ConvergenceAct.raiseDowntime) && higherMs > state.downtimeMs) {
     const why = `${reason}; a pause of ${higherMs} ms is allowed from now on`;
     const raised = { ...state, downtimeMs: higherMs };
-    return climb(raised, ConvergenceAct.raiseDowntime, { now, why });
+    return climb(raised, ConvergenceAct.raiseDowntime, { sample, why });
   }
   if (options.allowAutoConverge && mayTake(ConvergenceAct.throttle)) {
     return climb(state, ConvergenceAct.throttle, {
-      now,
+      sample,
       why: `${reason}; QEMU slows the guest down step by step`,
     });
   }
   if (options.allowPostCopy && mayTake(ConvergenceAct.postCopy)) {
     return climb(state, ConvergenceAct.postCopy, {
-      now,
+      sample,
       why: `${reason}; the guest goes on at the target while its memory follows`,
     });
   }
   if (options.allowPause && mayTake(ConvergenceAct.pause)) {
     return climb(state, ConvergenceAct.pause, {
-      now,
+      sample,
       why: `${reason}; the guest is paused until the end of the move`,
     });
   }
-  return climb(state, ConvergenceAct.giveUp, { now, why: `${reason}; the plan allows no more` });
+  return climb(state, ConvergenceAct.giveUp, { sample, why: `${reason}; the plan allows no more` });
 }
 
-const climb = (
+function climb(
   state: ConvergenceState,
   rung: ConvergenceAct,
-  { now, why }: { now: number; why: string },
-): ConvergenceStep => ({
-  act: rung,
-  why,
-  state: { ...state, rung, hopeAtMs: now, leastAtMs: now },
-});
+  { sample: { elapsedMs: now, iteration: pass }, why }: { sample: ConvergenceSample; why: string },
+): ConvergenceStep {
+  const paused = state.paused || rung === ConvergenceAct.pause;
+  // Whatever was left before, from here on each page counts.
+  const passLeftBytes = Number.MAX_SAFE_INTEGER;
+  const since = { hopeAtMs: now, nearerAtMs: now, nearerPass: pass, fellAtMs: now };
+  return { act: rung, why, state: { ...state, rung, paused, passLeftBytes, ...since } };
+}
 
 /** Twice the pause, or as much as would end the run at once, whichever is more; never above the highest. */
 function raisedDowntimeMs(
@@ -237,32 +249,31 @@ function raisedDowntimeMs(
   return Math.max(downtimeMs, Math.min(wantedMs, options.highestDowntimeMs));
 }
 
-/** What a sample adds to what is known. A pass that leaves a twentieth less than any before is an advance. */
+/** What a sample adds to what is known. A pass that begins with a twentieth less than any before is an advance. */
 function remember(state: ConvergenceState, sample: ConvergenceSample): ConvergenceState {
-  const now = sample.elapsedMs;
+  const { elapsedMs: now, iteration } = sample;
   const crossed = sample.memoryProcessedBytes + sample.diskProcessedBytes;
-  const hasCrossed = crossed > state.crossedBytes;
-  const remaining = sample.memoryRemainingBytes + sample.diskRemainingBytes;
-  const firstPass = sample.iteration <= 1;
-  const isLess = !firstPass && remaining < state.leastRemainingBytes * margin;
+  const left = sample.memoryRemainingBytes + sample.diskRemainingBytes;
+  const isFirst = iteration <= 1;
+  const isNew = iteration !== state.pass;
+  const isSmaller = isNew && !isFirst && left < state.leastBytes * margin;
+  const hasFallen = isNew || left < state.passLeftBytes * margin;
   const throttle = Math.min(sample.throttlePercent, highestThrottlePercent);
   // QEMU takes a step at a time from the guest: as long as it does, the rung is not used up.
   const throttlesMore = state.rung === ConvergenceAct.throttle && throttle > state.throttlePercent;
-  const advanced = firstPass || isLess || throttlesMore;
+  const isNearer = isFirst || isSmaller || throttlesMore;
   return {
     ...state,
+    pass: iteration,
+    passLeftBytes: hasFallen ? left : state.passLeftBytes,
+    fellAtMs: hasFallen || isFirst ? now : state.fellAtMs,
+    leastBytes: isSmaller ? left : state.leastBytes,
+    nearerAtMs: isNearer ? now : state.nearerAtMs,
+    nearerPass: isNearer ? iteration : state.nearerPass,
     crossedBytes: Math.max(crossed, state.crossedBytes),
-    crossedAtMs: hasCrossed ? now : state.crossedAtMs,
-    leastRemainingBytes: isLess ? remaining : state.leastRemainingBytes,
-    leastAtMs: advanced ? now : state.leastAtMs,
+    crossedAtMs: crossed > state.crossedBytes ? now : state.crossedAtMs,
     throttlePercent: Math.max(throttle, state.throttlePercent),
   };
 }
 
-const etaOf = (bytes: number, bytesPerSecond: number): number =>
-  bytes === 0 ? 0 : (bytes / bytesPerSecond) * 1000;
-
 const seconds = (ms: number): string => `${Number((ms / 1000).toFixed(1))} s`;
-
-const perSecond = (bytesPerSecond: number): string =>
-  `${Number((bytesPerSecond / (1024 * 1024)).toFixed(1))} MiB/s`;

@@ -159,8 +159,10 @@ async function conclude(
     !isLeaving(view) || view.place === LivePlace.postCopyFailed;
   let view = await viewOnce(parts, uuid, isOver, { timeoutMs: jobEndsMs, signal });
   if (!isOver(view)) throw stillLeaving(parts.name, input);
-  if (end.aborted && steering.memory.paused === true)
+  if (end.aborted && steering.memory.paused === true) {
     view = await resumed(parts, input, { view, signal });
+    if (view.place === LivePlace.running) await steering.resumed();
+  }
   const last = await figuresOf(live, uuid, { end, place: view.place });
   const result = resultOf({
     ...{ host: parts.name, vm, place: view.place, memory: steering.memory },

@@ -11,6 +11,7 @@ import { ConvergenceAct } from '../../domain/convergence.ts';
 import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
 import type { MoveLiveResult } from '../contract.ts';
 import type { LiveMemory } from '../move-folder.ts';
+import { placeByUs } from './paused-by-us.ts';
 
 /** What is known of a run that is over, at the source. */
 export interface RunOutcome {
@@ -52,7 +53,8 @@ export const isTrouble = (error: unknown): boolean =>
 
 /** Why the VM did not arrive, as far as the source can tell; undefined if libvirt did not call it off. */
 function faultOf(outcome: RunOutcome): Fault | undefined {
-  const { host, vm, place, memory, refusal } = outcome;
+  const { host, vm, memory, refusal } = outcome;
+  const place = placeByUs(outcome.place, memory);
   const said = refusal instanceof VmFerryError ? refusal : undefined;
   if (place === LivePlace.movedAway || outcome.arrived)
     return said?.code === 'live-target-not-kept' ? said.toFault() : undefined;
@@ -67,8 +69,7 @@ function faultOf(outcome: RunOutcome): Fault | undefined {
       host,
     }).toFault();
   }
-  const pausedByUs = place === LivePlace.paused && memory.paused === true;
-  if (place === LivePlace.switching || place === LivePlace.postCopy || pausedByUs) {
+  if (place === LivePlace.switching || place === LivePlace.postCopy) {
     return outcomeUnknown({
       code: 'live-outcome-unknown',
       message: `the live migration of ${vm} away from ${host} ended at the switch (${words})`,

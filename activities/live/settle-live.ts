@@ -2,8 +2,10 @@ import { LiveJobKind, LivePlace } from '../../domain/live-outcome.ts';
 import { transient, unsafe } from '../../domain/errors.ts';
 import type { LiveView } from '../../platforms/libvirt/live/view.ts';
 import type { SettleLiveInput } from '../contract.ts';
+import type { LiveMemory } from '../move-folder.ts';
 import { folderOf, whileOurs } from '../ours.ts';
 import type { HostParts } from '../parts.ts';
+import { placeByUs, unpaused } from './paused-by-us.ts';
 import { viewOnce } from './waits.ts';
 
 /** QEMU answers or ends at once; this is for a busy host. */
@@ -27,20 +29,21 @@ export async function settleLive(
     const wanted = to === 'off' ? off : [LivePlace.running];
     const view = await hypervisor.live.viewOf(vm.uuid);
     if (view.job.kind === LiveJobKind.none && wanted.includes(view.place)) return;
-    const byUs = (await folderOf(parts, input).read('live'))?.paused === true;
-    if (!isLeftPaused(view, byUs)) throw notSettleable(parts.name, input, view);
+    const folder = folderOf(parts, input);
+    const memory = await folder.read('live');
+    if (!isLeftPaused(view, memory)) throw notSettleable(parts.name, input, view);
     if (to === 'off') await hypervisor.forceOff(vm.uuid);
     else await hypervisor.live.resumeGuest(vm.uuid);
     const isThere = ({ place }: LiveView): boolean => wanted.includes(place);
     const wait = { timeoutMs: settlesWithinMs, signal };
     const now = await viewOnce(parts, vm.uuid, isThere, wait);
     if (!isThere(now)) throw notSettled(parts.name, input, now.place);
+    if (memory?.paused === true) await folder.write('live', unpaused(memory));
   });
 }
 
-const isLeftPaused = ({ place, job }: LiveView, byUs: boolean): boolean =>
-  job.kind === LiveJobKind.none &&
-  (place === LivePlace.switching || (place === LivePlace.paused && byUs));
+const isLeftPaused = ({ place, job }: LiveView, memory: LiveMemory | undefined): boolean =>
+  job.kind === LiveJobKind.none && placeByUs(place, memory) === LivePlace.switching;
 
 const notSettleable = (host: string, { vm, to }: SettleLiveInput, { place, job }: LiveView) =>
   unsafe({

@@ -1,17 +1,19 @@
 import {
   beginConvergence,
   ConvergenceAct,
+  countAnew,
   nextConvergenceStep,
-  predictEnd,
 } from '../../domain/convergence.ts';
 import type {
   ConvergenceOptions,
   ConvergenceState,
   ConvergenceStep,
 } from '../../domain/convergence.ts';
+import { predictEnd } from '../../domain/convergence-prediction.ts';
 import { VmFerryError } from '../../domain/errors.ts';
 import type { LiveProgress, LiveWishes } from '../../domain/live.ts';
 import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
+import { unpaused } from './paused-by-us.ts';
 import type { LiveMemory, MoveFolder } from '../move-folder.ts';
 import type { LiveHypervisor } from '../parts.ts';
 import { mebibytesOf } from './limits.ts';
@@ -44,7 +46,9 @@ export class Steering {
     this.#options = options;
     this.#policy = policyOf(options.wishes);
     this.#memory = options.memory;
-    this.#state = options.memory.convergence ?? beginConvergence(this.#policy);
+    const { convergence, paused = false } = options.memory;
+    // Of the pause the run's memory knows first; what an older version wrote may lack a field.
+    this.#state = { ...beginConvergence(this.#policy), ...convergence, paused };
     this.#isAttached = isAttached;
   }
 
@@ -60,9 +64,9 @@ export class Steering {
   /** Judges, acts, and gives what is to be shown. Throws what libvirt has against an order. */
   async take(sample: LiveSample): Promise<LiveProgress> {
     await this.#heedTuning();
-    if (this.#isAttached) this.#state = countedAnew(this.#state, sample);
+    if (this.#isAttached) this.#state = countAnew(this.#state, sample);
     this.#isAttached = false;
-    const step = nextConvergenceStep(this.#state, this.#judged(sample), this.#policy);
+    const step = nextConvergenceStep(this.#state, sample, this.#policy);
     if (step.act === ConvergenceAct.wait) this.#state = step.state;
     else await this.#carryOut(step, sample);
     return this.show(sample, step.why);
@@ -71,7 +75,7 @@ export class Steering {
   /** The sample as people see it. */
   show(sample: LiveSample, outlook: string): LiveProgress {
     const { bytesPerSecond, diskBytesPerSecond } = sample;
-    const etaMs = etaOf(this.#judged(sample), this.#state.downtimeMs);
+    const etaMs = etaOf(sample, this.#state);
     return {
       elapsedMs: sample.elapsedMs,
       iteration: sample.iteration,
@@ -90,6 +94,12 @@ export class Steering {
     };
   }
 
+  /** Writes down that the guest, which the policy had paused, goes on here. */
+  async resumed(): Promise<void> {
+    this.#memory = unpaused(this.#memory);
+    await this.remember({});
+  }
+
   /** Writes down what belongs to the run beside its acts. */
   async remember(more: Partial<LiveMemory>): Promise<void> {
     this.#memory = { ...this.#memory, ...more };
@@ -104,11 +114,6 @@ export class Steering {
     this.#state = { ...this.#state, downtimeMs };
   }
 
-  /** A guest that stands still changes nothing, whatever QEMU's average of the pass says. */
-  #judged(sample: LiveSample): LiveSample {
-    return this.#memory.paused === true ? { ...sample, dirtyBytesPerSecond: 0 } : sample;
-  }
-
   async #carryOut(step: ConvergenceStep, { elapsedMs: atMs }: LiveSample): Promise<void> {
     const { act } = step;
     let { why, state } = step;
@@ -120,10 +125,11 @@ export class Steering {
       why = `${why}; libvirt refused: ${error.message}`;
       if (act === ConvergenceAct.postCopy || act === ConvergenceAct.giveUp)
         state = { ...state, rung: this.#state.rung };
+      if (act === ConvergenceAct.pause) {
+        state = { ...state, paused: false };
+        this.#memory = unpaused(this.#memory);
+      }
     }
-    // A pass of before may have come nearer than what is left now: from here on each page counts.
-    if (act === ConvergenceAct.pause)
-      state = { ...state, leastRemainingBytes: Number.MAX_SAFE_INTEGER };
     const steps = [...this.#memory.steps, { act, why, atMs }].slice(-mostSteps);
     this.#state = state;
     await this.remember({ convergence: state, steps });
@@ -166,23 +172,13 @@ const policyOf = (wishes: LiveWishes): ConvergenceOptions => ({
   patienceMs: wishes.patienceMs,
 });
 
-const countedAnew = (
-  state: ConvergenceState,
-  { elapsedMs: now }: LiveSample,
-): ConvergenceState => ({
-  ...state,
-  hopeAtMs: now,
-  leastAtMs: now,
-  crossedAtMs: now,
-});
-
 /** Until the end, ms; undefined where it would never come or nobody can tell yet. */
-function etaOf(sample: LiveSample, downtimeMs: number): number | undefined {
+function etaOf(sample: LiveSample, state: ConvergenceState): number | undefined {
   const { diskRemainingBytes: disk, diskBytesPerSecond: diskRate } = sample;
   if (sample.iteration === 0 && disk > 0)
     return diskRate > 0 ? Math.round((disk / diskRate) * 1000) : undefined;
   if (sample.iteration === 0) return undefined;
-  const prediction = predictEnd(sample, downtimeMs);
+  const prediction = predictEnd(sample, state);
   return prediction.ends && Number.isFinite(prediction.etaMs)
     ? Math.round(prediction.etaMs)
     : undefined;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { admitLive } from '../../../../activities/live/admit-live.ts';
+import { liveView } from '../../../../activities/live/live-view.ts';
 import { settleLive } from '../../../../activities/live/settle-live.ts';
 import { withdrawLive } from '../../../../activities/live/withdraw-live.ts';
 import { releaseSource } from '../../../../activities/ownership.ts';
@@ -101,11 +102,22 @@ describe('the source', () => {
     },
   );
 
-  it('knows a guest that its own policy paused', async () => {
+  it("knows a guest that its own policy paused, and once it goes on, a later pause is a person's", async () => {
     await host.folder.write('live', { run: 1, steps: [], paused: true });
     host.live.place = 'paused';
+    expect((await liveView(host.parts, ref)).place).toBe('switching');
     await settle('resume');
     expect(host.live.place).toBe('running');
+    host.live.place = 'paused';
+    expect((await liveView(host.parts, ref)).place).toBe('paused');
+    await expect(settle('resume')).rejects.toMatchObject({ code: 'live-not-settleable' });
+  });
+
+  it('ends the rest of a guest that its own policy paused', async () => {
+    await host.folder.write('live', { run: 1, steps: [], paused: true });
+    host.live.place = 'paused';
+    await settle('off');
+    expect(host.told).toEqual(['force off']);
   });
 
   it('is released only once the VM is off or moved away there', async () => {

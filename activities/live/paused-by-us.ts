@@ -1,0 +1,14 @@
+import { LivePlace } from '../../domain/live-outcome.ts';
+import type { LiveMemory } from '../move-folder.ts';
+
+/**
+ * Where a guest stands that the convergence policy paused: in the middle of the switch, whatever reason libvirt keeps
+ * for its pause. Else a copy that only waits for its end, or to go on, would pass for a VM that a person paused.
+ */
+export const placeByUs = (place: LivePlace, memory: LiveMemory | undefined): LivePlace =>
+  place === LivePlace.paused && memory?.paused === true ? LivePlace.switching : place;
+
+/** The memory of a run whose guest goes on again: from now on a pause is somebody else's. */
+export function unpaused({ paused: _, ...memory }: LiveMemory): LiveMemory {
+  return memory;
+}
