@@ -1,6 +1,5 @@
 /** Two versions of the control worker side by side on a real server: an upgrade under running moves. */
 import { randomUUID } from 'node:crypto';
-import proto from '@temporalio/proto';
 import type { WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
@@ -13,6 +12,7 @@ import { currentBundle } from '../../../workers/build-bundle.ts';
 import { createControlWorker, runInPlace } from '../../../workers/control.ts';
 import type { Verdict } from '../../../workers/deployment.ts';
 import type { TemporalAccess } from '../../../workers/process.ts';
+import { ensureSearchAttributes } from '../../../workers/search-attributes.ts';
 import { tellHost } from '../../../workers/tell-host.ts';
 import {
   controlQueue,
@@ -21,7 +21,6 @@ import {
   memoNames,
   moveId,
   queryNames,
-  searchAttributes,
   updateNames,
   workflowTypes,
 } from '../../../workflows/contract.ts';
@@ -88,13 +87,7 @@ beforeAll(async () => {
     TestWorkflowEnvironment.createLocal({ server: { executable } }),
     currentBundle(),
   ]);
-  const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
-  await environment.connection.operatorService.addSearchAttributes({
-    namespace: 'default',
-    searchAttributes: Object.fromEntries(
-      Object.values(searchAttributes).map((name) => [name, keyword]),
-    ),
-  });
+  await ensureSearchAttributes(environment.nativeConnection, 'default');
   access = { connection: environment.nativeConnection, namespace: 'default', dataConverter: {} };
   for (const host of ['alpha', 'beta'] as const) {
     const worker = await Worker.create({

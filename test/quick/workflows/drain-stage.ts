@@ -1,86 +1,28 @@
 /** Real drains on a Temporal dev server: the hosts' answers and the moves are played. */
-import proto from '@temporalio/proto';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { fileURLToPath } from 'node:url';
-import type { ControlActivities, PlaceInput } from '../../../activities/control/contract.ts';
+import type { ControlActivities } from '../../../activities/control/contract.ts';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import { drainDefaults } from '../../../domain/drain/drain.ts';
 import type { DrainReport, DrainRequest } from '../../../domain/drain/drain.ts';
-import type { VmFacts, VmSummary } from '../../../domain/vm.ts';
-import { ApplicationFailure } from '@temporalio/common';
+import { ensureSearchAttributes } from '../../../workers/search-attributes.ts';
 import {
   controlQueue,
   drainId,
   hostQueue,
   queryNames,
-  searchAttributes,
   workflowTypes,
 } from '../../../workflows/contract.ts';
 import type { DrainInput } from '../../../workflows/contract.ts';
+import type { DrainedHost } from './drained-host.ts';
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
 /** Of one run, before the server asks for a new one. */
 const mostEvents = 150;
-
-/** A host in memory: its VMs by name, and where `place` sends them. */
-export class DrainedHost {
-  readonly name: string;
-  readonly vms = new Map<string, VmSummary['state']>();
-  /** The hosts that take VMs, best first. */
-  targets = ['beta', 'gamma'];
-  /** VMs that none of them takes. */
-  readonly refused = new Set<string>();
-  readonly placed: PlaceInput[] = [];
-  readonly orders: unknown[] = [];
-
-  constructor(name: string, vms: Record<string, VmSummary['state']>) {
-    this.name = name;
-    for (const [vm, state] of Object.entries(vms)) this.vms.set(vm, state);
-  }
-
-  uuidOf = (vm: string): string => `${this.name}-${vm}`;
-
-  list(): VmSummary[] {
-    return [...this.vms].map(([name, state]) => ({
-      ...{ host: this.name, uuid: this.uuidOf(name), name, state },
-      ...{ memoryBytes: 1, vcpus: 1, diskBytes: 1 },
-    }));
-  }
-
-  inspect(uuid: string): VmFacts {
-    const summary = this.list().find((one) => one.uuid === uuid);
-    if (summary === undefined) {
-      const fault = { code: 'vm-not-found', handling: 'permanent', message: 'gone', remedy: 'r' };
-      throw ApplicationFailure.create({ type: 'x', nonRetryable: true, details: [fault] });
-    }
-    return {
-      ...summary,
-      ...{ persistent: true, autostart: false, hasManagedSave: false },
-      ...{ domainType: 'qemu', arch: 'x86_64', machine: 'pc', emulator: '' },
-      ...{ snapshots: [], checkpoints: [], disks: [], nics: [], hostFiles: [], fixedDevices: [] },
-    };
-  }
-
-  place(input: PlaceInput): ReturnType<ControlActivities['place']> {
-    this.placed.push(input);
-    const takes = (host: string): boolean =>
-      !this.refused.has(input.vm.name) && input.exclude?.includes(host) !== true;
-    const chosen = this.targets.find(takes);
-    return Promise.resolve({
-      vm: input.vm.name,
-      policy: 'fewest-vms',
-      ...(chosen === undefined ? {} : { chosen }),
-      hosts: 3,
-      rows: [],
-      refusals: [],
-      note: { policy: 'fewest-vms', reasons: ['beta is ruled out: it is full'] },
-    });
-  }
-}
 
 export class DrainStage {
   readonly environment: TestWorkflowEnvironment;
@@ -109,13 +51,7 @@ export class DrainStage {
       }),
       bundleWorkflowCode({ workflowsPath }),
     ]);
-    const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
-    await environment.connection.operatorService.addSearchAttributes({
-      namespace: 'default',
-      searchAttributes: Object.fromEntries(
-        Object.values(searchAttributes).map((name) => [name, keyword]),
-      ),
-    });
+    await ensureSearchAttributes(environment.nativeConnection, 'default');
     const stage = new DrainStage(environment, code);
     await stage.#startControl();
     return stage;

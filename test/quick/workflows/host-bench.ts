@@ -68,14 +68,20 @@ export class HostBench {
     return new HostDirectory(this.client, this.cluster);
   }
 
-  /** A worker of a host that takes caps over, as real ones do; gives what it was told. */
-  async serve(name: string): Promise<BandwidthOrder[]> {
+  /** Of its Temporal server. */
+  get address(): string {
+    return this.#environment.address;
+  }
+
+  /** A worker of a host that takes caps over, as real ones do, and plays `verbs`; gives what it was told of caps. */
+  async serve(name: string, verbs: object = {}): Promise<BandwidthOrder[]> {
     const told: BandwidthOrder[] = [];
     const worker = await Worker.create({
       connection: this.#environment.nativeConnection,
       taskQueue: hostQueue(name),
       shutdownGraceTime: '1s',
       activities: {
+        ...verbs,
         applyLimits: (order: BandwidthOrder): Promise<BandwidthInForce> => {
           told.push(order);
           return Promise.resolve({ upBytesPerSecond: 0, downBytesPerSecond: 0, ...order });

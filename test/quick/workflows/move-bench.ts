@@ -5,13 +5,12 @@ import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError } from '@temporalio/client';
 import type { ControlActivities } from '../../../activities/control/contract.ts';
 import type { HostActivities } from '../../../activities/contract.ts';
-import proto from '@temporalio/proto';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
-import { searchAttributes } from '../../../workflows/contract.ts';
 import type { MoveReport, MoveRequest } from '../../../domain/move.ts';
 import { currentBundle } from '../../../workers/build-bundle.ts';
+import { ensureSearchAttributes } from '../../../workers/search-attributes.ts';
 import {
   controlQueue,
   hostQueue,
@@ -65,13 +64,7 @@ export class MoveBench {
       }),
       currentBundle(),
     ]);
-    const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
-    await environment.connection.operatorService.addSearchAttributes({
-      namespace: 'default',
-      searchAttributes: Object.fromEntries(
-        Object.values(searchAttributes).map((name) => [name, keyword]),
-      ),
-    });
+    await ensureSearchAttributes(environment.nativeConnection, 'default');
     const worlds: Worlds = new Map();
     const base = {
       connection: environment.nativeConnection,
