@@ -1,5 +1,6 @@
 /** A channel of a session as a stream that keeps Node's promises about ends, errors and callbacks. */
 import { Duplex } from 'node:stream';
+import type { DuplexOptions } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
 import { SshError, SshErrorKind } from './errors.ts';
 
@@ -18,8 +19,8 @@ export class ChannelStream extends Duplex {
   #writing: Done | undefined;
 
   /** `what` names the far end in messages. */
-  constructor(channel: ClientChannel, what: string) {
-    super({ allowHalfOpen: false, readableHighWaterMark: READ_AHEAD_BYTES });
+  constructor(channel: ClientChannel, what: string, options: DuplexOptions = {}) {
+    super({ allowHalfOpen: false, readableHighWaterMark: READ_AHEAD_BYTES, ...options });
     this.#channel = channel;
     this.#what = what;
     // Before there is a listener, or the data would flow at once.

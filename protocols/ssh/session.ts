@@ -1,10 +1,12 @@
-/** An SSH session to one host, for its forwarded sockets: unix (libvirt) and TCP (NBD). */
+/** An SSH session to one host: its forwarded sockets, unix (libvirt) and TCP (NBD), commands and files. */
 import type { Duplex } from 'node:stream';
-import type { Client, ClientChannel } from 'ssh2';
+import type { Client, ClientChannel, SFTPWrapper } from 'ssh2';
 import { ChannelStream } from './channel-stream.ts';
+import { RemoteCommand } from './command.ts';
 import { abortError, errorText, RefusalReason, SshError, SshErrorKind } from './errors.ts';
 import { connect, nameOf } from './handshake.ts';
 import type { Connected, HandshakeOptions, SshKeepAlive } from './handshake.ts';
+import { SftpFiles } from './sftp.ts';
 
 /** How to open a session. */
 export interface SshOptions extends HandshakeOptions {
@@ -43,7 +45,21 @@ export interface SshCloseReason {
   readonly cause?: unknown;
 }
 
-type Callback = (error: Error | undefined, channel: ClientChannel) => void;
+/** What a session ends with itself. */
+interface Carried {
+  destroy(error: Error): unknown;
+  once(event: 'close', listener: () => void): unknown;
+}
+
+type Callback<C> = (error: Error | undefined, channel: C) => void;
+
+/** How to ask the library for a channel, and what to make of it before anything else comes through it. */
+interface Wish<C, T extends Carried> {
+  readonly ask: (callback: Callback<C>) => void;
+  readonly adopt: (channel: C, what: string) => T;
+  /** Ends a channel that nobody waits for any more. */
+  readonly discard: (channel: C) => void;
+}
 
 const DEFAULT_TIMEOUT_MS = 20_000;
 const DEFAULT_MAX_CHANNELS = 64;
@@ -60,7 +76,7 @@ export class SshSession {
   readonly #name: string;
   readonly #timeoutMs: number;
   readonly #maxChannels: number;
-  readonly #streams = new Set<ChannelStream>();
+  readonly #streams = new Set<Carried>();
   #opening = 0;
   readonly #closed = Promise.withResolvers<SshCloseReason>();
   /** Fires when the session ends, so that channels that are being opened give up. */
@@ -99,16 +115,43 @@ export class SshSession {
    * session ends under it.
    */
   openUnixSocket(path: string, options: ChannelOptions = {}): Promise<Duplex> {
-    return this.#open(`unix socket ${path}`, options, (callback) =>
-      this.#client.openssh_forwardOutStreamLocal(path, callback),
+    return this.#open(
+      `unix socket ${path}`,
+      options,
+      forwarded((callback) => this.#client.openssh_forwardOutStreamLocal(path, callback)),
     );
   }
 
   /** Connects to a TCP port as the server sees it; otherwise like `openUnixSocket`. */
   openTcp(host: string, port: number, options: ChannelOptions = {}): Promise<Duplex> {
-    return this.#open(`port ${host}:${port}`, options, (callback) =>
-      this.#client.forwardOut(ORIGIN.host, ORIGIN.port, host, port, callback),
+    return this.#open(
+      `port ${host}:${port}`,
+      options,
+      forwarded((callback) =>
+        this.#client.forwardOut(ORIGIN.host, ORIGIN.port, host, port, callback),
+      ),
     );
+  }
+
+  /**
+   * Starts a command that the user's login shell reads as one line: `commandLine` makes one of arguments, and
+   * `runCommand` waits for its end. Rejects like `openUnixSocket`; servers take ten at once, unless set up otherwise.
+   */
+  openCommand(line: string, options: ChannelOptions = {}): Promise<RemoteCommand> {
+    return this.#open(`a command`, options, {
+      ask: (callback) => this.#client.exec(line, callback),
+      adopt: (channel: ClientChannel, what) => new RemoteCommand(channel, what),
+      discard: (channel: ClientChannel) => channel.destroy(),
+    });
+  }
+
+  /** Opens the server's files by SFTP. Rejects like `openUnixSocket`; `refused` where the server has no SFTP. */
+  openSftp(options: ChannelOptions = {}): Promise<SftpFiles> {
+    return this.#open('SFTP', options, {
+      ask: (callback) => this.#client.sftp(callback),
+      adopt: (sftp: SFTPWrapper, what) => new SftpFiles(sftp, what),
+      discard: (sftp: SFTPWrapper) => sftp.end(),
+    });
   }
 
   /** Resolves, never rejects, once the session has ended, whatever ended it. */
@@ -126,11 +169,11 @@ export class SshSession {
     await this.close();
   }
 
-  async #open(
+  async #open<C, T extends Carried>(
     target: string,
     options: ChannelOptions,
-    ask: (callback: Callback) => void,
-  ): Promise<Duplex> {
+    { ask, adopt, discard }: Wish<C, T>,
+  ): Promise<T> {
     const what = `${target} of ${this.#name}`;
     if (this.#reason !== undefined) throw this.#lost(what);
     if (this.#streams.size + this.#opening >= this.#maxChannels) {
@@ -140,7 +183,7 @@ export class SshSession {
     this.#opening += 1;
     const limit = withLimit(options.timeoutMs ?? this.#timeoutMs, options.signal);
     const signal = AbortSignal.any([limit, this.#ended.signal]);
-    const { promise, resolve, reject } = Promise.withResolvers<ClientChannel>();
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
     const onAbort = (): void =>
       reject(
         this.#reason === undefined
@@ -153,10 +196,11 @@ export class SshSession {
       ask((error, channel) => {
         if (error !== undefined) reject(this.#refusal(what, error));
         // Nobody waits for it any more, but at the server it is open.
-        else if (signal.aborted) channel.destroy();
-        else resolve(channel);
+        else if (signal.aborted) discard(channel);
+        // At once: its end may follow in the same packet.
+        else resolve(this.#track(adopt(channel, what)));
       });
-      return this.#adopt(await promise, what);
+      return await promise;
     } catch (error) {
       throw error instanceof SshError ? error : this.#lost(what, error);
     } finally {
@@ -165,17 +209,23 @@ export class SshSession {
     }
   }
 
-  #adopt(channel: ClientChannel, what: string): ChannelStream {
-    const stream = new ChannelStream(channel, what);
-    this.#streams.add(stream);
-    stream.once('close', () => this.#streams.delete(stream));
-    return stream;
+  #track<T extends Carried>(carried: T): T {
+    this.#streams.add(carried);
+    carried.once('close', () => this.#streams.delete(carried));
+    return carried;
   }
 
   #refusal(what: string, error: Error): SshError {
     const code = (error as { reason?: unknown }).reason;
-    // Without a reason it is not the server that speaks, but the library, about a lost connection.
-    if (typeof code !== 'number') return this.#lost(what, error);
+    // Without a reason it is not the server that speaks, but the library: of a request that the server refused
+    // once the channel was open, or about a lost connection.
+    if (typeof code !== 'number') {
+      if (!/^Unable to (?:exec|start subsystem)/.test(error.message))
+        return this.#lost(what, error);
+      const words = `the server would not open ${what}: it does not offer that to this user`;
+      const reason = RefusalReason.prohibited;
+      return new SshError(SshErrorKind.refused, words, { reason, cause: error });
+    }
     const { reason, words } = refusals[code] ?? {
       reason: RefusalReason.other,
       words: error.message,
@@ -224,6 +274,14 @@ const refusals: Readonly<Partial<Record<number, { reason: RefusalReason; words: 
   },
   3: { reason: RefusalReason.unknownChannelType, words: 'it does not know such channels' },
 };
+
+const forwarded = (
+  ask: (callback: Callback<ClientChannel>) => void,
+): Wish<ClientChannel, ChannelStream> => ({
+  ask,
+  adopt: (channel, what) => new ChannelStream(channel, what),
+  discard: (channel) => channel.destroy(),
+});
 
 function withLimit(timeoutMs: number, signal: AbortSignal | undefined): AbortSignal {
   const limit = AbortSignal.timeout(timeoutMs);
