@@ -32,7 +32,9 @@ export async function vcenterShortcoming(): Promise<string | undefined> {
   const { isThere } = await builtProgram();
   if (isThere) return undefined;
   const { failed } = await execa('go', ['version'], { reject: false, timeout: 30_000 });
-  return failed ? 'Go (1.25 or newer) is not installed, and the lab vCenter is built by it' : undefined;
+  return failed
+    ? 'Go (1.25 or newer) is not installed, and the lab vCenter is built by it'
+    : undefined;
 }
 
 /** The program, built if these sources were not yet. Throws `lab-vcenter-unavailable`. */

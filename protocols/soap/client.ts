@@ -57,12 +57,24 @@ export class SoapClient {
    * Calls `method`; resolves with its response element. Rejects with `SoapError`; of kind `fault` if the server says so.
    * Never repeated by itself.
    */
-  async call(method: string, parameters: readonly XmlNode[], options: CallOptions = {}): Promise<Element> {
-    const { path, action, timeoutMs = defaultTimeoutMs, maxAnswerBytes = defaultAnswerBytes } = this.#options;
+  async call(
+    method: string,
+    parameters: readonly XmlNode[],
+    options: CallOptions = {},
+  ): Promise<Element> {
+    const {
+      path,
+      action,
+      timeoutMs = defaultTimeoutMs,
+      maxAnswerBytes = defaultAnswerBytes,
+    } = this.#options;
     const limit = options.timeoutMs ?? timeoutMs;
     // Silence alone would let a server hold us for ever, byte by byte.
     const deadline = AbortSignal.timeout(limit);
-    const signal = AbortSignal.any([deadline, ...(options.signal === undefined ? [] : [options.signal])]);
+    const signal = AbortSignal.any([
+      deadline,
+      ...(options.signal === undefined ? [] : [options.signal]),
+    ]);
     try {
       const answer = await this.server.send({
         method: 'POST',
@@ -80,7 +92,12 @@ export class SoapClient {
       this.#keepCookie(answer);
       return this.#open(method, answer.status, text.toString('utf8'));
     } catch (error) {
-      if (!deadline.aborted || !(error instanceof SoapError) || error.kind !== SoapErrorKind.aborted) throw error;
+      if (
+        !deadline.aborted ||
+        !(error instanceof SoapError) ||
+        error.kind !== SoapErrorKind.aborted
+      )
+        throw error;
       const message = `${method} at ${this.server.name} was not answered within ${limit / 1000} s`;
       throw new SoapError(SoapErrorKind.timeout, message, { cause: error });
     }
@@ -103,7 +120,8 @@ export class SoapClient {
   #keepCookie({ headers }: HttpsAnswer): void {
     for (const line of headers['set-cookie'] ?? []) {
       const pair = line.split(';', 1)[0] ?? '';
-      if (pair.startsWith(`${this.#options.cookie}=`) && pair.length <= longestCookie) this.#cookie = pair;
+      if (pair.startsWith(`${this.#options.cookie}=`) && pair.length <= longestCookie)
+        this.#cookie = pair;
     }
   }
 

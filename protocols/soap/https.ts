@@ -51,7 +51,10 @@ export class HttpsServer {
     const url = URL.parse(options.url);
     if (url?.protocol !== 'https:' || url.username !== '' || url.password !== '') {
       // Not shown: whoever puts a password there does not want it in a log.
-      throw new SoapError(SoapErrorKind.invalid, 'the address is no https URL without user and password');
+      throw new SoapError(
+        SoapErrorKind.invalid,
+        'the address is no https URL without user and password',
+      );
     }
     this.#host = url.hostname.replace(/^\[(.*)\]$/, '$1');
     this.#port = url.port === '' ? 443 : Number(url.port);

@@ -49,7 +49,8 @@ interface Rule {
 
 function ruleOf({ trust, host, port }: PinningAgentOptions): Rule {
   const name = `${host}:${port}`;
-  if ('insecure' in trust) return { options: { rejectUnauthorized: false }, verify: () => undefined };
+  if ('insecure' in trust)
+    return { options: { rejectUnauthorized: false }, verify: () => undefined };
   if ('ca' in trust) return { options: { ca: trust.ca }, verify: () => undefined };
   const hash = 'sha256' in trust ? 'sha256' : 'sha1';
   const expected = canonicalThumbprint('sha256' in trust ? trust.sha256 : trust.sha1, hash);
@@ -84,7 +85,13 @@ export class PinningAgent extends Agent {
     const { host, port, connectTimeoutMs } = this.#options;
     const name = `${host}:${port}`;
     const servername = isIP(host) === 0 ? { servername: host } : {};
-    const socket = connect({ ...this.#rule.options, host, port, ...servername, minVersion: 'TLSv1.2' });
+    const socket = connect({
+      ...this.#rule.options,
+      host,
+      port,
+      ...servername,
+      minVersion: 'TLSv1.2',
+    });
     const settle = (error?: SoapError): void => {
       clearTimeout(timer);
       socket.off('error', onError).off('close', onClose).off('secureConnect', onSecure);

@@ -1,0 +1,182 @@
+/** Files of a datastore by HTTPS ranges: the session is renewed, a lost connection is tried again, within limits. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { transient, unsafe } from '../../domain/errors.ts';
+import { SoapError, SoapErrorKind } from '../../protocols/soap/index.ts';
+import type { HttpsAnswer } from '../../protocols/soap/index.ts';
+import { folderPath, showPath } from './datastore-path.ts';
+import type { DatastorePath } from './datastore-path.ts';
+import type { VsphereSession } from './session.ts';
+
+export interface FolderFileOptions {
+  /** Of whoever has the bytes: the vCenter, or an ESXi of its own. */
+  session: VsphereSession;
+  path: DatastorePath;
+  /** `DC0`; `ha-datacenter` of an ESXi. */
+  datacenter: string;
+  /** Tells why a file may be withheld: that its VM runs, or is gone. Undefined if it knows of nothing. */
+  explain: (status: number, cause: unknown) => Promise<Error | undefined>;
+}
+
+/** What tells two states of a file apart. */
+export interface FileStamp {
+  sizeBytes: number;
+  /** As the server writes it; seconds at best. */
+  modified: string;
+  etag: string;
+}
+
+const silenceMs = 60_000;
+const mostAttempts = 5;
+const firstPauseMs = 200;
+
+export class FolderFile {
+  readonly #options: FolderFileOptions;
+  readonly #requestPath: string;
+  #stamp: FileStamp | undefined;
+
+  constructor(options: FolderFileOptions) {
+    this.#options = options;
+    this.#requestPath = folderPath(options.path, options.datacenter);
+  }
+
+  get name(): string {
+    return showPath(this.#options.path);
+  }
+
+  /** The whole of a small file. Rejects with VmFerryError. */
+  async readAll(maxBytes: number, signal?: AbortSignal): Promise<Buffer> {
+    return await this.#persist(signal, async () => {
+      const answer = await this.#get({}, 200, signal);
+      return await answer.readAll(maxBytes);
+    });
+  }
+
+  /** Reads a range to learn the file's size and stamp; from then on every range has to be of the same state. */
+  async look(signal?: AbortSignal): Promise<FileStamp> {
+    return await this.#persist(signal, async () => {
+      const answer = await this.#get({ Range: 'bytes=0-0' }, 206, signal);
+      const stamp = this.#stampOf(answer, 0, 1);
+      await answer.readInto(new Uint8Array(1));
+      this.#stamp ??= stamp;
+      return stamp;
+    });
+  }
+
+  /**
+   * Fills `into` with the bytes at `offset`. Rejects with VmFerryError: `source-changed`, `source-unreachable`, or what
+   * `explain` says.
+   */
+  async readInto(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    if (into.length === 0) return;
+    await this.#persist(signal, async () => {
+      const range = `bytes=${offset}-${offset + into.length - 1}`;
+      const answer = await this.#get({ Range: range }, 206, signal);
+      const stamp = this.#stampOf(answer, offset, into.length);
+      if (this.#stamp !== undefined && !isSame(this.#stamp, stamp)) {
+        answer.drop();
+        throw this.#changed(this.#stamp, stamp);
+      }
+      await answer.readInto(into);
+    });
+  }
+
+  /** Begins again after a loss, a few times; whatever else fails is told at once. */
+  async #persist<T>(signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> {
+    const { session } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      const generation = session.generation;
+      try {
+        return await act();
+      } catch (error) {
+        if (!(error instanceof SoapError)) throw error;
+        const mayHeal = error.kind !== SoapErrorKind.aborted && attempt < mostAttempts;
+        if (!mayHeal) throw await this.#fault(error);
+        if (error.status === 401) {
+          await session.renew(generation, signal).catch((cause: unknown) => {
+            throw session.fault(cause, 'Login', { what: 'log in again' });
+          });
+          continue;
+        }
+        if (!isPassing(error)) throw await this.#fault(error);
+        const known = await this.#explanation(error);
+        if (known !== undefined) throw known;
+        await delay(firstPauseMs * 2 ** (attempt - 1), undefined, { signal });
+      }
+    }
+  }
+
+  async #get(
+    headers: Record<string, string>,
+    wanted: number,
+    signal: AbortSignal | undefined,
+  ): Promise<HttpsAnswer> {
+    const { session } = this.#options;
+    const answer = await session.server.send({
+      method: 'GET',
+      path: this.#requestPath,
+      headers: { ...headers, Cookie: session.cookie },
+      silenceMs,
+      signal,
+    });
+    if (answer.status === wanted) return answer;
+    answer.drop();
+    const message = `${session.host} answered HTTP ${answer.status} for ${this.name}`;
+    throw new SoapError(SoapErrorKind.http, message, { status: answer.status });
+  }
+
+  #stampOf({ headers }: HttpsAnswer, offset: number, length: number): FileStamp {
+    const range = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/.exec(headers['content-range'] ?? '');
+    const [from, to, sizeBytes] = (range ?? []).slice(1).map(Number);
+    if (sizeBytes === undefined || from !== offset || to !== offset + length - 1) {
+      const message = `${this.#options.session.host} gave another range of ${this.name} than the one that was asked for`;
+      throw new SoapError(SoapErrorKind.malformed, message);
+    }
+    return { sizeBytes, modified: headers['last-modified'] ?? '', etag: headers.etag ?? '' };
+  }
+
+  #changed(before: FileStamp, now: FileStamp): Error {
+    return unsafe({
+      code: 'source-changed',
+      message: `${this.name} changed while it was read: ${showStamp(before)} before, now ${showStamp(now)}`,
+      remedy: 'See that the VM stays off, then start the copy again: what was copied is not used.',
+      host: this.#options.session.host,
+    });
+  }
+
+  async #explanation(error: SoapError): Promise<Error | undefined> {
+    return error.status === undefined
+      ? undefined
+      : await this.#options.explain(error.status, error);
+  }
+
+  async #fault(error: SoapError): Promise<unknown> {
+    const known = await this.#explanation(error);
+    if (known !== undefined) return known;
+    const { session } = this.#options;
+    if (error.kind !== SoapErrorKind.http)
+      return session.fault(error, 'GET', { what: `read ${this.name}` });
+    return transient({
+      code: 'source-unreachable',
+      message: `could not read ${this.name}: ${error.message}`,
+      remedy:
+        'It is tried again by itself; if it keeps failing, see that the datastore is there and the file on it.',
+      host: session.host,
+      cause: error,
+    });
+  }
+}
+
+const passingKinds: ReadonlySet<string> = new Set([
+  SoapErrorKind.unreachable,
+  SoapErrorKind.lost,
+  SoapErrorKind.timeout,
+]);
+
+const isPassing = (error: SoapError): boolean =>
+  passingKinds.has(error.kind) || (error.status ?? 0) >= 500 || error.status === 429;
+
+const isSame = (a: FileStamp, b: FileStamp): boolean =>
+  a.sizeBytes === b.sizeBytes && a.modified === b.modified && a.etag === b.etag;
+
+const showStamp = ({ sizeBytes, modified }: FileStamp): string =>
+  `${sizeBytes} bytes${modified === '' ? '' : ` of ${modified}`}`;

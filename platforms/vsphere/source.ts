@@ -1,0 +1,135 @@
+/** vSphere, a vCenter or a single ESXi, as a platform that VMs come from. */
+import type { Concern } from '../../domain/concerns.ts';
+import type {
+  ForeignDiskHandle,
+  ForeignSource,
+  ForeignVm,
+  ForeignVmSummary,
+} from '../../domain/foreign.ts';
+import type { VmState } from '../../domain/vm.ts';
+import { childrenOf } from '../../protocols/soap/index.ts';
+import { vsphereConcerns } from './concerns.ts';
+import { portGroupsOf } from './devices.ts';
+import { findVm, listVms } from './inventory.ts';
+import { nameOf } from './numbers.ts';
+import { openFolderDisk } from './open-disk.ts';
+import { InventoryPaths, NetworkNames } from './paths.ts';
+import { forceOff, requestShutdown, stateOfVm } from './power.ts';
+import { propertiesOf } from './properties.ts';
+import { referenceIn } from './references.ts';
+import { VsphereSession } from './session.ts';
+import type { VsphereLogin } from './session.ts';
+import { devicesOf, factsOf, vmProperties } from './vm-facts.ts';
+
+export interface VsphereOptions extends VsphereLogin {
+  /** ESXi hosts to read disks from directly, by the name that the vCenter has for them. Others are read through it. */
+  direct?: Readonly<Record<string, VsphereLogin>>;
+  /** Reads at once; 6 if absent. */
+  parallelism?: number;
+}
+
+const defaultParallelism = 6;
+/** For calls while all reads are under way. */
+const callConnections = 2;
+
+export class VsphereSource implements ForeignSource {
+  readonly kind = 'vsphere';
+  /** For what else vSphere can do: snapshots and change tracking. */
+  readonly session: VsphereSession;
+  readonly #options: VsphereOptions;
+  readonly #direct = new Map<string, Promise<VsphereSession>>();
+
+  private constructor(options: VsphereOptions, session: VsphereSession) {
+    this.#options = options;
+    this.session = session;
+  }
+
+  /** Logs in. Rejects with VmFerryError, as `VsphereSession.open` has it. */
+  static async open(options: VsphereOptions, signal?: AbortSignal): Promise<VsphereSource> {
+    const connections = (options.parallelism ?? defaultParallelism) + callConnections;
+    return new VsphereSource(options, await VsphereSession.open(options, connections, signal));
+  }
+
+  list(signal?: AbortSignal): AsyncIterable<ForeignVmSummary> {
+    return listVms(this.session, signal);
+  }
+
+  async inspect(vm: string, signal?: AbortSignal): Promise<ForeignVm> {
+    const { session } = this;
+    const ref = await findVm(session, vm, signal);
+    const found = await propertiesOf(session, ref, vmProperties, { what: `inspect ${vm}`, signal });
+    const networks = new NetworkNames(session);
+    const refs = childrenOf(found.get('network')).flatMap((element) => referenceIn(element) ?? []);
+    await networks.learn(portGroupsOf(devicesOf(found)), refs, signal);
+    const parent = referenceIn(found.get('parent'));
+    const name = nameOf(found.text('name'));
+    const { path } = await new InventoryPaths(session).of(name, parent, signal);
+    return factsOf(found, { path, nameOfNetwork: (key) => networks.of(key) });
+  }
+
+  async concerns(vm: ForeignVm, signal?: AbortSignal): Promise<Concern[]> {
+    return await vsphereConcerns(this.session, vm, signal);
+  }
+
+  async state(id: string): Promise<VmState> {
+    return await stateOfVm(this.session, id);
+  }
+
+  async requestShutdown(id: string): Promise<void> {
+    await requestShutdown(this.session, id);
+  }
+
+  async forceOff(id: string): Promise<void> {
+    await forceOff(this.session, id);
+  }
+
+  /** By /folder over HTTPS; from its ESXi if `direct` names it. */
+  async openDisk(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
+    const { session } = this;
+    const direct = await this.#directFor(vm, signal);
+    const parallelism = this.#options.parallelism ?? defaultParallelism;
+    return await openFolderDisk({ session, direct, parallelism }, vm, key, signal);
+  }
+
+  /** Logs out everywhere. Rejects with the first of what could not be said; the servers end idle sessions themselves. */
+  async close(): Promise<void> {
+    const opened = await Promise.allSettled(this.#direct.values());
+    const sessions = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    const results = await Promise.allSettled([...sessions, this.session].map((one) => one.close()));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #directFor(vm: ForeignVm, signal?: AbortSignal): Promise<VsphereSession | undefined> {
+    const { direct = {} } = this.#options;
+    if (Object.keys(direct).length === 0) return undefined;
+    const { session } = this;
+    const what = `find the host of ${vm.name} (${vm.id})`;
+    const ref = { type: 'VirtualMachine', id: vm.id };
+    const found = await propertiesOf(session, ref, ['runtime.host'], { what, signal });
+    const host = referenceIn(found.get('runtime.host'));
+    if (host === undefined) return undefined;
+    const named = await propertiesOf(session, host, ['name'], { what, signal });
+    const name = nameOf(named.text('name'));
+    const login = Object.hasOwn(direct, name) ? direct[name] : undefined;
+    return login === undefined ? undefined : await this.#openDirect(name, login, signal);
+  }
+
+  async #openDirect(
+    name: string,
+    login: VsphereLogin,
+    signal?: AbortSignal,
+  ): Promise<VsphereSession> {
+    const known = this.#direct.get(name);
+    if (known !== undefined) return await known;
+    const connections = (this.#options.parallelism ?? defaultParallelism) + callConnections;
+    const opening = VsphereSession.open(login, connections, signal);
+    this.#direct.set(name, opening);
+    // One that failed is tried anew the next time.
+    opening.catch(() => this.#direct.delete(name));
+    return await opening;
+  }
+}
