@@ -10,9 +10,8 @@ import { hostQueue } from '../workflows/contract.ts';
 import type { HostLine } from '../workflows/contract.ts';
 import { HostEntities } from './host-entities.ts';
 import type { RememberedHost } from './host-entities.ts';
+import { hasPolledLately } from './pollers.ts';
 
-/** A worker polls at least this often (Temporal's long poll is 60 s); one that did not is called offline. */
-const pollerGoneMs = 75_000;
 /** Hosts that are looked up at a time. */
 const looksAtATime = 16;
 
@@ -80,10 +79,7 @@ export class HostDirectory {
       // A host worker runs activities only.
       taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
     });
-    return answer.pollers.some(({ lastAccessTime }) => {
-      const seenMs = Number(lastAccessTime?.seconds ?? 0) * 1000;
-      return Date.now() - seenMs < pollerGoneMs;
-    });
+    return answer.pollers.some(hasPolledLately);
   }
 
   async #ofKnown<T>(name: string, ask: () => Promise<T>): Promise<T> {

@@ -3,6 +3,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import proto from '@temporalio/proto';
 import { controlQueue, moveKeys, workflowTypes } from '../workflows/contract.ts';
 import { isNotFound } from './errors.ts';
+import { hasPolledLately } from './pollers.ts';
 
 /** The control workers' versions together, as Temporal's Worker Deployments call them. */
 export const deploymentName = 'vmferry-control';
@@ -32,9 +33,6 @@ export interface VersionList {
   /** Moves that no worker has taken up yet: the current version will. */
   waiting: OpenMove[];
 }
-
-/** A worker polls at least this often (Temporal's long poll is 60 s). */
-const pollerGoneMs = 75_000;
 
 /** Temporal's own; its value is `<deployment>:<build ID>`. */
 const pinnedTo = defineSearchAttributeKey(
@@ -85,11 +83,9 @@ async function pollingVersions({ workflowService, options }: Client): Promise<Se
     taskQueue: { name: controlQueue },
     taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
   });
-  const lately = pollers.filter(
-    ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1000 < pollerGoneMs,
-  );
   return new Set(
-    lately
+    pollers
+      .filter(hasPolledLately)
       .map(({ deploymentOptions }) => deploymentOptions?.buildId ?? '')
       .filter((version) => version !== ''),
   );
