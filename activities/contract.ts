@@ -219,8 +219,10 @@ export interface MoveLiveInput extends EpochRef {
 export interface MoveLiveResult {
   /** Why libvirt called it off, if it did. */
   fault?: Fault;
+  /** What was done so that it ends, and why. */
   steps: LiveStep[];
   elapsedMs: number;
+  /** libvirt's figure of the guest's pause; post-copy has none. */
   downtimeMs?: number;
   iterations?: number;
   memoryBytes?: number;

@@ -20,6 +20,7 @@ import type { PlacementWishes } from '../domain/placement/choose.ts';
 import type { PlacementNote } from '../domain/placement/note.ts';
 import type { VmSummary } from '../domain/vm.ts';
 
+export type { MoveLiveResult } from '../activities/contract.ts';
 export type { PlaceAnswer } from '../activities/control/contract.ts';
 
 export const controlQueue = 'vmferry.control';

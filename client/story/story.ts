@@ -1,8 +1,8 @@
 /** The types of a move's story: what `move.story()` gives and `vmferry explain` tells. Times are ISO 8601 in UTC. */
 import type { Concern } from '../../domain/concerns.ts';
 import type { Fault } from '../../domain/errors.ts';
-import type { LiveStep } from '../../domain/live.ts';
 import type { GivenOrder, MoveReport, Phase, StepName } from '../../domain/move.ts';
+import type { MoveLiveResult } from '../../workflows/contract.ts';
 
 /** One failed attempt of a piece of work. */
 export interface StoryFailure {
@@ -10,20 +10,8 @@ export interface StoryFailure {
   fault: Fault;
 }
 
-/** How one run of a live migration went, as the source saw it. */
-export interface StoryRun {
-  /** Why libvirt called it off, if it did. */
-  fault?: Fault;
-  /** What was done so that it ends, and why. */
-  steps: LiveStep[];
-  elapsedMs: number;
-  /** libvirt's figure of the guest's pause; post-copy has none. */
-  downtimeMs?: number;
-  iterations?: number;
-  memoryBytes?: number;
-  diskBytes?: number;
-  postCopy: boolean;
-}
+/** How one run of a live migration went, as the source saw it: what the verb answered. */
+export type StoryRun = MoveLiveResult;
 
 /** One thing that one host did for the move, over all its attempts. */
 export interface StoryWork {
