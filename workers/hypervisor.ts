@@ -1,9 +1,4 @@
-import type {
-  DefinitionChanges,
-  Hypervisor,
-  MadeVolume,
-  NamedVolume,
-} from '../activities/parts.ts';
+import type { DefinitionChanges, Hypervisor, NamedVolume } from '../activities/parts.ts';
 import type { HostConfig } from '../config/schema.ts';
 import type { Ledger } from '../guard/ledger.ts';
 import { probeHook } from '../guard/probe.ts';
@@ -19,7 +14,7 @@ import { StorageProof } from '../platforms/libvirt/storage-proof.ts';
 import { LibvirtSource } from '../platforms/libvirt/source.ts';
 import { LibvirtTarget } from '../platforms/libvirt/target.ts';
 import { LibvirtState } from '../platforms/libvirt/vm-state.ts';
-import type { DiskFormat, VmFacts, VmState, VmSummary } from '../domain/vm.ts';
+import type { VmFacts, VmState, VmSummary } from '../domain/vm.ts';
 
 /** The host's libvirt as the verbs see it: source and target of moves in one. */
 export class LibvirtHypervisor implements Hypervisor {
@@ -83,15 +78,7 @@ export class LibvirtHypervisor implements Hypervisor {
     return (await this.#target.volumes.delete(volume)) !== 'unmanaged';
   }
 
-  async ensureVolume(volume: {
-    pool: string;
-    name: string;
-    capacityBytes: number;
-    format: DiskFormat;
-    allocation: 'thin' | 'full';
-    backing?: { path: string; format: DiskFormat };
-    ownedByMove: boolean;
-  }): Promise<MadeVolume> {
+  ensureVolume: Hypervisor['ensureVolume'] = async (volume) => {
     const { kind, path, network, capacityBytes } = await this.#target.volumes.ensure(volume);
     return {
       kind,
@@ -99,7 +86,7 @@ export class LibvirtHypervisor implements Hypervisor {
       ...(network === undefined ? {} : { network }),
       ...(capacityBytes > volume.capacityBytes ? { capacityBytes } : {}),
     };
-  }
+  };
 
   writeNonces: Hypervisor['writeNonces'] = (migrationId, disks) =>
     this.#proof.write(migrationId, disks);
