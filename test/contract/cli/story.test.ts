@@ -7,7 +7,8 @@ import { VmFerry } from '../../../client/vmferry.ts';
 import type { MoveReport, Story } from '../../../client/vmferry.ts';
 import { backendWith, terminalWith } from '../../quick/cli/fake-client.ts';
 import { FakeWorld } from '../../quick/workflows/fake-hosts.ts';
-import { MoveBench, request } from '../../quick/workflows/move-bench.ts';
+import { MoveBench } from '../../quick/workflows/move-bench.ts';
+import { request } from '../../quick/workflows/move-request.ts';
 
 let bench: MoveBench;
 beforeAll(async () => {

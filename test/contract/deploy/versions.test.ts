@@ -26,7 +26,7 @@ import {
 } from '../../../workflows/contract.ts';
 import type { MigrateVmInput } from '../../../workflows/contract.ts';
 import { FakeWorld, vm } from '../../quick/workflows/fake-hosts.ts';
-import { request } from '../../quick/workflows/move-bench.ts';
+import { request } from '../../quick/workflows/move-request.ts';
 
 const old = '0.1.0-aaaaaaaaaaaa';
 const fresh = '0.2.0-bbbbbbbbbbbb';

@@ -9,7 +9,8 @@ import type { MoveReport, MoveRequest } from '../../../domain/move.ts';
 import { queryNames, updateNames } from '../../../workflows/contract.ts';
 import { disk, FakeWorld } from '../../quick/workflows/fake-hosts.ts';
 import type { LiveRun } from '../../quick/workflows/fake-hosts.ts';
-import { MoveBench, request } from '../../quick/workflows/move-bench.ts';
+import { MoveBench } from '../../quick/workflows/move-bench.ts';
+import { request } from '../../quick/workflows/move-request.ts';
 
 let bench: MoveBench;
 beforeAll(async () => {

@@ -17,6 +17,7 @@ import { attempts, die } from './attempt.ts';
 import type { Attempt } from './attempt.ts';
 import { Engine } from './engine.ts';
 import type { Ending } from './engine.ts';
+import { request } from '../workflows/move-request.ts';
 import { MemoryHost, memoryDataPlane, memoryHypervisor, vm } from './memory-host.ts';
 import type { MemoryWorld } from './memory-host.ts';
 
@@ -94,7 +95,7 @@ export class Stage {
 
   /** Runs the move to its end; `observe` may give orders whenever nothing moves. */
   async run(
-    request: Partial<MoveRequest> = {},
+    changes: Partial<MoveRequest> = {},
     observe: (engine: Engine) => void = () => undefined,
   ): Promise<MoveReport> {
     const engine = new Engine(`migrate/default/${vm.uuid}`, (call, signal) =>
@@ -105,7 +106,7 @@ export class Stage {
       cluster: 'default',
       vm,
       running: true,
-      request: { ...defaults, ...request },
+      request: request(changes),
     };
     try {
       await engine.run(
@@ -321,18 +322,4 @@ const injected = ({ host, verb, handling }: Strike & { how: 'fails' }): Applicat
     host,
   };
   return ApplicationFailure.create({ type: fault.code, nonRetryable: true, details: [fault] });
-};
-
-const defaults: MoveRequest = {
-  vm: vm.name,
-  from: 'alpha',
-  to: 'beta',
-  autoStart: false,
-  verify: 'full',
-  bandwidthBytesPerSecond: 0,
-  shutdown: 'graceful',
-  shutdownTimeoutMs: 1000,
-  autoCommit: true,
-  targetPool: '',
-  operator: 'test',
 };

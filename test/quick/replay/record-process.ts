@@ -13,7 +13,8 @@ import { queryNames, updateNames } from '../../../workflows/contract.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import { FakeWorld } from '../workflows/fake-hosts.ts';
 import type { Injection, LiveRun } from '../workflows/fake-hosts.ts';
-import { MoveBench, request } from '../workflows/move-bench.ts';
+import { MoveBench } from '../workflows/move-bench.ts';
+import { request } from '../workflows/move-request.ts';
 import { forgetPlace } from './forget-place.ts';
 
 interface Story {

@@ -5,7 +5,8 @@ import type { WorkflowHandle } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { disk, FakeWorld } from './fake-hosts.ts';
 import type { Verb } from './fake-hosts.ts';
-import { MoveBench, request } from './move-bench.ts';
+import { MoveBench } from './move-bench.ts';
+import { request } from './move-request.ts';
 
 let bench: MoveBench;
 beforeAll(async () => {

@@ -22,21 +22,6 @@ import type { MigrateVmInput } from '../../../workflows/contract.ts';
 import { FakeWorld, vm } from './fake-hosts.ts';
 import type { Verb } from './fake-hosts.ts';
 
-export const request = (changes: Partial<MoveRequest> = {}): MoveRequest => ({
-  vm: vm.name,
-  from: 'alpha',
-  to: 'beta',
-  autoStart: false,
-  verify: 'full',
-  bandwidthBytesPerSecond: 0,
-  shutdown: 'graceful',
-  shutdownTimeoutMs: 1000,
-  autoCommit: true,
-  targetPool: '',
-  operator: 'test',
-  ...changes,
-});
-
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
 export class MoveBench {

@@ -9,7 +9,8 @@ import type {
 import { queryNames } from '../../../workflows/contract.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import { FakeWorld } from './fake-hosts.ts';
-import { MoveBench, request } from './move-bench.ts';
+import { MoveBench } from './move-bench.ts';
+import { request } from './move-request.ts';
 
 const limits = { movesIn: 2, movesOut: 2, upBytesPerSecond: 1000 };
 const granted: ReserveMoveAnswer = { granted: true, source: { limits }, target: { limits } };
