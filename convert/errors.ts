@@ -218,3 +218,9 @@ function warningOf(text: string): ConversionWarning {
   }
   return { code: 'conversion-warning', message, remedy: 'Look at it once the guest has started.' };
 }
+
+/** Whether the tool says that the guest has virtio drivers now; undefined if it says nothing of it. */
+export function virtioInstalled(log: string): boolean | undefined {
+  if (/^virt-[\w-]+: This guest has virtio drivers installed/m.test(log)) return true;
+  return /^virt-[\w-]+: This guest does not have virtio drivers/m.test(log) ? false : undefined;
+}

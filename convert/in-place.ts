@@ -6,9 +6,9 @@
  *            ^                               |
  *            +--------- commit.ts -----------+
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { transient } from '../domain/errors.ts';
-import { conversionFault, warningsOf } from './errors.ts';
+import { conversionFault, virtioInstalled, warningsOf } from './errors.ts';
 import type { ConversionWarning } from './errors.ts';
 import {
   conversionPaths,
@@ -58,6 +58,8 @@ export interface ConversionResult {
   /** Overlays by the key of their disk. */
   overlays: { key: string; path: string; base: string }[];
   warnings: ConversionWarning[];
+  /** False: it needs emulated devices still. Absent: the tool did not say. */
+  virtio?: boolean;
   logPath: string;
   elapsedMs: number;
   /** An earlier attempt had converted already; nothing was run. */
@@ -82,7 +84,7 @@ export async function convertInPlace(request: ConversionRequest): Promise<Conver
   try {
     const overlays = disks.map(({ key, overlay, base }) => ({ key, path: overlay, base }));
     const result = { overlays, logPath: paths.log, warnings: [], elapsedMs: 0, already: true };
-    if (journal.reached('converted')) return result;
+    if (journal.reached('converted')) return { ...result, ...whatItSaid(await readLog(paths.log)) };
     await rm(paths.temporary, { recursive: true, force: true });
     await prepareGuestfsFolders({ temporary: paths.temporary, cache: request.cache });
     await makeOverlays(journal, { id, ...(signal && { signal }) });
@@ -97,9 +99,12 @@ export async function convertInPlace(request: ConversionRequest): Promise<Conver
   }
 }
 
+/** Of an earlier attempt; somebody may have removed it. */
+const readLog = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
+
 async function runTool(
   request: ConversionRequest,
-): Promise<Pick<ConversionResult, 'warnings' | 'elapsedMs'>> {
+): Promise<Pick<ConversionResult, 'warnings' | 'virtio' | 'elapsedMs'>> {
   const { id, folder, tool, virtioWin, signal, limitMs = defaultLimitMs, onProgress } = request;
   const paths = conversionPaths(folder);
   const args = await toolArguments(request);
@@ -132,7 +137,12 @@ async function runTool(
     const { status } = end;
     throw conversionFault({ vm: request.vm, log: log.text, logPath: paths.log, status });
   }
-  return { warnings: warningsOf(log.text), elapsedMs: Math.round(performance.now() - begin) };
+  return { ...whatItSaid(log.text), elapsedMs: Math.round(performance.now() - begin) };
+}
+
+function whatItSaid(log: string): Pick<ConversionResult, 'warnings' | 'virtio'> {
+  const virtio = virtioInstalled(log);
+  return { warnings: warningsOf(log), ...(virtio !== undefined && { virtio }) };
 }
 
 async function toolArguments(request: ConversionRequest): Promise<string[]> {

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { conversionFault, firstErrorOf, warningsOf } from '../../../convert/errors.ts';
+import {
+  conversionFault,
+  firstErrorOf,
+  virtioInstalled,
+  warningsOf,
+} from '../../../convert/errors.ts';
 import { driverWarning, failures } from './fixtures.ts';
 
 const faultOf = (log: string) =>
@@ -49,5 +54,13 @@ describe('warnings of a conversion', () => {
     expect(warnings[1]?.message).toBe(
       'fstrim on guest filesystem /dev/sda1 failed. Usually you can ignore this message.',
     );
+  });
+
+  it('stand beside what it says of virtio drivers', () => {
+    expect(virtioInstalled(driverWarning)).toBe(false);
+    expect(virtioInstalled('virt-v2v-in-place: This guest has virtio drivers installed.')).toBe(
+      true,
+    );
+    expect(virtioInstalled('')).toBeUndefined();
   });
 });
