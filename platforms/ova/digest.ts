@@ -31,7 +31,10 @@ export async function digestOf(region: FileRegion, options: DigestOptions): Prom
         else if ('digest' in word) resolve(word.digest);
         else reject(changed(file.path));
       });
-      thread.once('error', (error) => reject(fileFault(file.path, error) as Error));
+      thread.once('error', (error) => {
+        const fault = fileFault(file.path, error);
+        reject(fault instanceof Error ? fault : error);
+      });
       thread.once('exit', () => reject(new Error('the digest thread ended without an answer')));
     });
   } finally {

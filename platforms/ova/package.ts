@@ -138,7 +138,7 @@ async function openFolder(
       // Those that could not be opened have been told of where they were asked for.
       const all = await Promise.allSettled(opened.values());
       opened.clear();
-      await Promise.all(all.map((one) => one.status === 'fulfilled' && one.value?.close()));
+      for (const one of all) if (one.status === 'fulfilled') await one.value?.close();
     },
   };
 }

@@ -158,7 +158,7 @@ class Walk {
         throw malformed(this.#path, 'it has a damaged extended header');
       }
       const record = body.toString('utf8', space + 1, at + length - 1);
-      const [key = '', value = ''] = splitOnce(record, '=');
+      const [key, value] = splitOnce(record, '=');
       if (key.startsWith('GNU.sparse.')) throw malformed(this.#path, 'it holds a sparse file');
       if (key === 'path') found.name = value;
       if (key === 'size') found.sizeBytes = this.#decimal(value);
@@ -181,11 +181,8 @@ class Walk {
       const isSmall = first === 0x80 && field.subarray(1, 4).every((byte) => byte === 0);
       number = isSmall ? Number(field.readBigUInt64BE(4)) : NaN;
     } else {
-      // eslint-disable-next-line no-control-regex -- the field ends with NUL or a space
-      const digits = field
-        .toString('latin1')
-        .trimStart()
-        .replace(/[\u0000 ].*$/s, '');
+      // The field ends with NUL or a space.
+      const [digits = ''] = field.toString('latin1').replaceAll('\0', ' ').trimStart().split(' ');
       number = /^[0-7]*$/.test(digits) ? Number.parseInt(digits === '' ? '0' : digits, 8) : NaN;
     }
     if (Number.isSafeInteger(number)) return number;
