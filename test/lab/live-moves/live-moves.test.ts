@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
 import type { ConvergenceAct } from '../../../domain/convergence.ts';
+import type { LiveProgress } from '../../../domain/live.ts';
 import { isEnd } from '../../../domain/move.ts';
 import { cutOneWay } from '../../../lab/one-way.ts';
 import { makeBusyGuest } from '../live/busy-guest.ts';
@@ -67,26 +68,49 @@ async function withoutLink(trip: Trip): Promise<void> {
   }
 }
 
+/** Makes the link slower than the guest writes, however little of a processor it gets. */
+async function outpaced({ move }: Trip): Promise<void> {
+  let dirty = 0;
+  const nearsItsSecondPass = (live: LiveProgress): boolean =>
+    live.iteration > 1 || (live.iteration === 1 && live.memoryRemainingBytes < 24 * mebibyte);
+  await until(
+    move,
+    ({ live }) => live !== undefined && nearsItsSecondPass(live),
+    'the end of its first pass',
+  );
+  await move.tune({ bandwidthBytesPerSecond: mebibyte });
+  await until(
+    move,
+    ({ live }) => {
+      dirty = live !== undefined && live.iteration > 1 ? live.dirtyBytesPerSecond : 0;
+      return dirty > 0;
+    },
+    'the rate at which its guest writes',
+  );
+  const third = Math.max(1, Math.floor(dirty / 3 / mebibyte)) * mebibyte;
+  await move.tune({ bandwidthBytesPerSecond: third });
+}
+
 const rows = {
   done: { name: 'is done', end: 'committed', strike: () => Promise.resolve() },
   postCopy: {
     name: 'is done by post-copy',
     end: 'committed',
     wishes: { postCopy: true, pause: false },
-    strike: () => Promise.resolve(),
+    strike: outpaced,
   },
   raised: {
     name: 'is done by a longer pause',
     end: 'committed',
     wishes: { pause: false, quicklyFinish: true, highestDowntimeMs: 60_000 },
-    strike: () => Promise.resolve(),
+    strike: outpaced,
   },
   throttled: {
     name: 'is done by slowing the guest down',
     end: 'committed',
-    // QEMU takes its steps a pass at a time: less patience than some passes would give up between two of them.
-    wishes: { pause: false, autoConverge: true, patienceMs: 60_000 },
-    strike: () => Promise.resolve(),
+    // QEMU takes its steps some passes apart, and each pass takes longer than the patience.
+    wishes: { pause: false, autoConverge: true },
+    strike: outpaced,
   },
   cancelled: {
     name: 'is cancelled in the middle',

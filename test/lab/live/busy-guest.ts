@@ -12,11 +12,11 @@ const word = 'vmferry.busy';
 
 // Noise, since QEMU sends a page of zeroes as a few bytes. One process and one buffer: QEMU 7.2's emulation was seen to
 // lose a write to memory that moves (1 of 5 moves by plain virsh broke a guest that started processes all the time),
-// and what is lost of this buffer nobody misses.
+// and what is lost of this buffer nobody misses. Where it breaks the writer itself, another one goes on.
 const writer = `
 if grep -q ${word} /proc/cmdline; then
   echo busy
-  dd if=/dev/urandom of=/dev/null bs=20M 2>/dev/null &
+  while :; do dd if=/dev/urandom of=/dev/null bs=20M 2>/dev/null; usleep 100000; done &
 fi
 `;
 

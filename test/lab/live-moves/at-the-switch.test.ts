@@ -1,0 +1,179 @@
+/**
+ * Live moves struck at the switch: the guest stands still at the source, and does not run at the target yet. A slow cable
+ * and a long pause make that a moment of many seconds.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
+import { identify } from '../../../lab/processes.ts';
+import { stopProcess } from '../../../lab/faults.ts';
+import { cutOneWay } from '../../../lab/one-way.ts';
+import { waitUntil } from '../../../lab/wait.ts';
+import { makeBusyGuest } from '../live/busy-guest.ts';
+import { told } from '../matrix/ask.ts';
+import { openStage } from '../stage.ts';
+import type { Stage } from '../stage.ts';
+import { expectWhole, makeTraveller, travel } from './travellers.ts';
+import type { Row, Traveller, Trip } from './travellers.ts';
+
+/** Ten minutes for all; one of each kind is played by default. */
+const isAll = process.env['VMFERRY_LIVE'] === 'all';
+const mebibyte = 1024 * 1024;
+/** The memory of an idle guest takes some fifteen seconds on it. */
+const slowMbitPerSecond = 40;
+const switchesWithinMs = 120_000;
+
+let root: string;
+let stage: Stage;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'vmferry-switch-'));
+  const guestDir = await makeBusyGuest(join(root, 'guest'));
+  const options = { poolBytes: 256 * mebibyte, shared: true, guestDir };
+  stage = await openStage({ name: `s${process.pid}`, ...options });
+});
+
+afterAll(async () => {
+  await stage.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+/** Resolves once the guest stands still at the source for the switch. */
+async function atTheSwitch({ stage: { lab }, from, vm }: Trip): Promise<void> {
+  const source = lab.host(from);
+  await waitUntil(
+    async () =>
+      (await told(source, 'domstate', '--reason', vm.name).catch(String)) === 'paused (migrating)',
+    { what: `${vm.name} to stand still for the switch`, timeoutMs: switchesWithinMs, host: from },
+  );
+}
+
+/** Resolves once all of its memory has crossed; the target's libvirtd, which stands still, has it go on later. */
+async function memoryIsThere({ stage: { lab }, from, vm }: Trip): Promise<void> {
+  await waitUntil(
+    async () =>
+      /Memory remaining: +0\.000 B/.test(await told(lab.host(from), 'domjobinfo', vm.name)),
+    { what: `the memory of ${vm.name} to cross`, timeoutMs: switchesWithinMs, host: from },
+  );
+}
+
+/** A cable that makes the switch long, until `during` is over. */
+async function slowly(trip: Trip, during: () => Promise<void>): Promise<void> {
+  const { lab } = trip.stage;
+  await lab.setLink(trip.from, { mbitPerSecond: slowMbitPerSecond });
+  try {
+    await atTheSwitch(trip);
+    await during();
+  } finally {
+    await lab.setLink(trip.from, { mbitPerSecond: 0 });
+  }
+}
+
+/** Has the target's libvirtd stand still until all memory is there; then `during`, and it goes on. */
+async function allButTheEnd(trip: Trip, during: () => Promise<void>): Promise<void> {
+  const { lab } = trip.stage;
+  const daemon = identify(lab.host(trip.to).libvirtd.pid);
+  if (daemon === undefined) throw new Error("the target's libvirtd is gone");
+  const goOn = stopProcess(daemon);
+  try {
+    await lab.setLink(trip.from, { mbitPerSecond: 0 });
+    await memoryIsThere(trip);
+    await during();
+  } finally {
+    goOn();
+  }
+}
+
+async function killDaemon({ stage: { lab } }: Trip, host: string): Promise<void> {
+  await lab.host(host).libvirtd.kill9();
+  await lab.host(host).libvirtd.start();
+}
+
+/** Nothing crosses between the two hosts until the source has its guest back, or for a while. */
+async function cutUntilBack(trip: Trip, before: () => void = () => undefined): Promise<void> {
+  const { lab } = trip.stage;
+  const there = await cutOneWay(lab, { from: trip.from, to: trip.to });
+  const back = await cutOneWay(lab, { from: trip.to, to: trip.from });
+  try {
+    before();
+    await waitUntil(
+      async () =>
+        !/^paused/.test(await told(lab.host(trip.from), 'domstate', '--reason', trip.vm.name)),
+      { what: `libvirt on ${trip.from} to miss the target`, timeoutMs: 120_000, host: trip.from },
+    );
+  } finally {
+    await there();
+    await back();
+  }
+}
+
+const committed = {
+  end: 'committed',
+  uncapped: true,
+  // Longer than all memory takes: QEMU switches at once.
+  wishes: { maxDowntimeMs: 120_000 },
+} as const;
+
+const rows = {
+  workerKilled: {
+    ...committed,
+    name: "kill -9 of the source's worker while memory crosses at the switch",
+    strike: (trip) => slowly(trip, () => stage.fleet.worker(trip.from).kill9()),
+  },
+  sourceDaemonKilled: {
+    ...committed,
+    name: "kill -9 of the source's libvirtd while memory crosses at the switch",
+    strike: (trip) => slowly(trip, () => killDaemon(trip, trip.from)),
+  },
+  targetDaemonKilled: {
+    ...committed,
+    name: "kill -9 of the target's libvirtd while memory crosses at the switch",
+    strike: (trip) => slowly(trip, () => killDaemon(trip, trip.to)),
+  },
+  linkCut: {
+    ...committed,
+    name: 'the link cut while memory crosses at the switch',
+    strike: (trip) => slowly(trip, () => cutUntilBack(trip)),
+  },
+  sourceDaemonKilledAtTheEnd: {
+    ...committed,
+    name: "kill -9 of the source's libvirtd when all memory is at the target",
+    strike: (trip) => slowly(trip, () => allButTheEnd(trip, () => killDaemon(trip, trip.from))),
+  },
+  targetDaemonKilledAtTheEnd: {
+    ...committed,
+    name: "kill -9 of the target's libvirtd when all memory is at the target",
+    strike: (trip) => slowly(trip, () => allButTheEnd(trip, () => killDaemon(trip, trip.to))),
+  },
+  linkCutAtTheEnd: {
+    ...committed,
+    name: 'the link cut when all memory is at the target',
+    strike: (trip) => slowly(trip, () => allButTheEnd(trip, () => cutUntilBack(trip))),
+  },
+} as const satisfies Record<string, Row>;
+
+type RowName = keyof typeof rows;
+const everyRow = Object.keys(rows) as RowName[];
+const chosen = { shared: ['sourceDaemonKilled', 'targetDaemonKilledAtTheEnd'], local: [] } as const;
+
+describe.each(['shared', 'local'] as const)('%s disk', (storage) => {
+  const played = everyRow.filter(
+    (row) => isAll || (chosen[storage] as readonly RowName[]).includes(row),
+  );
+  if (played.length === 0) return;
+  let guest: Traveller;
+  beforeAll(async () => {
+    guest = await makeTraveller(stage, storage, 'idle');
+  });
+
+  it.each(played.map((row) => ({ row, words: rows[row].name })))('$words', async ({ row }) => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const report = await travel(stage, guest, rows[row]);
+    expect(report.live?.postCopy).toBe(false);
+  });
+
+  it('is stopped and started where it lives now, with a whole disk', async () => {
+    await expectWhole(stage, guest);
+  });
+});
