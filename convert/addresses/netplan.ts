@@ -1,0 +1,101 @@
+/** netplan: an interface that is named is matched by its MAC, and gets its name from it. */
+import { isMap, isScalar, parseDocument, stringify } from 'yaml';
+import type { Document } from 'yaml';
+import { changeOf, filesIn, ownHeader } from './guest-files.ts';
+import type { FileChange, GuestFiles } from './guest-files.ts';
+import { gatewayOf } from './interfaces.ts';
+import type { KeptInterface } from './interfaces.ts';
+
+const folder = '/etc/netplan';
+const mode = 0o600;
+
+export const usesNetplan = (files: GuestFiles): boolean =>
+  filesIn(files, folder, '.yaml').length > 0;
+
+/** Files that are no YAML, or hold aliases, are left as they are: nobody could change them and keep their sense. */
+export function netplanChanges(
+  files: GuestFiles,
+  interfaces: readonly KeptInterface[],
+): FileChange[] {
+  const known = new Set<string>();
+  const changes = filesIn(files, folder, '.yaml').flatMap((path) => {
+    let text = files.get(path) ?? '';
+    for (const one of interfaces) {
+      const document = parse(text);
+      const found = document && findEntry(document, one);
+      if (document === undefined || found === undefined) continue;
+      known.add(one.name);
+      if (found === 'by-name') text = matchByMac(document, one, text);
+    }
+    return changeOf(files, path, text, mode);
+  });
+  const missing = interfaces.filter(
+    ({ name, addresses }) => addresses.length > 0 && !known.has(name),
+  );
+  if (!usesNetplan(files) || missing.length === 0) return changes;
+  const own = missing.flatMap((one) =>
+    changeOf(files, `${folder}/90-vmferry-${one.name}.yaml`, ownFile(one), mode),
+  );
+  return [...changes, ...own];
+}
+
+function parse(text: string): Document | undefined {
+  const document = parseDocument(text, { keepSourceTokens: true });
+  const broken = document.errors.length > 0 || /^[^#]*[&*]\w/m.test(text);
+  return broken || !isMap(document.contents) ? undefined : document;
+}
+
+const ethernets = ['network', 'ethernets'];
+
+function findEntry(
+  document: Document,
+  { mac, name }: KeptInterface,
+): 'by-name' | 'other' | undefined {
+  const all = document.getIn(ethernets);
+  if (!isMap(all)) return undefined;
+  for (const { key } of all.items) {
+    const id = String(key);
+    const macAddress = document.getIn([...ethernets, id, 'match', 'macaddress']);
+    if (typeof macAddress === 'string' && macAddress.toLowerCase() === mac) return 'other';
+    // Without `match` the entry's key is the name itself.
+    const matches = document.hasIn([...ethernets, id, 'match']);
+    if (id === name && isMap(document.getIn([...ethernets, id])))
+      return matches ? 'other' : 'by-name';
+  }
+  return undefined;
+}
+
+/** In the text itself, so that every other byte stays; an entry within braces is written anew. */
+function matchByMac(document: Document, { mac, name }: KeptInterface, text: string): string {
+  const entry = document.getIn([...ethernets, name]);
+  const first = isMap(entry) && entry.flow !== true ? entry.items[0]?.key : undefined;
+  const at = isScalar(first) ? first.range?.[0] : undefined;
+  if (at === undefined) {
+    document.setIn([...ethernets, name, 'match'], document.createNode({ macaddress: mac }));
+    document.setIn([...ethernets, name, 'set-name'], name);
+    return String(document);
+  }
+  const indent = ' '.repeat(at - (text.lastIndexOf('\n', at - 1) + 1));
+  // Quoted: a MAC of digits alone, or a name such as `no`, would be read as a number or a truth value.
+  const lines = ['match:', `  macaddress: "${mac}"`, `set-name: "${name}"`];
+  return text.slice(0, at) + lines.map((line) => `${line}\n${indent}`).join('') + text.slice(at);
+}
+
+function ownFile(one: KeptInterface): string {
+  const routes = ([4, 6] as const).flatMap((family) => {
+    const via = gatewayOf(one, family);
+    return via === undefined ? [] : [{ to: family === 4 ? '0.0.0.0/0' : '::/0', via }];
+  });
+  const nameservers = {
+    ...(one.dns.length > 0 && { addresses: one.dns }),
+    ...(one.searchDomains.length > 0 && { search: one.searchDomains }),
+  };
+  const entry = {
+    match: { macaddress: one.mac },
+    'set-name': one.name,
+    addresses: one.addresses.map(({ address, prefix }) => `${address}/${prefix}`),
+    ...(routes.length > 0 && { routes }),
+    ...(Object.keys(nameservers).length > 0 && { nameservers }),
+  };
+  return ownHeader + stringify({ network: { version: 2, ethernets: { [one.name]: entry } } });
+}
