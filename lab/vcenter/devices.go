@@ -79,9 +79,8 @@ func nicFor(model *simulator.Model, nic NicConfig, key int32) types.BaseVirtualD
 	card.Key = key
 	card.Connectable = &types.VirtualDeviceConnectInfo{StartConnected: true, Connected: false}
 	if nic.Distributed {
-		group := model.Map().Any("DistributedVirtualPortgroup").(*simulator.DistributedVirtualPortgroup)
 		card.Backing = &types.VirtualEthernetCardDistributedVirtualPortBackingInfo{
-			Port: types.DistributedVirtualSwitchPortConnection{PortgroupKey: group.Key},
+			Port: types.DistributedVirtualSwitchPortConnection{PortgroupKey: portGroup(model)},
 		}
 	} else {
 		backing := &types.VirtualEthernetCardNetworkBackingInfo{}
@@ -92,6 +91,16 @@ func nicFor(model *simulator.Model, nic NicConfig, key int32) types.BaseVirtualD
 		return &types.VirtualE1000{VirtualEthernetCard: card}
 	}
 	return &types.VirtualVmxnet3{VirtualVmxnet: types.VirtualVmxnet{VirtualEthernetCard: card}}
+}
+
+// portGroup gives the key of the one that is for machines; the other one is for uplinks.
+func portGroup(model *simulator.Model) string {
+	for _, found := range model.Map().All("DistributedVirtualPortgroup") {
+		if group, is := found.(*simulator.DistributedVirtualPortgroup); is && group.Name == "DC0_DVPG0" {
+			return group.Key
+		}
+	}
+	return ""
 }
 
 func cdromFor(iso string) types.BaseVirtualDevice {

@@ -71,5 +71,5 @@ const addressList = (parent: Element | undefined, name: string): string[] =>
 const textList = (parent: Element | undefined, name: string): string[] =>
   childrenOf(parent, name)
     .slice(0, mostOfEach)
-    .map((element) => plainText(element.textContent.trim()))
+    .map((element) => plainText((element.textContent ?? '').trim()))
     .filter((text) => text !== '');

@@ -102,7 +102,11 @@ async function byUuid(
     const response = await session.call(
       'FindAllByUuid',
       session.content.searchIndex,
-      [value('uuid', wanted), value('vmSearch', true), value('instanceUuid', isInstance)],
+      [
+        value('uuid', wanted.toLowerCase()),
+        value('vmSearch', true),
+        value('instanceUuid', isInstance),
+      ],
       { what: `look for the VM ${wanted}`, signal },
     );
     const refs = childrenOf(response, 'returnval').flatMap((element) => referenceIn(element) ?? []);

@@ -1,4 +1,5 @@
 /** vSphere, a vCenter or a single ESXi, as a platform that VMs come from. */
+import { unsafe, VmFerryError } from '../../domain/errors.ts';
 import type { Concern } from '../../domain/concerns.ts';
 import type {
   ForeignDiskHandle,
@@ -6,7 +7,7 @@ import type {
   ForeignVm,
   ForeignVmSummary,
 } from '../../domain/foreign.ts';
-import type { VmState } from '../../domain/vm.ts';
+import { VmState } from '../../domain/vm.ts';
 import { childrenOf } from '../../protocols/soap/index.ts';
 import { vsphereConcerns } from './concerns.ts';
 import { portGroupsOf } from './devices.ts';
@@ -38,6 +39,8 @@ export class VsphereSource implements ForeignSource {
   readonly session: VsphereSession;
   readonly #options: VsphereOptions;
   readonly #direct = new Map<string, Promise<VsphereSession>>();
+  /** Fingerprints by VM and disk. */
+  readonly #opened = new Map<string, Map<string, string>>();
 
   private constructor(options: VsphereOptions, session: VsphereSession) {
     this.#options = options;
@@ -85,10 +88,25 @@ export class VsphereSource implements ForeignSource {
 
   /** By /folder over HTTPS; from its ESXi if `direct` names it. */
   async openDisk(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
-    const { session } = this;
-    const direct = await this.#directFor(vm, signal);
-    const parallelism = this.#options.parallelism ?? defaultParallelism;
-    return await openFolderDisk({ session, direct, parallelism }, vm, key, signal);
+    const handle = await this.#open(vm, key, signal);
+    const opened = this.#opened.get(vm.id) ?? new Map<string, string>();
+    // The first one counts: what was read since then has to be of that state.
+    if (!opened.has(key)) opened.set(key, handle.fingerprint);
+    this.#opened.set(vm.id, opened);
+    return handle;
+  }
+
+  /** Opens each of them again and compares. Rejects with VmFerryError: `source-changed`, and those of `openDisk`. */
+  async verifyUnchanged(vm: ForeignVm, signal?: AbortSignal): Promise<void> {
+    for (const [key, fingerprint] of this.#opened.get(vm.id) ?? []) {
+      const now = await this.#open(vm, key, signal).catch((error: unknown) => {
+        const isLocked = error instanceof VmFerryError && error.code === 'vsphere-disk-locked';
+        throw isLocked ? this.#changed(vm, key, error) : error;
+      });
+      if (now.fingerprint !== fingerprint) throw this.#changed(vm, key);
+    }
+    const state = await this.state(vm.id);
+    if (state !== VmState.shutOff) throw this.#changed(vm, `(the VM is ${state})`);
   }
 
   /** Logs out everywhere. Rejects with the first of what could not be said; the servers end idle sessions themselves. */
@@ -101,6 +119,23 @@ export class VsphereSource implements ForeignSource {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #open(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
+    const { session } = this;
+    const direct = await this.#directFor(vm, signal);
+    const parallelism = this.#options.parallelism ?? defaultParallelism;
+    return await openFolderDisk({ session, direct, parallelism }, vm, key, signal);
+  }
+
+  #changed(vm: ForeignVm, key: string, cause?: unknown): Error {
+    return unsafe({
+      code: 'source-changed',
+      message: `disk ${key} of ${vm.name} (${vm.id}) may hold other bytes than when it was opened`,
+      remedy: 'See that the VM stays off, then start the copy again: what was copied is not used.',
+      host: this.session.host,
+      cause,
+    });
   }
 
   async #directFor(vm: ForeignVm, signal?: AbortSignal): Promise<VsphereSession | undefined> {
