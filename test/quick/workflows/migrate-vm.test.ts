@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { updateNames, queryNames } from '../../../workflows/contract.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import type { WorkflowHandle } from '@temporalio/client';
@@ -7,6 +7,9 @@ import { disk, FakeWorld } from './fake-hosts.ts';
 import type { Verb } from './fake-hosts.ts';
 import { MoveBench } from './move-bench.ts';
 import { request } from './move-request.ts';
+
+// Ten moves play at a time: on a busy machine each takes its turn.
+vi.setConfig({ testTimeout: 60_000 });
 
 let bench: MoveBench;
 beforeAll(async () => {
