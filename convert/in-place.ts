@@ -8,6 +8,9 @@
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { transient } from '../domain/errors.ts';
+import type { ForeignVm, GuestInterface } from '../domain/foreign.ts';
+import { checkInterfaces } from './addresses/interfaces.ts';
+import { windowsMacArguments } from './addresses/windows.ts';
 import { conversionFault, virtioInstalled, warningsOf } from './errors.ts';
 import type { ConversionWarning } from './errors.ts';
 import {
@@ -16,11 +19,11 @@ import {
   prepareGuestfsFolders,
 } from './guestfs-environment.ts';
 import { conversionInputXml } from './input-xml.ts';
+import { keepAddresses } from './keep-addresses.ts';
 import { ConversionJournal } from './journal.ts';
 import { keyArguments } from './keys.ts';
 import type { GuestDiskKey } from './keys.ts';
 import { checkConversionId, endLabelled, runLabelled } from './labelled-process.ts';
-import type { RunEnd } from './labelled-process.ts';
 import { LogFile } from './log-file.ts';
 import { journalDisks, makeOverlays } from './overlay.ts';
 import type { ConversionDisk } from './overlay.ts';
@@ -44,6 +47,9 @@ export interface ConversionRequest {
   keys?: readonly GuestDiskKey[];
   /** Which of several systems: `first`, `/dev/sda2`. A guest with several is refused if absent. */
   root?: string;
+  guestFamily?: ForeignVm['guestFamily'];
+  /** What the guest said of its network: its static addresses and its interfaces' names are kept. MACs are the target's. */
+  guestNetwork?: readonly GuestInterface[];
   /** Folder or ISO with Windows drivers. */
   virtioWin?: string;
   /** Two hours if absent. */
@@ -58,6 +64,8 @@ export interface ConversionResult {
   /** Overlays by the key of their disk. */
   overlays: { key: string; path: string; base: string }[];
   warnings: ConversionWarning[];
+  /** What was done about its network, and what could not be, each a sentence. */
+  notes: string[];
   /** False: it needs emulated devices still. Absent: the tool did not say. */
   virtio?: boolean;
   logPath: string;
@@ -67,6 +75,8 @@ export interface ConversionResult {
 }
 
 const defaultLimitMs = 2 * 3_600_000;
+/** Warnings come early; with -v there is no end to what it says. */
+const maxSaidLength = 8 * 1024 * 1024;
 
 /**
  * Makes sure that the VM's disks have converted overlays. Called again after a kill it ends what the earlier attempt
@@ -83,12 +93,26 @@ export async function convertInPlace(request: ConversionRequest): Promise<Conver
   const journal = await ConversionJournal.open(paths.journal, { id, disks });
   try {
     const overlays = disks.map(({ key, overlay, base }) => ({ key, path: overlay, base }));
-    const result = { overlays, logPath: paths.log, warnings: [], elapsedMs: 0, already: true };
+    const result = {
+      overlays,
+      logPath: paths.log,
+      warnings: [],
+      notes: [],
+      elapsedMs: 0,
+      already: true,
+    };
     if (journal.reached('converted')) return { ...result, ...whatItSaid(await readLog(paths.log)) };
     await rm(paths.temporary, { recursive: true, force: true });
     await prepareGuestfsFolders({ temporary: paths.temporary, cache: request.cache });
     await makeOverlays(journal, { id, ...(signal && { signal }) });
-    const run = await runTool(request);
+    const log = await LogFile.open(paths.log);
+    let run: ToolRun;
+    try {
+      const network = await prepareNetwork(request, log);
+      run = await runTool(request, log, network);
+    } finally {
+      await log.close();
+    }
     for (const { key } of disks) await journal.record(key, 'converted');
     return { ...result, ...run, already: false };
   } finally {
@@ -102,42 +126,85 @@ export async function convertInPlace(request: ConversionRequest): Promise<Conver
 /** Of an earlier attempt; somebody may have removed it. */
 const readLog = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
 
+type ToolRun = Pick<ConversionResult, 'warnings' | 'virtio' | 'notes' | 'elapsedMs'>;
+
+interface PreparedNetwork {
+  /** For the tool. */
+  args: string[];
+  notes: string[];
+}
+
+/** A Linux gets its files now, a Windows a script at its first start, which the tool installs. */
+async function prepareNetwork(request: ConversionRequest, log: LogFile): Promise<PreparedNetwork> {
+  const { guestFamily, guestNetwork = [], tool, id, vm, folder, signal, limitMs } = request;
+  const { interfaces, notes } = checkInterfaces(guestNetwork);
+  if (interfaces.length === 0) return { args: [], notes };
+  if (guestFamily === 'windows') {
+    const args = windowsMacArguments(interfaces);
+    if (args.length === 0 || tool.options.has('mac')) return { args, notes };
+    return {
+      args: [],
+      notes: [...notes, 'The installed virt-v2v cannot set addresses of Windows.'],
+    };
+  }
+  if (guestFamily !== 'linux') {
+    return { args: [], notes: [...notes, 'Addresses of this kind of guest are not kept.'] };
+  }
+  const paths = conversionPaths(folder);
+  request.onProgress?.({ stage: 'Keeping the addresses', elapsedMs: 0 });
+  const plan = await keepAddresses({
+    ...{ id, vm, interfaces, logPath: paths.log, cwd: paths.temporary },
+    overlays: journalDisks(folder, request.disks).map(({ overlay }) => overlay),
+    env: environmentOf(request),
+    limitMs: limitMs ?? defaultLimitMs,
+    keyArguments: await writeKeys(request),
+    ...(signal && { signal }),
+    onLog: (text) => log.write(text),
+  });
+  const systems = plan.systems.length === 0 ? 'no system that is known' : plan.systems.join(', ');
+  const changed = plan.changes.map(({ path }) => path).join(', ') || 'nothing';
+  return { args: [], notes: [...notes, `Its network is set by ${systems}; changed: ${changed}.`] };
+}
+
+const environmentOf = ({ folder, cache, tool, virtioWin }: ConversionRequest) =>
+  guestfsEnvironment(
+    { temporary: conversionPaths(folder).temporary, cache },
+    { acceleration: tool.acceleration, ...(virtioWin !== undefined && { virtioWin }) },
+  );
+
+async function writeKeys({ folder, keys = [], tool }: ConversionRequest): Promise<string[]> {
+  const path = conversionPaths(folder).keys;
+  await rm(path, { recursive: true, force: true });
+  await mkdir(path, { mode: 0o700 });
+  return keyArguments(keys, { folder: path, anyDevice: tool.anyDeviceKey });
+}
+
 async function runTool(
   request: ConversionRequest,
-): Promise<Pick<ConversionResult, 'warnings' | 'virtio' | 'elapsedMs'>> {
-  const { id, folder, tool, virtioWin, signal, limitMs = defaultLimitMs, onProgress } = request;
-  const paths = conversionPaths(folder);
-  const args = await toolArguments(request);
-  const log = await LogFile.open(paths.log);
+  log: LogFile,
+  network: PreparedNetwork,
+): Promise<ToolRun> {
+  const { id, folder, tool, signal, limitMs = defaultLimitMs, onProgress } = request;
   const stages = new StageReader((progress) => onProgress?.(progress));
   const begin = performance.now();
-  let end: RunEnd;
-  try {
-    end = await runLabelled({
-      id,
-      program: tool.program,
-      args,
-      env: guestfsEnvironment(
-        { temporary: paths.temporary, cache: request.cache },
-        { acceleration: tool.acceleration, ...(virtioWin !== undefined && { virtioWin }) },
-      ),
-      cwd: folder,
-      limitMs,
-      ...(signal && { signal }),
-      onOutput: (text) => {
-        log.write(text);
-        stages.read(text);
-      },
-    });
-  } finally {
-    await log.close();
-  }
+  let said = '';
+  const end = await runLabelled({
+    ...{ id, program: tool.program, cwd: folder, limitMs, ...(signal && { signal }) },
+    args: await toolArguments(request, network),
+    env: environmentOf(request),
+    onOutput: (text) => {
+      log.write(text);
+      said = said.length < maxSaidLength ? said + text : said;
+      stages.read(text);
+    },
+  });
   if (end.timedOut) throw tooSlow(request, stages.stage, limitMs);
   if (end.status !== 0) {
     const { status } = end;
-    throw conversionFault({ vm: request.vm, log: log.text, logPath: paths.log, status });
+    throw conversionFault({ vm: request.vm, log: log.text, logPath: log.path, status });
   }
-  return { ...whatItSaid(log.text), elapsedMs: Math.round(performance.now() - begin) };
+  const elapsedMs = Math.round(performance.now() - begin);
+  return { ...whatItSaid(said), notes: network.notes, elapsedMs };
 }
 
 function whatItSaid(log: string): Pick<ConversionResult, 'warnings' | 'virtio'> {
@@ -145,17 +212,18 @@ function whatItSaid(log: string): Pick<ConversionResult, 'warnings' | 'virtio'> 
   return { warnings: warningsOf(log), ...(virtio !== undefined && { virtio }) };
 }
 
-async function toolArguments(request: ConversionRequest): Promise<string[]> {
-  const { folder, vm, firmware, tool, keys = [], root, verbose, disks } = request;
+async function toolArguments(
+  request: ConversionRequest,
+  network: PreparedNetwork,
+): Promise<string[]> {
+  const { folder, vm, firmware, root, verbose, disks } = request;
   const paths = conversionPaths(folder);
   const overlays = journalDisks(folder, disks).map(({ overlay }) => overlay);
   await writeFile(paths.input, conversionInputXml({ vm, overlays, firmware }), { mode: 0o600 });
-  await rm(paths.keys, { recursive: true, force: true });
-  await mkdir(paths.keys, { mode: 0o700 });
-  const anyDevice = tool.anyDeviceKey;
   return [
     ...(verbose === true ? ['-v', '-x'] : []),
-    ...(await keyArguments(keys, { folder: paths.keys, anyDevice })),
+    ...(await writeKeys(request)),
+    ...network.args,
     // `ask` would wait for a person for ever.
     ...['--root', root ?? 'single'],
     ...['-i', 'libvirtxml', paths.input],

@@ -3,7 +3,8 @@
  * in their environment: it is inherited, so it also finds what outlived a killed worker or left its process group.
  */
 import { spawn } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { permanent, transient } from '../domain/errors.ts';
 
@@ -33,6 +34,8 @@ export interface LabelledRun {
   onOutput?: (text: string, stream: 'stdout' | 'stderr') => void;
   /** What it reads on its standard input; nothing if absent. */
   input?: string;
+  /** Instead of `input`: gets its standard input open, to write to and to end. */
+  talk?: (input: Writable) => void;
   /** How long its tree may take to end by SIGTERM before SIGKILL, ms; 3 s if absent. */
   termMs?: number;
 }
@@ -50,13 +53,13 @@ export interface RunEnd {
  * Rejects with the signal's reason once all is ended; every other failure is in the result.
  */
 export async function runLabelled(run: LabelledRun): Promise<RunEnd> {
-  const { id, program, args, env, cwd, limitMs, signal, onOutput, input, termMs } = run;
+  const { id, program, args, env, cwd, limitMs, signal, onOutput, input, talk, termMs } = run;
   checkConversionId(id);
   signal?.throwIfAborted();
   const child = spawn(program, args, {
     cwd,
     env: { ...env, [variable]: id },
-    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [input === undefined && talk === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     // Its own session: a Ctrl-C at a worker's terminal goes to the worker, which ends it in order.
     detached: true,
   });
@@ -64,7 +67,9 @@ export async function runLabelled(run: LabelledRun): Promise<RunEnd> {
     child[name]?.setEncoding('utf8').on('data', (text: string) => onOutput?.(text, name));
   }
   // A program that ends before it has read all of its input shows by its status.
-  child.stdin?.on('error', () => undefined).end(input);
+  child.stdin?.on('error', () => undefined);
+  if (child.stdin !== null && talk !== undefined) talk(child.stdin);
+  else child.stdin?.end(input);
   const ended = new AbortController();
   const state = { timedOut: false };
   const end = async (): Promise<void> => {
@@ -125,15 +130,19 @@ async function endBy(id: string, signal: NodeJS.Signals, limitMs: number): Promi
   const deadline = performance.now() + limitMs;
   const told = new Set<number>();
   for (;;) {
-    const pids = await labelledProcesses(id);
-    if (pids.length === 0) return true;
-    for (const pid of pids) {
+    const { labelled, unsettled } = await look(id);
+    if (labelled.length === 0 && unsettled.length === 0) return true;
+    for (const pid of labelled) {
       // SIGTERM once each: a second one would cut short what the first one began to tidy.
       if (signal === 'SIGTERM' && told.has(pid)) continue;
       told.add(pid);
       send(pid, signal);
     }
-    if (performance.now() >= deadline) return false;
+    if (performance.now() >= deadline) {
+      // Whoever stays without an environment for so long was started without one: it is none of ours.
+      for (const one of unsettled) strangers.add(one);
+      return labelled.length === 0;
+    }
     await delay(lookEveryMs);
   }
 }
@@ -146,15 +155,45 @@ function send(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/** Processes known to run without an environment, by PID and start time. They are few, and of the machine. */
+const strangers = new Set<string>();
+
 /** Live processes with the label; one that has ended and is not yet collected has no environment any more. */
-export async function labelledProcesses(id: string): Promise<number[]> {
+export const labelledProcesses = async (id: string): Promise<number[]> => (await look(id)).labelled;
+
+interface Seen {
+  labelled: number[];
+  /**
+   * In the middle of exec(2) a process has no environment to be read: it may be ours a moment later. On a busy
+   * machine that moment is long enough for a helper to be missed.
+   */
+  unsettled: string[];
+}
+
+async function look(id: string): Promise<Seen> {
   const label = `${variable}=${id}`;
+  const seen: Seen = { labelled: [], unsettled: [] };
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const found = await Promise.all(
+  await Promise.all(
     pids.map(async (pid) => {
-      const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
-      return environment.split('\0').includes(label) ? Number(pid) : undefined;
+      if (Number(pid) === process.pid) return;
+      const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => undefined);
+      if (environment === '') {
+        const identity = await unsettledIdentity(pid);
+        if (identity !== undefined && !strangers.has(identity)) seen.unsettled.push(identity);
+      } else if (environment?.split('\0').includes(label) === true) {
+        seen.labelled.push(Number(pid));
+      }
     }),
   );
-  return found.filter((pid) => pid !== undefined && pid !== process.pid) as number[];
+  return seen;
+}
+
+/** Undefined for threads of the kernel, which have no program, and for what has ended. */
+async function unsettledIdentity(pid: string): Promise<string | undefined> {
+  const program = await readlink(`/proc/${pid}/exe`).catch(() => '');
+  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ended = state === 'Z' || state === 'X' || state === '';
+  return program === '' || ended ? undefined : `${pid} ${fields[18] ?? ''}`;
 }

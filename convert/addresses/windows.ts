@@ -62,3 +62,20 @@ function setOne(one: KeptInterface): string[] {
     '}',
   ];
 }
+
+/**
+ * The same by virt-v2v's own first-boot script, as arguments of it: `--mac MAC:ip:ADDRESS,GATEWAY,PREFIX,DNS...`. An
+ * address without a gateway is left out of the gateway's field.
+ */
+export function windowsMacArguments(interfaces: readonly KeptInterface[]): string[] {
+  return interfaces.flatMap((one) => {
+    const told = new Set<4 | 6>();
+    return one.addresses.flatMap(({ address, prefix, family }) => {
+      const first = !told.has(family);
+      told.add(family);
+      const gateway = first ? (gatewayOf(one, family) ?? '') : '';
+      const dns = first ? one.dns.filter((server) => server.includes(':') === (family === 6)) : [];
+      return ['--mac', `${one.mac}:ip:${[address, gateway, String(prefix), ...dns].join(',')}`];
+    });
+  });
+}
