@@ -1,0 +1,138 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { quoted, withGuestfish } from '../../../convert/guestfish.ts';
+import type { Ask } from '../../../convert/guestfish.ts';
+import { labelledProcesses } from '../../../convert/labelled-process.ts';
+import { keepAddresses } from '../../../convert/keep-addresses.ts';
+import { checkInterfaces } from '../../../convert/addresses/interfaces.ts';
+
+let folder: string;
+let number = 0;
+let id: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'guestfish-'));
+  id = `guestfish-${process.pid}-${(number += 1)}`;
+});
+afterEach(async () => {
+  expect(await labelledProcesses(id)).toEqual([]);
+  await rm(folder, { recursive: true });
+});
+
+/** In the place of guestfish: it takes commands by lines, and the files of a folder for those of the guest. */
+const standIn = async (more = ''): Promise<string> => {
+  const program = join(folder, 'guestfish');
+  const script = `#!/bin/bash
+guest='${folder}/guest'
+plain() { eval "set -- $1"; printf '%s\\0' "$@"; }
+while IFS= read -r line; do
+  ${more}
+  line=\${line#-}
+  mapfile -d '' -t word < <(plain "$line")
+  case \${word[0]} in
+    echo) echo "\${word[1]}" ;;
+    glob-expand) for path in "$guest"\${word[1]}; do [ -e "$path" ] && echo "\${path#"$guest"}"; done ;;
+    is-file) [ -f "$guest\${word[1]}" ] && echo true || echo false ;;
+    filesize) stat -c %s "$guest\${word[1]}" ;;
+    download) cp "$guest\${word[1]}" "\${word[2]}" ;;
+    mkdir-p) mkdir -p "$guest\${word[1]}" ;;
+    upload) cat "\${word[1]}" >"$guest\${word[2]}" ;;
+    chmod) chmod "\${word[1]}" "$guest\${word[2]}" ;;
+    *) echo "libguestfs: error: unknown command \${word[0]}" >&2; exit 1 ;;
+  esac
+done
+`;
+  await writeFile(program, script, { mode: 0o755 });
+  return program;
+};
+const options = async (more = '') => ({
+  ...{ id, overlays: ['/w/disk-0.qcow2'], cwd: folder, limitMs: 30_000 },
+  env: { PATH: process.env['PATH'] ?? '' },
+  program: await standIn(more),
+});
+const guestFile = async (path: string, content: string): Promise<void> => {
+  const { mkdir } = await import('node:fs/promises');
+  await mkdir(join(folder, 'guest', path, '..'), { recursive: true });
+  await writeFile(join(folder, 'guest', path), content);
+};
+
+describe('a conversation with guestfish', () => {
+  it('gives each question its answer', async () => {
+    await guestFile('/etc/a', 'x');
+    const answers: string[][] = [];
+    const end = await withGuestfish(await options(), async (ask: Ask) => {
+      answers.push(await ask(['glob-expand "/etc/*"', 'is-file "/etc/a"']));
+      answers.push(await ask([]));
+      answers.push(await ask(['is-file "/etc/b"']));
+    });
+    expect(end.status).toBe(0);
+    expect(answers).toEqual([['/etc/a', 'true'], [], ['false']]);
+  });
+
+  it('that breaks off ends, and says what it was told', async () => {
+    const end = await withGuestfish(await options(), async (ask) => {
+      await ask(['nonsense']);
+      await ask(['is-file "/etc/a"']);
+    });
+    expect(end).toMatchObject({ status: 1, timedOut: false });
+    expect(end.complaint).toContain('unknown command nonsense');
+  });
+
+  it('that gets no answer ends by its limit', async () => {
+    const silent = { ...(await options('sleep 300')), limitMs: 500 };
+    const end = await withGuestfish(silent, async (ask) => void (await ask([])));
+    expect(end.timedOut).toBe(true);
+  });
+
+  it('rejects with what was done wrongly in between', async () => {
+    const failing = withGuestfish(await options(), () => Promise.reject(new Error('ours')));
+    await expect(failing).rejects.toThrow('ours');
+  });
+
+  it.each(['a"b', 'a\\b', 'a\nquit', 'a\0'])('takes no path like %j', (path) => {
+    expect(() => quoted(path)).toThrow(expect.objectContaining({ code: 'guest-path-unusable' }));
+  });
+});
+
+describe('addresses', () => {
+  const { interfaces } = checkInterfaces([
+    {
+      ...{ mac: '00:50:56:aa:bb:01', name: 'ens192', gateways: [], dns: [], searchDomains: [] },
+      addresses: [{ address: '198.51.100.20', prefix: 24, origin: 'static' }],
+    },
+  ]);
+  const keep = async () => {
+    let log = '';
+    const onLog = (text: string) => (log += text);
+    const more = { vm: 'web', logPath: join(folder, 'log'), interfaces, onLog };
+    return { plan: await keepAddresses({ ...(await options()), ...more }), log };
+  };
+
+  it('are brought into the guest: files read, changed where they must be, and nothing else touched', async () => {
+    const path = '/etc/NetworkManager/system-connections/Wired 1.nmconnection';
+    const profile = '[connection]\ntype=ethernet\ninterface-name=ens192\n';
+    await guestFile(path, profile);
+    await guestFile('/etc/udev/rules.d/10-other.rules', 'KERNEL=="x"\n');
+    await guestFile('/etc/netplan/binary.yaml', 'x'.repeat(100_000));
+    await guestFile('/usr/lib/systemd/systemd-udevd', '');
+    const { plan } = await keep();
+    expect(plan.changes.map((change) => change.path)).toEqual([
+      '/etc/systemd/network/05-vmferry-ens192.link',
+      path,
+    ]);
+    const now = await readFile(join(folder, 'guest', path), 'utf8');
+    expect(now).toContain('mac-address=00:50:56:AA:BB:01');
+    expect(now).not.toContain('interface-name');
+    expect((await keep()).plan.changes).toEqual([]);
+  });
+
+  it('that cannot be brought in say why', async () => {
+    const program = join(folder, 'broken');
+    const said = 'libguestfs: error: inspect_os: something is wrong';
+    await writeFile(program, `#!/bin/sh\necho '${said}' >&2\nexit 1\n`, { mode: 0o755 });
+    const more = { vm: 'web', logPath: '/log', interfaces, onLog: () => undefined };
+    const keeping = keepAddresses({ ...(await options()), ...more, program });
+    await expect(keeping).rejects.toMatchObject({ code: 'conversion-failed' });
+  });
+});
