@@ -3,6 +3,7 @@ import type { DiskSource } from '../../domain/platform.ts';
 import { readPart } from './bytes.ts';
 import type { Bytes } from './bytes.ts';
 import { malformed, unsupported } from './faults.ts';
+import { isQcow2, openQcow2, qcow2Capacity } from './qcow2.ts';
 import { RawDisk } from './raw-disk.ts';
 import { SparseDisk } from './sparse-disk.ts';
 import { openVhd, vhdCapacity } from './vhd.ts';
@@ -15,10 +16,9 @@ export type StatedFormat = 'vmdk' | 'vhd' | 'raw' | 'unknown';
 /** Bytes from which an image is told. */
 export const startBytes = 512;
 
-type Kind = 'vmdk' | 'vhd' | 'raw';
+type Kind = 'vmdk' | 'vhd' | 'qcow2' | 'raw';
 
 const refusals: readonly { start: string; name: string }[] = [
-  { start: 'QFI\u00fb', name: 'a qcow2 image' },
   { start: 'vhdxfile', name: 'a VHDX image' },
   { start: 'COWD', name: "an image of ESX's own sparse kind" },
 ];
@@ -30,6 +30,7 @@ const refusals: readonly { start: string; name: string }[] = [
 function kindOf(start: Buffer, stated: StatedFormat, what: string): Kind {
   if (stated === 'raw') return 'raw';
   if (isVmdk(start)) return 'vmdk';
+  if (stated !== 'vmdk' && isQcow2(start)) return 'qcow2';
   const text = start.toString('latin1');
   if (/^\s*# Disk DescriptorFile/i.test(text)) throw dataElsewhere(what, 'a descriptor');
   const refused = refusals.find((one) => text.startsWith(one.start));
@@ -51,6 +52,8 @@ export async function imageCapacity(
   switch (kindOf(start, stated, what)) {
     case 'vmdk':
       return vmdkCapacity(start, what);
+    case 'qcow2':
+      return qcow2Capacity(start, what);
     case 'vhd':
       return bytes && vhdCapacity(bytes, what);
     case 'raw':
@@ -69,6 +72,8 @@ export async function openImage(
   switch (kindOf(start, stated, what)) {
     case 'vmdk':
       return new SparseDisk(await openVmdk(bytes, what, signal), close);
+    case 'qcow2':
+      return new SparseDisk(await openQcow2(bytes, what, signal), close);
     case 'vhd':
       return openVhd(bytes, { what, close });
     case 'raw':

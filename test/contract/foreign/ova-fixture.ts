@@ -27,9 +27,9 @@ export async function writeRaw(path: string, sizeBytes: number): Promise<string>
 export async function imageOf(
   raw: string,
   image: string,
-  { format, options }: { format: string; options?: string },
+  { format, options, compressed }: { format: string; options?: string; compressed?: boolean },
 ): Promise<Buffer> {
-  const more = options === undefined ? [] : ['-o', options];
+  const more = [...(options === undefined ? [] : ['-o', options]), ...(compressed ? ['-c'] : [])];
   await run('qemu-img', ['convert', '-q', '-f', 'raw', '-O', format, ...more, raw, image]);
   return readFile(image);
 }

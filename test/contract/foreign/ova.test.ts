@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
+  copyFile,
   mkdir,
   mkdtemp,
   open,
@@ -27,7 +28,7 @@ import { describeForeignSource } from './suite.ts';
 
 const run = promisify(execFile);
 const MiB = 1024 ** 2;
-const sizeBytes = 64 * MiB;
+const sizeBytes = 40 * MiB;
 const disk = { id: 'vmdisk1', href: 'web disk.vmdk', capacity: sizeBytes };
 
 let dir: string;
@@ -146,6 +147,40 @@ describe('the images that exporters write', () => {
   it('reads a raw disk of oVirt in the tar', async () => {
     const members = [ovf(oVirtOvf('a.raw')), { name: 'a.raw', body: await readFile(raw) }];
     await expectDisk(await tar(members), '9f1c');
+  });
+
+  it.each([
+    ['plain', 'cluster_size=65536'],
+    ['of small clusters', 'cluster_size=4096'],
+    ['of an older version', 'compat=0.10'],
+  ])('reads a qcow2 %s of oVirt in the tar, compressed or not', async (_, options) => {
+    for (const compressed of [false, true]) {
+      const body = await imageOf(raw, fresh('disk.qcow2'), {
+        format: 'qcow2',
+        options,
+        compressed,
+      });
+      const text = oVirtOvf('a.qcow2').replace('"RAW"', '"COW"');
+      await expectDisk(await tar([ovf(text), { name: 'a.qcow2', body }]), '9f1c');
+    }
+  });
+
+  it('reads a qcow2 of which every other cluster is compressed', async () => {
+    const image = fresh('mixed.qcow2');
+    await imageOf(raw, image, { format: 'qcow2', compressed: true });
+    const other = fresh('mixed.raw');
+    await copyFile(raw, other);
+    const writes = [0, 2, 4, 7, 9].flatMap((nth) => ['-c', `write -P ${nth + 1} ${nth * 64}k 64k`]);
+    await run('qemu-io', ['-f', 'qcow2', ...writes, image]);
+    await run('qemu-io', ['-f', 'raw', ...writes, other]);
+    const text = oVirtOvf('a.qcow2').replace('"RAW"', '"COW"');
+    const member = { name: 'a.qcow2', body: await readFile(image) };
+    await withOva(await tar([ovf(text), member]), async (source, vm) => {
+      const { source: opened } = await source.openDisk(vm, '9f1c');
+      const all = Buffer.alloc(opened.sizeBytes);
+      await opened.read(0, all);
+      expect(sha256(all)).toBe(sha256(await readFile(other)));
+    });
   });
 
   it.each([
@@ -377,7 +412,7 @@ describe('a hostile or broken OVA', () => {
   });
 
   it('does not fill the disk with what a small gzip holds', async () => {
-    const bomb = gzipSync(Buffer.concat([vmdkOf({ capacityBytes: MiB }), Buffer.alloc(200 * MiB)]));
+    const bomb = gzipSync(Buffer.concat([vmdkOf({ capacityBytes: MiB }), Buffer.alloc(80 * MiB)]));
     const member = vmdk(bomb);
     await withOva(
       await tar([web({ file: 'ovf:compression="gzip"' }), member]),
@@ -471,7 +506,7 @@ describe('a file that changes', () => {
   });
 
   it('ends what is under way when it is closed', async () => {
-    const noise = gzipSync(Buffer.concat([streamed, randomBytes(20 * MiB)]), { level: 1 });
+    const noise = gzipSync(Buffer.concat([streamed, randomBytes(8 * MiB)]), { level: 1 });
     const path = await tar([web({ file: 'ovf:compression="gzip"' }), vmdk(noise)]);
     const source = await openAt(path);
     const opening = source.openDisk(await source.inspect('web'), disk.id);

@@ -97,7 +97,7 @@ export const virtualBoxOvf = (href: string): string => `<?xml version="1.0"?>
   xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData"
   xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:vbox="http://www.virtualbox.org/ovf/machine">
   <References><File ovf:href="${href}" ovf:id="file1"/></References>
-  <DiskSection><Info/><Disk ovf:capacity="67108864" ovf:diskId="vmdisk1" ovf:fileRef="file1" ovf:format="${vmdkFormat}" vbox:uuid="x"/></DiskSection>
+  <DiskSection><Info/><Disk ovf:capacity="41943040" ovf:diskId="vmdisk1" ovf:fileRef="file1" ovf:format="${vmdkFormat}" vbox:uuid="x"/></DiskSection>
   <NetworkSection><Info/><Network ovf:name="NAT"/></NetworkSection>
   <VirtualSystem ovf:id="vbox web"><Info/>
     <OperatingSystemSection ovf:id="121"><Info/><Description>Windows10_64</Description>
@@ -127,7 +127,7 @@ export const oVirtOvf = (href: string): string => `<?xml version="1.0" encoding=
   xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" ovf:version="4.4.0.0">
   <References><File ovf:href="${href}" ovf:id="10d29a0a" ovf:description="Active VM"/></References>
   <NetworkSection><Info/><Network ovf:name="ovirtmgmt"/></NetworkSection>
-  <DiskSection><Info/><Disk ovf:diskId="9f1c" ovf:capacity="67108864" ovf:fileRef="10d29a0a"
+  <DiskSection><Info/><Disk ovf:diskId="9f1c" ovf:capacity="41943040" ovf:fileRef="10d29a0a"
     ovf:format="http://www.vmware.com/specifications/vmdk.html#sparse" ovf:volume-format="RAW"
     ovf:disk-interface="VirtIO_SCSI" ovf:boot="true"/></DiskSection>
   <VirtualSystem ovf:id="0d1f2e3c-1111-4222-8333-444455556666"><Name>ovirt-web</Name>
