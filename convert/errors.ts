@@ -75,7 +75,8 @@ const meanings: readonly Meaning[] = [
     remedy: 'Name the root device to convert in the plan, or move it without conversion.',
   },
   {
-    pattern: /could not detect the source guest|No root device found|root device \S+ not found/,
+    pattern:
+      /could not detect the source guest|no operating system was found|No root device found|root device \S+ not found/,
     make: permanent,
     code: 'no-operating-system',
     what: 'no operating system was found on its disks',
@@ -131,10 +132,11 @@ const maxQuoteLength = 600;
  * Empty if there is none.
  */
 export function firstErrorOf(log: string): string {
-  // Only the key's message has no `error:` of its own, as it comes from the C part; the last two are the runtime's.
+  // The message about keys has no `error:` of its own, as it comes from the C part; nor have those of guestfish.
   for (const start of [
     /^virt-[\w-]+: error: /m,
     /^virt-[\w-]+: (?=could not find key )/m,
+    /^guestfish: /m,
     /^(?=libguestfs: error: |Fatal error: )/m,
   ]) {
     const found = start.exec(log);

@@ -19,7 +19,8 @@ import {
   prepareGuestfsFolders,
 } from './guestfs-environment.ts';
 import { conversionInputXml } from './input-xml.ts';
-import { keepAddresses } from './keep-addresses.ts';
+import { prepareGuest } from './prepare-guest.ts';
+import type { PreparedGuest } from './prepare-guest.ts';
 import { ConversionJournal } from './journal.ts';
 import { keyArguments } from './keys.ts';
 import type { GuestDiskKey } from './keys.ts';
@@ -64,7 +65,7 @@ export interface ConversionResult {
   /** Overlays by the key of their disk. */
   overlays: { key: string; path: string; base: string }[];
   warnings: ConversionWarning[];
-  /** What was done about its network, and what could not be, each a sentence. */
+  /** What was done about its network and its boot path, and what could not be, each a sentence. */
   notes: string[];
   /** False: it needs emulated devices still. Absent: the tool did not say. */
   virtio?: boolean;
@@ -108,8 +109,8 @@ export async function convertInPlace(request: ConversionRequest): Promise<Conver
     const log = await LogFile.open(paths.log);
     let run: ToolRun;
     try {
-      const network = await prepareNetwork(request, log);
-      run = await runTool(request, log, network);
+      const preparation = await prepare(request, log);
+      run = await runTool(request, log, preparation);
     } finally {
       await log.close();
     }
@@ -128,17 +129,17 @@ const readLog = (path: string): Promise<string> => readFile(path, 'utf8').catch(
 
 type ToolRun = Pick<ConversionResult, 'warnings' | 'virtio' | 'notes' | 'elapsedMs'>;
 
-interface PreparedNetwork {
+interface Preparation {
   /** For the tool. */
   args: string[];
   notes: string[];
 }
 
-/** A Linux gets its files now, a Windows a script at its first start, which the tool installs. */
-async function prepareNetwork(request: ConversionRequest, log: LogFile): Promise<PreparedNetwork> {
-  const { guestFamily, guestNetwork = [], tool, id, vm, folder, signal, limitMs } = request;
+/** A Linux gets its files now, a Windows a script for its first start, which the tool installs. */
+async function prepare(request: ConversionRequest, log: LogFile): Promise<Preparation> {
+  const { guestFamily, guestNetwork = [], tool, id, vm, folder, firmware, signal } = request;
+  const { limitMs } = request;
   const { interfaces, notes } = checkInterfaces(guestNetwork);
-  if (interfaces.length === 0) return { args: [], notes };
   if (guestFamily === 'windows') {
     const args = windowsMacArguments(interfaces);
     if (args.length === 0 || tool.options.has('mac')) return { args, notes };
@@ -148,12 +149,15 @@ async function prepareNetwork(request: ConversionRequest, log: LogFile): Promise
     };
   }
   if (guestFamily !== 'linux') {
-    return { args: [], notes: [...notes, 'Addresses of this kind of guest are not kept.'] };
+    const lost = interfaces.length === 0 ? [] : ['Addresses of this kind of guest are not kept.'];
+    return { args: [], notes: [...notes, ...lost] };
   }
+  // The appliance takes its time: it is not started for nothing.
+  if (interfaces.length === 0 && firmware === 'bios') return { args: [], notes };
   const paths = conversionPaths(folder);
-  request.onProgress?.({ stage: 'Keeping the addresses', elapsedMs: 0 });
-  const plan = await keepAddresses({
-    ...{ id, vm, interfaces, logPath: paths.log, cwd: paths.temporary },
+  request.onProgress?.({ stage: 'Preparing the guest', elapsedMs: 0 });
+  const prepared = await prepareGuest({
+    ...{ id, vm, interfaces, firmware, logPath: paths.log, cwd: paths.temporary },
     overlays: journalDisks(folder, request.disks).map(({ overlay }) => overlay),
     env: environmentOf(request),
     limitMs: limitMs ?? defaultLimitMs,
@@ -161,9 +165,17 @@ async function prepareNetwork(request: ConversionRequest, log: LogFile): Promise
     ...(signal && { signal }),
     onLog: (text) => log.write(text),
   });
-  const systems = plan.systems.length === 0 ? 'no system that is known' : plan.systems.join(', ');
-  const changed = plan.changes.map(({ path }) => path).join(', ') || 'nothing';
-  return { args: [], notes: [...notes, `Its network is set by ${systems}; changed: ${changed}.`] };
+  return { args: [], notes: [...notes, ...notesOf(prepared, interfaces.length > 0)] };
+}
+
+function notesOf({ systems, changes, bootFiles }: PreparedGuest, hasNetwork: boolean): string[] {
+  const by = systems.join(', ') || 'no system that is known';
+  const changed = changes.map(({ path }) => path).join(', ') || 'nothing';
+  const boot = bootFiles.map(({ to }) => to).join(', ');
+  return [
+    ...(hasNetwork ? [`Its network is set by ${by}; changed: ${changed}.`] : []),
+    ...(boot === '' ? [] : [`It had no fallback boot path; made: ${boot}.`]),
+  ];
 }
 
 const environmentOf = ({ folder, cache, tool, virtioWin }: ConversionRequest) =>
@@ -182,7 +194,7 @@ async function writeKeys({ folder, keys = [], tool }: ConversionRequest): Promis
 async function runTool(
   request: ConversionRequest,
   log: LogFile,
-  network: PreparedNetwork,
+  preparation: Preparation,
 ): Promise<ToolRun> {
   const { id, folder, tool, signal, limitMs = defaultLimitMs, onProgress } = request;
   const stages = new StageReader((progress) => onProgress?.(progress));
@@ -190,7 +202,7 @@ async function runTool(
   let said = '';
   const end = await runLabelled({
     ...{ id, program: tool.program, cwd: folder, limitMs, ...(signal && { signal }) },
-    args: await toolArguments(request, network),
+    args: await toolArguments(request, preparation),
     env: environmentOf(request),
     onOutput: (text) => {
       log.write(text);
@@ -204,7 +216,7 @@ async function runTool(
     throw conversionFault({ vm: request.vm, log: log.text, logPath: log.path, status });
   }
   const elapsedMs = Math.round(performance.now() - begin);
-  return { ...whatItSaid(said), notes: network.notes, elapsedMs };
+  return { ...whatItSaid(said), notes: preparation.notes, elapsedMs };
 }
 
 function whatItSaid(log: string): Pick<ConversionResult, 'warnings' | 'virtio'> {
@@ -214,7 +226,7 @@ function whatItSaid(log: string): Pick<ConversionResult, 'warnings' | 'virtio'> 
 
 async function toolArguments(
   request: ConversionRequest,
-  network: PreparedNetwork,
+  preparation: Preparation,
 ): Promise<string[]> {
   const { folder, vm, firmware, root, verbose, disks } = request;
   const paths = conversionPaths(folder);
@@ -223,7 +235,7 @@ async function toolArguments(
   return [
     ...(verbose === true ? ['-v', '-x'] : []),
     ...(await writeKeys(request)),
-    ...network.args,
+    ...preparation.args,
     // `ask` would wait for a person for ever.
     ...['--root', root ?? 'single'],
     ...['-i', 'libvirtxml', paths.input],

@@ -72,8 +72,8 @@ export class ConversionJournal {
     path: string,
     header: { id: string; disks: JournalDisk[] },
   ): Promise<ConversionJournal> {
-    const disks = new Map(
-      header.disks.map((disk) => [disk.key, { disk, state: undefined, base: '' } as DiskProgress]),
+    const disks = new Map<string, DiskProgress>(
+      header.disks.map((disk) => [disk.key, { disk, state: undefined, base: '' }]),
     );
     const file = await open(path, 'a+', 0o600);
     try {

@@ -24,7 +24,9 @@ export const node = (
 export function writeXml(root: Node): string {
   const document = new DOMImplementation().createDocument(null, root.name);
   if (document.documentElement !== null) fill(document, document.documentElement, root, 0);
-  return `${new XMLSerializer().serializeToString(document)}\n`;
+  // A reader would take a literal CR for a line's end.
+  const text = new XMLSerializer().serializeToString(document).replaceAll('\r', '&#13;');
+  return `${text}\n`;
 }
 
 function fill(document: Document, element: Element, { attributes, children }: Node, depth: number) {

@@ -1,11 +1,11 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { quoted, withGuestfish } from '../../../convert/guestfish.ts';
 import type { Ask } from '../../../convert/guestfish.ts';
 import { labelledProcesses } from '../../../convert/labelled-process.ts';
-import { keepAddresses } from '../../../convert/keep-addresses.ts';
+import { prepareGuest } from '../../../convert/prepare-guest.ts';
 import { checkInterfaces } from '../../../convert/addresses/interfaces.ts';
 
 let folder: string;
@@ -38,6 +38,7 @@ while IFS= read -r line; do
     download) cp "$guest\${word[1]}" "\${word[2]}" ;;
     mkdir-p) mkdir -p "$guest\${word[1]}" ;;
     upload) cat "\${word[1]}" >"$guest\${word[2]}" ;;
+    cp) cp "$guest\${word[1]}" "$guest\${word[2]}" ;;
     chmod) chmod "\${word[1]}" "$guest\${word[2]}" ;;
     *) echo "libguestfs: error: unknown command \${word[0]}" >&2; exit 1 ;;
   esac
@@ -52,7 +53,6 @@ const options = async (more = '') => ({
   program: await standIn(more),
 });
 const guestFile = async (path: string, content: string): Promise<void> => {
-  const { mkdir } = await import('node:fs/promises');
   await mkdir(join(folder, 'guest', path, '..'), { recursive: true });
   await writeFile(join(folder, 'guest', path), content);
 };
@@ -81,7 +81,9 @@ describe('a conversation with guestfish', () => {
 
   it('that gets no answer ends by its limit', async () => {
     const silent = { ...(await options('sleep 300')), limitMs: 500 };
-    const end = await withGuestfish(silent, async (ask) => void (await ask([])));
+    const end = await withGuestfish(silent, async (ask) => {
+      await ask([]);
+    });
     expect(end.timedOut).toBe(true);
   });
 
@@ -102,11 +104,11 @@ describe('addresses', () => {
       addresses: [{ address: '198.51.100.20', prefix: 24, origin: 'static' }],
     },
   ]);
-  const keep = async () => {
+  const keep = async (firmware: 'bios' | 'uefi' = 'bios') => {
     let log = '';
     const onLog = (text: string) => (log += text);
-    const more = { vm: 'web', logPath: join(folder, 'log'), interfaces, onLog };
-    return { plan: await keepAddresses({ ...(await options()), ...more }), log };
+    const more = { vm: 'web', logPath: join(folder, 'log'), interfaces, firmware, onLog };
+    return { plan: await prepareGuest({ ...(await options()), ...more }), log };
   };
 
   it('are brought into the guest: files read, changed where they must be, and nothing else touched', async () => {
@@ -127,12 +129,23 @@ describe('addresses', () => {
     expect((await keep()).plan.changes).toEqual([]);
   });
 
+  it('come with the fallback boot path of UEFI, where the guest has none', async () => {
+    await guestFile('/boot/efi/EFI/debian/shimx64.efi', 'shim');
+    await guestFile('/boot/efi/EFI/debian/grubx64.efi', 'grub');
+    expect((await keep('uefi')).plan.bootFiles).toHaveLength(2);
+    const boot = join(folder, 'guest/boot/efi/EFI/BOOT');
+    expect(await readFile(join(boot, 'BOOTX64.EFI'), 'utf8')).toBe('shim');
+    expect(await readFile(join(boot, 'grubx64.efi'), 'utf8')).toBe('grub');
+    expect((await keep('uefi')).plan.bootFiles).toEqual([]);
+  });
+
   it('that cannot be brought in say why', async () => {
     const program = join(folder, 'broken');
     const said = 'libguestfs: error: inspect_os: something is wrong';
     await writeFile(program, `#!/bin/sh\necho '${said}' >&2\nexit 1\n`, { mode: 0o755 });
-    const more = { vm: 'web', logPath: '/log', interfaces, onLog: () => undefined };
-    const keeping = keepAddresses({ ...(await options()), ...more, program });
+    const more = { vm: 'web', logPath: '/log', interfaces, firmware: 'bios' } as const;
+    const onLog = () => undefined;
+    const keeping = prepareGuest({ ...(await options()), ...more, onLog, program });
     await expect(keeping).rejects.toMatchObject({ code: 'conversion-failed' });
   });
 });

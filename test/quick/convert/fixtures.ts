@@ -174,6 +174,19 @@ To see full error messages you may need to enable debugging.`,
     ),
   },
   {
+    name: 'an empty disk, as guestfish has it',
+    from: 'source',
+    code: 'no-operating-system',
+    first: 'no operating system was found on this disk',
+    log: `guestfish: no operating system was found on this disk
+
+If using guestfish ‘-i’ option, remove this option and instead
+use the commands ‘run’ followed by ‘list-filesystems’.
+You can then mount filesystems you want by hand using the
+‘mount’ or ‘mount-ro’ command.
+`,
+  },
+  {
     name: 'something that nobody foresaw',
     from: 'source',
     code: 'conversion-failed',

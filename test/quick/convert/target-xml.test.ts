@@ -9,11 +9,14 @@ import { targetXml } from '../../../convert/target-xml.ts';
 import type { ForeignVm } from '../../../domain/foreign.ts';
 import { foreignDisk, foreignNic, foreignVm, targetPlan } from './foreign-vm.ts';
 
-const documentOf = (vm: Partial<ForeignVm> = {}, plan: Partial<TargetPlan> = {}): Document =>
-  new DOMParser().parseFromString(
-    targetXml(targetShape(foreignVm(vm), targetPlan(plan))),
+/** By the line ends of XML 1.0, as libvirt reads: the parser's own rule is that of 1.1. */
+const parse = (xml: string): Document =>
+  new DOMParser({ normalizeLineEndings: (text) => text.replace(/\r\n?/g, '\n') }).parseFromString(
+    xml,
     'text/xml',
   );
+const documentOf = (vm: Partial<ForeignVm> = {}, plan: Partial<TargetPlan> = {}): Document =>
+  parse(targetXml(targetShape(foreignVm(vm), targetPlan(plan))));
 const all = (document: Document, name: string): Element[] => [
   ...document.getElementsByTagName(name),
 ];
@@ -134,7 +137,7 @@ describe("the target's definition", () => {
           expect(error).toMatchObject({ code: 'xml-value-invalid' });
           return;
         }
-        const document = new DOMParser().parseFromString(xml, 'text/xml');
+        const document = parse(xml);
         expect(textOf(document, 'name')).toBe(name);
         expect(all(document, 'hostdev')).toEqual([]);
         expect(all(document, 'source')[0]?.getAttribute('file')).toBe(path);
@@ -173,7 +176,7 @@ describe('the definition that the tool reads', () => {
   it('has every overlay in order', () => {
     const overlays = ['/w/disk-0.qcow2', '/w/"disk" & <1>.qcow2'];
     const xml = conversionInputXml({ vm: 'a<b', overlays, firmware: 'uefi' });
-    const document = new DOMParser().parseFromString(xml, 'text/xml');
+    const document = parse(xml);
     expect(attributes(document, 'source', 'file').flat()).toEqual(overlays);
     expect(attributes(document, 'target', 'dev').flat()).toEqual(['sda', 'sdb']);
     expect(textOf(document, 'name')).toBe('a<b');

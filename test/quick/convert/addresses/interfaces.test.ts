@@ -76,7 +76,7 @@ describe('what a guest said of its network', () => {
     });
     fc.assert(
       fc.property(fc.array(record, { maxLength: 4 }), (all) => {
-        const { interfaces } = checkInterfaces(all as GuestInterface[]);
+        const { interfaces } = checkInterfaces(all);
         const files = new Map([['/etc/network/interfaces', 'auto lo\n']]);
         for (const { path, content } of linuxAddressPlan(files, interfaces, true).changes) {
           expect(path).toMatch(/^\/etc(?:\/[A-Za-z0-9][A-Za-z0-9_.-]*)+$/);

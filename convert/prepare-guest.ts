@@ -1,4 +1,4 @@
-/** Brings the plan of `addresses/` into a Linux guest: reads its files, writes what changes, in one appliance. */
+/** What a Linux guest needs beside drivers: its addresses and names, and a path to boot by. One appliance for all. */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isUtf8 } from 'node:buffer';
@@ -6,15 +6,24 @@ import type { FileChange } from './addresses/guest-files.ts';
 import type { KeptInterface } from './addresses/interfaces.ts';
 import { addressFolders, linuxAddressPlan, maxGuestFileBytes } from './addresses/linux.ts';
 import type { AddressPlan } from './addresses/linux.ts';
+import { efiFallbackCopies, espFolders } from './efi-fallback.ts';
+import type { FileCopy } from './efi-fallback.ts';
 import { conversionFault } from './errors.ts';
 import { quoted, withGuestfish } from './guestfish.ts';
 import type { Ask, GuestfishOptions } from './guestfish.ts';
 
-export interface KeepAddressesOptions extends Omit<GuestfishOptions, 'onLog'> {
+export interface PrepareOptions extends Omit<GuestfishOptions, 'onLog'> {
   vm: string;
   logPath: string;
+  /** None: its network stays as it is. */
   interfaces: readonly KeptInterface[];
+  firmware: 'bios' | 'uefi';
   onLog: (text: string) => void;
+}
+
+export interface PreparedGuest extends AddressPlan {
+  /** Files of the fallback boot path that it did not have. */
+  bootFiles: FileCopy[];
 }
 
 const maxGuestFiles = 400;
@@ -25,37 +34,62 @@ const udevPaths = ['/lib/systemd/systemd-udevd', '/usr/lib/systemd/systemd-udevd
  * Writes to the overlays. To be called before virt-v2v: that gives new files their SELinux labels and builds the
  * initramfs, which has its own copy of the rules for names. Throws what `conversionFault` names.
  */
-export async function keepAddresses(options: KeepAddressesOptions): Promise<AddressPlan> {
+export async function prepareGuest(options: PrepareOptions): Promise<PreparedGuest> {
   const exchange = join(options.cwd, 'exchange');
   await rm(exchange, { recursive: true, force: true });
   await mkdir(exchange, { mode: 0o700 });
   let log = '';
-  let plan: AddressPlan | undefined;
+  let prepared: PreparedGuest | undefined;
   const onLog = (text: string): void => {
     log = (log + text).slice(-maxLogLength);
     options.onLog(text);
   };
   try {
     const end = await withGuestfish({ ...options, onLog }, async (ask) => {
-      const files = await readFiles(ask, exchange);
-      const udev = await ask(
-        udevPaths.map((path) => `-is-file ${quoted(path)} followsymlinks:true`),
-      );
-      const made = linuxAddressPlan(files, options.interfaces, udev.includes('true'));
-      await writeChanges(ask, { exchange, changes: made.changes, files });
-      plan = made;
+      const { interfaces, firmware } = options;
+      const network = interfaces.length > 0 ? await keepAddresses(ask, exchange, interfaces) : none;
+      const bootFiles = firmware === 'uefi' ? await addBootPath(ask) : [];
+      prepared = { ...network, bootFiles };
     });
-    if (end.status !== 0 || plan === undefined) {
+    if (end.status !== 0 || prepared === undefined) {
       const { vm, logPath } = options;
       throw conversionFault({ vm, log: `${log}${end.complaint}`, logPath, status: end.status });
     }
-    return plan;
+    return prepared;
   } finally {
     await rm(exchange, { recursive: true, force: true });
   }
 }
 
 const maxLogLength = 64 * 1024;
+const none: AddressPlan = { changes: [], systems: [] };
+
+async function keepAddresses(
+  ask: Ask,
+  exchange: string,
+  interfaces: readonly KeptInterface[],
+): Promise<AddressPlan> {
+  const files = await readFiles(ask, exchange);
+  const udev = await ask(udevPaths.map((path) => `-is-file ${quoted(path)} followsymlinks:true`));
+  const plan = linuxAddressPlan(files, interfaces, udev.includes('true'));
+  await writeChanges(ask, { exchange, changes: plan.changes, files });
+  return plan;
+}
+
+async function addBootPath(ask: Ask): Promise<FileCopy[]> {
+  for (const folder of espFolders) {
+    const found = await ask([`glob-expand ${quoted(`${folder}/[Ee][Ff][Ii]/*/*`)}`]);
+    const copies = efiFallbackCopies(found.filter(isPlainBootPath).slice(0, maxGuestFiles));
+    for (const { from, to } of copies) {
+      const above = to.slice(0, to.lastIndexOf('/'));
+      await ask([`mkdir-p ${quoted(above)}`, `cp ${quoted(from)} ${quoted(to)}`]);
+    }
+    if (copies.length > 0) return copies;
+  }
+  return [];
+}
+
+const isPlainBootPath = (path: string): boolean => /^(?:\/[A-Za-z0-9_.+-]+)+$/.test(path);
 
 /** Plain text files only; links, devices and large files are not ours to follow. */
 async function readFiles(ask: Ask, exchange: string): Promise<Map<string, string>> {
