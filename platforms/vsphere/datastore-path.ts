@@ -11,7 +11,7 @@ const longest = 1_024;
 
 /** Throws VmFerryError `vsphere-path-invalid`. */
 export function parseDatastorePath(text: string): DatastorePath {
-  const match = text.length > longest ? null : /^\[([^\]]+)\] ?(.+)$/.exec(text);
+  const match = text.length > longest ? null : /^\[([^\]]+)\] ?([^ ].*)$/.exec(text);
   const parts = match?.[2]?.split('/') ?? [];
   const [first, ...others] = parts;
   if (match?.[1] === undefined || first === undefined || !parts.every(isPlainName)) {

@@ -1,5 +1,5 @@
 /** The other devices of a VM: cards, drives, and what cannot come along. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import type { ForeignNic } from '../../domain/foreign.ts';
 import { childOf, textOf, typeOf } from '../../protocols/soap/index.ts';
 import { isTrueAt, nameOf, plainAt } from './numbers.ts';
@@ -17,7 +17,7 @@ const models: Readonly<Record<string, string>> = {
 
 /** In the order of the machine; `nameOfNetwork` knows distributed port groups and opaque networks by their keys. */
 export const nicsOf = (
-  devices: readonly Element[],
+  devices: readonly XmlElement[],
   nameOfNetwork: (key: string) => string,
 ): ForeignNic[] =>
   devices.flatMap((device) => {
@@ -38,7 +38,7 @@ export const nicsOf = (
   });
 
 /** What cards name their distributed port groups by. */
-export const portGroupsOf = (devices: readonly Element[]): string[] =>
+export const portGroupsOf = (devices: readonly XmlElement[]): string[] =>
   devices
     .map((device) => plainAt(device, 'backing', 'port', 'portgroupKey'))
     .filter((key) => key !== '');
@@ -49,7 +49,10 @@ export function macOf(text: string): string {
   return /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/.test(mac) ? mac : '';
 }
 
-function networkOf(backing: Element | undefined, nameOfNetwork: (key: string) => string): string {
+function networkOf(
+  backing: XmlElement | undefined,
+  nameOfNetwork: (key: string) => string,
+): string {
   const group = plainAt(backing, 'port', 'portgroupKey');
   if (group !== '') return nameOfNetwork(group);
   const opaque = plainAt(backing, 'opaqueNetworkId');
@@ -57,12 +60,12 @@ function networkOf(backing: Element | undefined, nameOfNetwork: (key: string) =>
 }
 
 /** Paths of media; an empty drive, or one of a client or a host, is an empty string. */
-export const cdromsOf = (devices: readonly Element[]): string[] =>
+export const cdromsOf = (devices: readonly XmlElement[]): string[] =>
   devices
     .filter((device) => typeOf(device) === 'VirtualCdrom')
     .map((device) => plainAt(device, 'backing', 'fileName'));
 
-const fixed: Readonly<Record<string, (device: Element) => string>> = {
+const fixed: Readonly<Record<string, (device: XmlElement) => string>> = {
   VirtualPCIPassthrough: (device) => `PCI passthrough ${idOf(device)}`,
   VirtualSriovEthernetCard: (device) => `SR-IOV network card ${idOf(device)}`,
   VirtualSCSIPassthrough: (device) => `SCSI passthrough ${idOf(device)}`,
@@ -70,7 +73,7 @@ const fixed: Readonly<Record<string, (device: Element) => string>> = {
   VirtualParallelPort: () => 'parallel port of the host',
 };
 
-const idOf = (device: Element): string =>
+const idOf = (device: XmlElement): string =>
   [
     plainAt(device, 'backing', 'id') ||
       plainAt(device, 'backing', 'vgpu') ||
@@ -81,8 +84,8 @@ const idOf = (device: Element): string =>
     .join('')
     .trim();
 
-export const fixedDevicesOf = (devices: readonly Element[]): string[] =>
+export const fixedDevicesOf = (devices: readonly XmlElement[]): string[] =>
   devices.flatMap((device) => fixed[typeOf(device)]?.(device).trim() ?? []);
 
-export const hasTpm = (devices: readonly Element[]): boolean =>
+export const hasTpm = (devices: readonly XmlElement[]): boolean =>
   devices.some((device) => typeOf(device) === 'VirtualTPM');

@@ -1,5 +1,5 @@
 /** A VM's disks in the order in which its firmware meets them. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import type { ForeignDisk } from '../../domain/foreign.ts';
 import { childOf, childrenOf, textOf, typeOf } from '../../protocols/soap/index.ts';
 import { countAt, countOf, plainAt } from './numbers.ts';
@@ -30,7 +30,7 @@ const busOrder = ['scsi', 'ide', 'sata', 'nvme'];
 const busOf = (type: string): string | undefined =>
   buses.find(([pattern]) => pattern.test(type))?.[1];
 
-function controllersOf(devices: readonly Element[]): Map<string, Controller> {
+function controllersOf(devices: readonly XmlElement[]): Map<string, Controller> {
   const found = new Map<string, Controller>();
   for (const device of devices) {
     const type = typeOf(device);
@@ -54,7 +54,7 @@ export interface DiskContext {
 }
 
 /** `devices` are those of `config.hardware`. */
-export function disksOf(devices: readonly Element[], context: DiskContext): DiskView[] {
+export function disksOf(devices: readonly XmlElement[], context: DiskContext): DiskView[] {
   const controllers = controllersOf(devices);
   const disks = devices
     .filter((device) => typeOf(device) === 'VirtualDisk')
@@ -71,7 +71,7 @@ export function disksOf(devices: readonly Element[], context: DiskContext): Disk
 }
 
 function diskOf(
-  device: Element,
+  device: XmlElement,
   controllers: ReadonlyMap<string, Controller>,
   { fileSizes }: DiskContext,
 ): DiskView {
@@ -99,14 +99,14 @@ function diskOf(
 }
 
 /** Sum of the disks' virtual sizes, bytes; for `config.hardware.device` as a list reads it. */
-export const diskBytesIn = (devices: readonly Element[]): number =>
+export const diskBytesIn = (devices: readonly XmlElement[]): number =>
   devices
     .filter((device) => typeOf(device) === 'VirtualDisk')
     .map((device) => countAt(device, 'capacityInBytes') || countAt(device, 'capacityInKB') * 1024)
     .reduce((sum, bytes) => sum + bytes, 0);
 
 /** Bytes that files take, by their names. */
-export const fileSizesIn = (files: Element | undefined): Map<string, number> =>
+export const fileSizesIn = (files: XmlElement | undefined): Map<string, number> =>
   new Map(
     // Named for its type where the list is asked for by itself.
     childrenOf(files).map((file) => [textOf(file, 'name'), countOf(textOf(file, 'size'))]),

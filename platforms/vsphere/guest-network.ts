@@ -1,5 +1,5 @@
 /** What VMware Tools said of the guest's network; vSphere keeps it only while the guest runs. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import { isIP } from 'node:net';
 import type { GuestInterface } from '../../domain/foreign.ts';
 import { childOf, childrenOf, textOf } from '../../protocols/soap/index.ts';
@@ -18,8 +18,8 @@ const mostOfEach = 64;
 
 /** `net` and `stacks` are `guest.net` and `guest.ipStack`. Cards without a MAC (those the guest made) are left out. */
 export function guestNetworkOf(
-  net: Element | undefined,
-  stacks: Element | undefined,
+  net: XmlElement | undefined,
+  stacks: XmlElement | undefined,
 ): GuestInterface[] {
   const [stack] = childrenOf(stacks);
   const routes = childrenOf(childOf(stack, 'ipRouteConfig'), 'ipRoute');
@@ -40,7 +40,7 @@ export function guestNetworkOf(
     .filter(({ mac }) => mac !== '');
 }
 
-const addressesOf = (card: Element): GuestInterface['addresses'] =>
+const addressesOf = (card: XmlElement): GuestInterface['addresses'] =>
   childrenOf(childOf(card, 'ipConfig'), 'ipAddress')
     .slice(0, mostOfEach)
     .map((entry) => ({
@@ -53,7 +53,7 @@ const addressesOf = (card: Element): GuestInterface['addresses'] =>
     );
 
 /** Default routes name their card by its place among those told. */
-const gatewaysOf = (routes: readonly Element[], index: number): string[] =>
+const gatewaysOf = (routes: readonly XmlElement[], index: number): string[] =>
   routes
     .filter(
       (route) =>
@@ -65,11 +65,11 @@ const gatewaysOf = (routes: readonly Element[], index: number): string[] =>
     .filter((address) => isIP(address) !== 0)
     .slice(0, mostOfEach);
 
-const addressList = (parent: Element | undefined, name: string): string[] =>
+const addressList = (parent: XmlElement | undefined, name: string): string[] =>
   textList(parent, name).filter((address) => isIP(address) !== 0);
 
-const textList = (parent: Element | undefined, name: string): string[] =>
+const textList = (parent: XmlElement | undefined, name: string): string[] =>
   childrenOf(parent, name)
     .slice(0, mostOfEach)
-    .map((element) => plainText((element.textContent ?? '').trim()))
+    .map((element) => plainText(element.text.trim()))
     .filter((text) => text !== '');

@@ -1,5 +1,5 @@
 /** Numbers and words that a foreign server sent: bounded, and 0 or empty where they make no sense. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import { textOf } from '../../protocols/soap/index.ts';
 
 const longestText = 1_024;
@@ -10,7 +10,7 @@ export function countOf(text: string): number {
   return Number.isSafeInteger(number) ? number : 0;
 }
 
-export const countAt = (parent: Element | undefined, ...path: string[]): number =>
+export const countAt = (parent: XmlElement | undefined, ...path: string[]): number =>
   countOf(textOf(parent, ...path));
 
 /** Text for people and keys: cut, without control characters. */
@@ -18,12 +18,12 @@ export const plainText = (text: string): string =>
   // eslint-disable-next-line no-control-regex -- finding control characters is its purpose
   text.replaceAll(/[\u0000-\u001F\u007F]/g, ' ').slice(0, longestText);
 
-export const plainAt = (parent: Element | undefined, ...path: string[]): string =>
+export const plainAt = (parent: XmlElement | undefined, ...path: string[]): string =>
   plainText(textOf(parent, ...path));
 
 /** vSphere escapes what a path would take amiss in the names of objects. */
 export const nameOf = (text: string): string =>
   plainText(text.replaceAll(/%2f/gi, '/').replaceAll(/%5c/gi, '\\').replaceAll(/%25/g, '%'));
 
-export const isTrueAt = (parent: Element | undefined, ...path: string[]): boolean =>
+export const isTrueAt = (parent: XmlElement | undefined, ...path: string[]): boolean =>
   textOf(parent, ...path) === 'true';

@@ -1,5 +1,5 @@
 /** Properties of managed objects: of one, or of all of a kind, page by page. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import { childOf, childrenOf, isFault, textOf } from '../../protocols/soap/index.ts';
 import type { XmlNode } from '../../protocols/soap/index.ts';
 import { permanent } from '../../domain/errors.ts';
@@ -11,7 +11,7 @@ import type { VsphereSession } from './session.ts';
 export interface PropertySet {
   ref: ManagedRef;
   /** The element `val` of a property by its path; its `xsi:type` says what it is. */
-  get(path: string): Element | undefined;
+  get(path: string): XmlElement | undefined;
   text(path: string): string;
 }
 
@@ -21,8 +21,8 @@ export interface WatchedKind {
   properties: readonly string[];
 }
 
-/** Objects of one page: some 2 KiB each, so that neither side holds much. */
-const pageObjects = 250;
+/** Objects of one page: some 20 KiB each, so that neither side holds much. */
+const pageObjects = 100;
 /** vSphere's own limits end at 45,000 VMs a vCenter; folders and the rest are fewer. */
 const mostObjects = 200_000;
 
@@ -174,14 +174,14 @@ const propertySpec = ({ type, properties }: WatchedKind): XmlNode =>
     ...properties.map((path) => value('pathSet', path)),
   ]);
 
-function propertySet(element: Element): PropertySet {
-  const values = new Map<string, Element | undefined>();
+function propertySet(element: XmlElement): PropertySet {
+  const values = new Map<string, XmlElement | undefined>();
   for (const property of childrenOf(element, 'propSet')) {
     values.set(textOf(property, 'name'), childOf(property, 'val'));
   }
   return {
     ref: referenceIn(childOf(element, 'obj')) ?? { type: '', id: '' },
     get: (path) => values.get(path),
-    text: (path) => (values.get(path)?.textContent ?? '').trim(),
+    text: (path) => (values.get(path)?.text ?? '').trim(),
   };
 }

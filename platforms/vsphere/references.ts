@@ -1,5 +1,5 @@
 /** Managed objects of vSphere by reference, and pieces of requests. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import { attributeOf, textOf } from '../../protocols/soap/index.ts';
 import type { XmlNode } from '../../protocols/soap/index.ts';
 import { childOf } from '../../protocols/soap/index.ts';
@@ -31,7 +31,7 @@ export const object = (name: string, content: readonly XmlNode[], type?: string)
 });
 
 /** The reference that an element holds; undefined if it holds none that could be sent again. */
-export function referenceIn(element: Element | undefined): ManagedRef | undefined {
+export function referenceIn(element: XmlElement | undefined): ManagedRef | undefined {
   const type = attributeOf(element, 'type');
   const id = textOf(element);
   if (!/^\w{1,64}$/.test(type) || id === '' || id.length > longestId) return undefined;
@@ -40,6 +40,6 @@ export function referenceIn(element: Element | undefined): ManagedRef | undefine
 
 /** The reference at a path below `parent`. */
 export const referenceAt = (
-  parent: Element | undefined,
+  parent: XmlElement | undefined,
   ...path: string[]
 ): ManagedRef | undefined => referenceIn(childOf(parent, ...path));

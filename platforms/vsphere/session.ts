@@ -1,5 +1,5 @@
 /** A login at a vCenter or ESXi that comes back by itself when it ran out. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import { childOf, isFault, SoapClient, SoapError, textOf } from '../../protocols/soap/index.ts';
 import type { CallOptions, HttpsServer, TlsTrust, XmlNode } from '../../protocols/soap/index.ts';
 import { permanent } from '../../domain/errors.ts';
@@ -103,7 +103,7 @@ export class VsphereSession {
     on: ManagedRef,
     parameters: readonly XmlNode[] = [],
     options: VsphereCall = {},
-  ): Promise<Element> {
+  ): Promise<XmlElement> {
     try {
       return await this.callPlainly(method, on, parameters, options);
     } catch (error) {
@@ -117,7 +117,7 @@ export class VsphereSession {
     on: ManagedRef,
     parameters: readonly XmlNode[] = [],
     options: CallOptions = {},
-  ): Promise<Element> {
+  ): Promise<XmlElement> {
     const given = [reference('_this', on), ...parameters];
     const generation = this.#generation;
     try {

@@ -1,5 +1,5 @@
 /** Tasks of vSphere: begun by a call, over some time later. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { outcomeUnknown } from '../../domain/errors.ts';
 import {
@@ -39,7 +39,7 @@ export async function runTask(
   on: ManagedRef,
   call: { method: string; parameters?: readonly XmlNode[] },
   options: TaskOptions,
-): Promise<Element | undefined> {
+): Promise<XmlElement | undefined> {
   const { what, signal, fine = [] } = options;
   try {
     const response = await session.callPlainly(call.method, on, call.parameters ?? [], { signal });
@@ -55,7 +55,7 @@ async function endOf(
   session: VsphereSession,
   task: ManagedRef,
   { what, signal, limitMs = defaultLimitMs }: TaskOptions,
-): Promise<Element | undefined> {
+): Promise<XmlElement | undefined> {
   const end = performance.now() + limitMs;
   let pauseMs = firstPauseMs;
   for (;;) {
@@ -82,7 +82,7 @@ async function endOf(
 }
 
 /** As if the call had failed that way: a fault means the same in a task. */
-function taskError(what: string, info: Element | undefined): SoapError {
+function taskError(what: string, info: XmlElement | undefined): SoapError {
   const error = childOf(info, 'error');
   const [detail] = childrenOf(error, 'fault');
   const fault = {

@@ -1,5 +1,5 @@
 /** All that a move has to know of a VM, from its properties. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from '../../protocols/soap/index.ts';
 import type { ForeignVm } from '../../domain/foreign.ts';
 import { childOf, childrenOf, textOf } from '../../protocols/soap/index.ts';
 import { cdromsOf, fixedDevicesOf, hasTpm, nicsOf } from './devices.ts';
@@ -33,7 +33,7 @@ export interface FactsContext {
   nameOfNetwork: (key: string) => string;
 }
 
-export const devicesOf = (found: PropertySet): Element[] =>
+export const devicesOf = (found: PropertySet): readonly XmlElement[] =>
   childrenOf(found.get('config.hardware'), 'device');
 
 /** In their order, with what only vSphere knows of them. */
@@ -89,9 +89,9 @@ function familyOf(guestId: string): ForeignVm['guestFamily'] {
 const mostSnapshots = 512;
 
 /** Names, a parent before its children; vSphere itself allows 32 deep. */
-function snapshotsOf(info: Element | undefined): string[] {
+function snapshotsOf(info: XmlElement | undefined): string[] {
   const names: string[] = [];
-  const waiting = childrenOf(info, 'rootSnapshotList');
+  const waiting = [...childrenOf(info, 'rootSnapshotList')];
   for (
     let at = waiting.shift();
     at !== undefined && names.length < mostSnapshots;
@@ -104,5 +104,5 @@ function snapshotsOf(info: Element | undefined): string[] {
 }
 
 /** The reference of the snapshot that the VM runs on; undefined if it has none. */
-export const currentSnapshotOf = (found: PropertySet): Element | undefined =>
+export const currentSnapshotOf = (found: PropertySet): XmlElement | undefined =>
   childOf(found.get('snapshot'), 'currentSnapshot');

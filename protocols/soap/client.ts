@@ -1,5 +1,5 @@
 /** Calls of a SOAP 1.1 server: one request, one answer, the session's cookie kept in between. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from './xml.ts';
 import { SoapError, SoapErrorKind } from './errors.ts';
 import type { SoapFault } from './errors.ts';
 import { HttpsServer } from './https.ts';
@@ -61,7 +61,7 @@ export class SoapClient {
     method: string,
     parameters: readonly XmlNode[],
     options: CallOptions = {},
-  ): Promise<Element> {
+  ): Promise<XmlElement> {
     const {
       path,
       action,
@@ -125,17 +125,17 @@ export class SoapClient {
     }
   }
 
-  #open(method: string, status: number, text: string): Element {
+  #open(method: string, status: number, text: string): XmlElement {
     // A fault comes with 500; whatever else is no success is not SOAP's word.
     if (status !== 200 && status !== 500) throw this.#httpError(method, status);
-    let root: Element;
+    let root: XmlElement;
     try {
       root = parseXml(text);
     } catch (error) {
       if (status === 500) throw this.#httpError(method, status);
       throw error;
     }
-    const [body] = root.localName === 'Envelope' ? childrenOf(root, 'Body') : [];
+    const [body] = root.name === 'Envelope' ? childrenOf(root, 'Body') : [];
     const fault = childOf(body, 'Fault');
     if (fault !== undefined) throw faultError(method, this.server.name, fault);
     const response = childOf(body, `${method}Response`);
@@ -152,10 +152,10 @@ export class SoapClient {
   }
 }
 
-function faultError(method: string, name: string, element: Element): SoapError {
+function faultError(method: string, name: string, element: XmlElement): SoapError {
   const [detail] = childrenOf(childOf(element, 'detail'));
   // Some servers give the type by xsi:type, some by the element's name only.
-  const named = (detail?.localName ?? '').replace(/Fault$/, '');
+  const named = (detail?.name ?? '').replace(/Fault$/, '');
   const fault: SoapFault = {
     type: typeOf(detail) || named,
     text: textOf(element, 'faultstring').slice(0, longestFaultText),

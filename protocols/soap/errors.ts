@@ -1,5 +1,5 @@
 /** What can go wrong between us and a SOAP server, as one class with a kind to decide on. */
-import type { Element } from '@xmldom/xmldom';
+import type { XmlElement } from './xml.ts';
 
 /** The text of an error is for people; decide on its kind. */
 export const SoapErrorKind = {
@@ -33,7 +33,7 @@ export interface SoapFault {
   /** The server's words, cut short. */
   text: string;
   /** The detail's element, bounded like every answer. */
-  detail: Element | undefined;
+  detail: XmlElement | undefined;
 }
 
 /** More about an error, where there is more. */

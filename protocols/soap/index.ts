@@ -7,4 +7,5 @@ export { HttpsServer } from './https.ts';
 export type { HttpsAnswer, HttpsRequest, HttpsServerOptions } from './https.ts';
 export type { TlsTrust } from './trust.ts';
 export { attributeOf, childOf, childrenOf, textOf, typeOf } from './xml.ts';
+export type { XmlElement } from './xml.ts';
 export type { XmlNode } from './xml.ts';
