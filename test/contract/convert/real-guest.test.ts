@@ -1,0 +1,80 @@
+/**
+ * A real Debian, converted by the real tool, started on the target's definition: its static address answers for the
+ * interface that had it. Some ten minutes by emulation, so only where it is asked for: VMFERRY_CONVERT=all.
+ */
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { probeAcceleration } from '../../../convert/acceleration.ts';
+import { commitOverlays } from '../../../convert/commit.ts';
+import { convertInPlace } from '../../../convert/in-place.ts';
+import { targetShape } from '../../../convert/target-shape.ts';
+import { targetXml } from '../../../convert/target-xml.ts';
+import { detectTool } from '../../../convert/tool.ts';
+import { ensureDebianGuest } from '../../../lab/guests/debian.ts';
+import { foreignDisk, foreignNic, foreignVm } from '../../quick/convert/foreign-vm.ts';
+import { startPrivateLibvirtd } from '../libvirt-protocol/private-libvirtd.ts';
+import { openJournal } from './small-disks.ts';
+
+const limitMs = 45 * 60_000;
+const id = `real-guest-${process.pid}`;
+const mac = '00:50:56:aa:bb:01';
+
+it.runIf(process.env['VMFERRY_CONVERT'] === 'all')(
+  'a converted Debian starts with its old name and its static address',
+  { timeout: limitMs },
+  async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'real-guest-'));
+    const libvirt = join(dir, 'host');
+    const path = join(dir, 'guest.raw');
+    try {
+      await copyFile(await ensureDebianGuest(), path);
+      const acceleration = await probeAcceleration({ id });
+      const tool = await detectTool({ id, acceleration });
+      const disks = [{ key: '2000', path, format: 'raw' as const }];
+      const folder = join(dir, 'work');
+      const result = await convertInPlace({
+        ...{ id, vm: 'guest', disks, firmware: 'bios', folder, cache: join(dir, 'cache'), tool },
+        ...{ guestFamily: 'linux', limitMs },
+        guestNetwork: [
+          {
+            ...{ mac, name: 'ens192', gateways: ['198.51.100.1'], dns: [], searchDomains: [] },
+            addresses: [{ address: '198.51.100.20', prefix: 24, origin: 'static' }],
+          },
+        ],
+      });
+      expect(result.virtio).toBe(true);
+      const journal = await openJournal(folder, id, disks);
+      await commitOverlays(journal, { id });
+      await journal.close();
+      const vm = foreignVm({ disks: [foreignDisk('2000')], nics: [foreignNic('1', { mac })] });
+      const shape = targetShape(vm, {
+        ...{ name: 'guest', uuid: vm.uuid, domainType: acceleration === 'kvm' ? 'kvm' : 'qemu' },
+        disks: [{ key: '2000', kind: 'file', path, format: 'raw' }],
+        networks: new Map([['VM Network', { kind: 'bridge', name: 'br0' }]]),
+        converted: true,
+      });
+      const before = 'ip link add br0 type bridge && ip link set br0 up';
+      const host = await startPrivateLibvirtd({ dir: libvirt, before });
+      try {
+        const console = join(libvirt, 'console.log');
+        const xml = targetXml(shape).replace(
+          '<serial type="pty">',
+          `<serial type="file"><source path="${console}"/>`,
+        );
+        await writeFile(join(libvirt, 'guest.xml'), xml.replace(/<console[^]*?<\/console>/, ''));
+        await host.exec('virsh', 'create', join(libvirt, 'guest.xml'));
+        const said = () => readFile(console, 'latin1').catch(() => '');
+        await expect
+          .poll(said, { timeout: 15 * 60_000, interval: 500 })
+          .toMatch(/GUEST-ADDRESSES .*END/);
+        expect(await said()).toMatch(/GUEST-ADDRESSES.* ens192 .*198\.51\.100\.20\/24.*END/);
+      } finally {
+        await host.stop();
+      }
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  },
+);
