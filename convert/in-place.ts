@@ -6,8 +6,8 @@
  *            ^                               |
  *            +--------- commit.ts -----------+
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { transient } from '../domain/errors.ts';
+import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { needsOperator, transient } from '../domain/errors.ts';
 import type { ForeignVm, GuestInterface } from '../domain/foreign.ts';
 import { checkInterfaces } from './addresses/interfaces.ts';
 import { windowsMacArguments } from './addresses/windows.ts';
@@ -82,7 +82,7 @@ const maxSaidLength = 8 * 1024 * 1024;
 /**
  * Makes sure that the VM's disks have converted overlays. Called again after a kill it ends what the earlier attempt
  * left running and starts over from the copies, unless the conversion had ended well. Throws what
- * `conversionFault` names, `conversion-too-slow`, `conversion-host-full`, or the signal's reason once nothing runs.
+ * `conversionFault` names, `conversion-too-slow`, `conversion-host-full`, `virtio-win-missing`, or the signal's reason once nothing runs.
  */
 export async function convertInPlace(request: ConversionRequest): Promise<ConversionResult> {
   const { id, folder, signal } = request;
@@ -90,6 +90,7 @@ export async function convertInPlace(request: ConversionRequest): Promise<Conver
   const paths = conversionPaths(folder);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await endLabelled(id);
+  if (request.virtioWin !== undefined) await checkDrivers(request.virtioWin);
   const disks = journalDisks(folder, request.disks);
   const journal = await ConversionJournal.open(paths.journal, { id, disks });
   try {
@@ -110,6 +111,7 @@ export async function convertInPlace(request: ConversionRequest): Promise<Conver
     let run: ToolRun;
     try {
       const preparation = await prepare(request, log);
+      for (const note of preparation.notes) log.write(`vmferry: ${note}\n`);
       run = await runTool(request, log, preparation);
     } finally {
       await log.close();
@@ -121,6 +123,20 @@ export async function convertInPlace(request: ConversionRequest): Promise<Conver
     // Keys lie in there, too.
     await rm(paths.temporary, { recursive: true, force: true });
     await rm(paths.keys, { recursive: true, force: true });
+  }
+}
+
+/** virt-v2v would convert without drivers and only warn. */
+async function checkDrivers(path: string): Promise<void> {
+  try {
+    await access(path);
+  } catch (cause) {
+    throw needsOperator({
+      code: 'virtio-win-missing',
+      message: `${path}, named as the place of drivers for Windows, cannot be read`,
+      remedy: 'Put the ISO or the folder of virtio-win there, then `vmferry retry`.',
+      cause,
+    });
   }
 }
 

@@ -115,7 +115,7 @@ describe('a conversion in place', () => {
     const passphrase = () => Promise.resolve(Buffer.from('open sesame'));
     const script = `change; ls -l "$TMPDIR/../keys" >"$TMPDIR/../seen"; cat "$TMPDIR/../keys/key-0" >>"$TMPDIR/../seen"`;
     const keys = [{ device: '/dev/sda2', passphrase }];
-    await convertInPlace(await request(script, { keys, virtioWin: '/srv/virtio-win.iso' }));
+    await convertInPlace(await request(script, { keys, virtioWin: folder }));
     const [seen, args, env] = await Promise.all(
       ['seen', 'arguments', 'environment'].map((name) => readFile(join(work(), name), 'utf8')),
     );
@@ -123,10 +123,15 @@ describe('a conversion in place', () => {
     expect(seen).toContain('open sesame');
     expect(`${args} ${env}`).not.toContain('sesame');
     expect(args).toContain(`/dev/sda2:file:${work()}/keys/key-0`);
-    expect(env).toContain('VIRTIO_WIN=/srv/virtio-win.iso');
+    expect(env).toContain(`VIRTIO_WIN=${folder}\n`);
     expect(env).toContain('LIBGUESTFS_BACKEND_SETTINGS=force_tcg');
     await nothingLeft();
     expect((await stat(join(work(), 'virt-v2v.log'))).mode & 0o777).toBe(0o600);
+  });
+
+  it('says before it begins that the drivers are not there', async () => {
+    const lacking = await request('change', { virtioWin: join(folder, 'none.iso') });
+    await expect(convertInPlace(lacking)).rejects.toMatchObject({ code: 'virtio-win-missing' });
   });
 
   it('says before it begins that the host has no room', async () => {

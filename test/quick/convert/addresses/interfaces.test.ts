@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkInterfaces } from '../../../../convert/addresses/interfaces.ts';
 import { linuxAddressPlan } from '../../../../convert/addresses/linux.ts';
-import { windowsScript } from '../../../../convert/addresses/windows.ts';
+import { windowsMacArguments, windowsScript } from '../../../../convert/addresses/windows.ts';
 import type { GuestInterface } from '../../../../domain/foreign.ts';
 import { kept } from './samples.ts';
 
@@ -98,6 +98,17 @@ describe('the script for Windows', () => {
     );
     expect(script).toContain("-ServerAddresses @('198.51.100.53')\r\n");
     expect(script.split('\r\n').every((line) => !line.includes('\n'))).toBe(true);
+  });
+
+  it('can be virt-v2v’s own, by arguments', () => {
+    const more = kept({
+      addresses: [...kept().addresses, { address: '198.51.100.21', prefix: 24, family: 4 }],
+    });
+    expect(windowsMacArguments([more])).toEqual([
+      ...['--mac', '00:50:56:aa:bb:01:ip:198.51.100.20,198.51.100.1,24,198.51.100.53'],
+      ...['--mac', '00:50:56:aa:bb:01:ip:2001:db8::20,2001:db8::1,64'],
+      ...['--mac', '00:50:56:aa:bb:01:ip:198.51.100.21,,24'],
+    ]);
   });
 
   it('is none where nothing is to be set', () => {
