@@ -33,6 +33,7 @@ export class FolderFile {
   readonly #options: FolderFileOptions;
   readonly #requestPath: string;
   #stamp: FileStamp | undefined;
+  #isPlain = false;
 
   constructor(options: FolderFileOptions) {
     this.#options = options;
@@ -55,7 +56,7 @@ export class FolderFile {
   async look(signal?: AbortSignal): Promise<FileStamp> {
     return await this.#persist(signal, async () => {
       const answer = await this.#get({ Range: 'bytes=0-0' }, 206, signal);
-      const stamp = this.#stampOf(answer, 0, 1);
+      const stamp = this.#stampOf(answer.headers, 0, 1);
       await answer.readInto(new Uint8Array(1));
       this.#stamp ??= stamp;
       return stamp;
@@ -69,15 +70,37 @@ export class FolderFile {
   async readInto(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
     if (into.length === 0) return;
     await this.#persist(signal, async () => {
-      const range = `bytes=${offset}-${offset + into.length - 1}`;
-      const answer = await this.#get({ Range: range }, 206, signal);
-      const stamp = this.#stampOf(answer, offset, into.length);
+      const stamp = this.#isPlain
+        ? await this.#readPlainly(offset, into, signal)
+        : await this.#readFast(offset, into, signal);
       if (this.#stamp !== undefined && !isSame(this.#stamp, stamp)) {
-        answer.drop();
         throw this.#changed(this.#stamp, stamp);
       }
-      await answer.readInto(into);
     });
+  }
+
+  async #readFast(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<FileStamp> {
+    const { session } = this.#options;
+    const headers = { Cookie: session.cookie };
+    const request = { path: this.#requestPath, headers, offset, into, silenceMs, signal };
+    try {
+      const answer = await session.server.readRange(request);
+      this.#assertStatus(answer.status, 206);
+      return this.#stampOf(answer.headers, offset, into.length);
+    } catch (error) {
+      if (!(error instanceof SoapError) || error.kind !== SoapErrorKind.malformed) throw error;
+      // What is before the server may write its answers otherwise, in chunks: all that HTTP allows is read then.
+      this.#isPlain = true;
+      return await this.#readPlainly(offset, into, signal);
+    }
+  }
+
+  async #readPlainly(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<FileStamp> {
+    const headers = { Range: `bytes=${offset}-${offset + into.length - 1}` };
+    const answer = await this.#get(headers, 206, signal);
+    const stamp = this.#stampOf(answer.headers, offset, into.length);
+    await answer.readInto(into);
+    return stamp;
   }
 
   /** Begins again after a loss, a few times; whatever else fails is told at once. */
@@ -118,20 +141,27 @@ export class FolderFile {
       silenceMs,
       signal,
     });
-    if (answer.status === wanted) return answer;
-    answer.drop();
-    const message = `${session.host} answered HTTP ${answer.status} for ${this.name}`;
-    throw new SoapError(SoapErrorKind.http, message, { status: answer.status });
+    if (answer.status !== wanted) answer.drop();
+    this.#assertStatus(answer.status, wanted);
+    return answer;
   }
 
-  #stampOf({ headers }: HttpsAnswer, offset: number, length: number): FileStamp {
-    const range = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/.exec(headers['content-range'] ?? '');
+  #assertStatus(status: number, wanted: number): void {
+    if (status === wanted) return;
+    const message = `${this.#options.session.host} answered HTTP ${status} for ${this.name}`;
+    throw new SoapError(SoapErrorKind.http, message, { status });
+  }
+
+  #stampOf(headers: NodeJS.Dict<string | string[]>, offset: number, length: number): FileStamp {
+    const range = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/.exec(
+      textOf(headers['content-range']),
+    );
     const [from, to, sizeBytes] = (range ?? []).slice(1).map(Number);
     if (sizeBytes === undefined || from !== offset || to !== offset + length - 1) {
       const message = `${this.#options.session.host} gave another range of ${this.name} than the one that was asked for`;
       throw new SoapError(SoapErrorKind.malformed, message);
     }
-    return { sizeBytes, modified: headers['last-modified'] ?? '', etag: headers.etag ?? '' };
+    return { sizeBytes, modified: textOf(headers['last-modified']), etag: textOf(headers['etag']) };
   }
 
   #changed(before: FileStamp, now: FileStamp): Error {
@@ -165,6 +195,9 @@ export class FolderFile {
     });
   }
 }
+
+const textOf = (header: string | string[] | undefined): string =>
+  typeof header === 'string' ? header : '';
 
 const passingKinds: ReadonlySet<string> = new Set([
   SoapErrorKind.unreachable,

@@ -5,6 +5,7 @@ export { errorText, isFault, SoapError, SoapErrorKind } from './errors.ts';
 export type { SoapFault } from './errors.ts';
 export { HttpsServer } from './https.ts';
 export type { HttpsAnswer, HttpsRequest, HttpsServerOptions } from './https.ts';
+export type { RangeAnswer, RangeRequest } from './ranges.ts';
 export type { TlsTrust } from './trust.ts';
 export { attributeOf, childOf, childrenOf, textOf, typeOf } from './xml.ts';
 export type { XmlElement } from './xml.ts';

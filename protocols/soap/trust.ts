@@ -17,12 +17,10 @@ export type TlsTrust =
   | { ca: string }
   | { insecure: true };
 
-export interface PinningAgentOptions {
+export interface PinnedServerOptions {
   host: string;
   port: number;
   trust: TlsTrust;
-  /** Most connections at once; further requests wait. */
-  connections: number;
   /** For TCP and TLS together. */
   connectTimeoutMs: number;
 }
@@ -47,7 +45,7 @@ interface Rule {
   verify: Verify;
 }
 
-function ruleOf({ trust, host, port }: PinningAgentOptions): Rule {
+function ruleOf({ trust, host, port }: PinnedServerOptions): Rule {
   const name = `${host}:${port}`;
   if ('insecure' in trust)
     return { options: { rejectUnauthorized: false }, verify: () => undefined };
@@ -64,17 +62,66 @@ function ruleOf({ trust, host, port }: PinningAgentOptions): Rule {
   return { options: { rejectUnauthorized: false }, verify };
 }
 
-/** Keeps connections to one server, each of which was checked. Throws `SoapError` (invalid) for a malformed hash. */
-export class PinningAgent extends Agent {
-  readonly #options: PinningAgentOptions;
+/** One server and what it has to show. Throws `SoapError` (invalid) for a malformed hash. */
+export class PinnedServer {
+  readonly name: string;
+  readonly #options: PinnedServerOptions;
   readonly #rule: Rule;
 
-  constructor(options: PinningAgentOptions) {
-    const { connections } = options;
-    // A resumed session shows no certificate, so none is resumed.
-    super({ keepAlive: true, maxSockets: connections, maxCachedSessions: 0, scheduling: 'fifo' });
+  constructor(options: PinnedServerOptions) {
+    this.name = `${options.host}:${options.port}`;
     this.#options = options;
     this.#rule = ruleOf(options);
+  }
+
+  /**
+   * Calls back with a socket whose other end was checked, or with `SoapError`: unreachable, thumbprint-mismatch,
+   * untrusted. `more` are options for the socket alone.
+   */
+  connect(
+    more: ConnectionOptions,
+    callback: (error: SoapError | undefined, socket: TLSSocket) => void,
+  ): void {
+    const { host, port, connectTimeoutMs } = this.#options;
+    const servername = isIP(host) === 0 ? { servername: host } : {};
+    const minVersion = 'TLSv1.2';
+    const socket = connect({
+      ...more,
+      ...this.#rule.options,
+      host,
+      port,
+      ...servername,
+      minVersion,
+    });
+    const settle = (error?: SoapError): void => {
+      clearTimeout(timer);
+      socket.off('error', onError).off('close', onClose).off('secureConnect', onSecure);
+      // It may complain again while it is torn down; nobody waits for that any more.
+      if (error !== undefined) socket.on('error', () => undefined).destroy();
+      callback(error, socket);
+    };
+    const onError = (cause: Error): void => settle(connectError(this.name, cause));
+    const onClose = (): void =>
+      settle(connectError(this.name, new Error('it closed the connection')));
+    const onSecure = (): void => settle(this.#rule.verify(socket));
+    const timer = setTimeout(() => {
+      const message = `${this.name} did not answer within ${connectTimeoutMs / 1000} s`;
+      settle(new SoapError(SoapErrorKind.unreachable, message));
+    }, connectTimeoutMs);
+    socket.on('error', onError).on('close', onClose).on('secureConnect', onSecure);
+    socket.setNoDelay(true);
+  }
+}
+
+/** Keeps connections to one server, each of which was checked. */
+export class PinningAgent extends Agent {
+  readonly #server: PinnedServer;
+
+  /** `connections`: most at once; further requests wait. */
+  constructor(server: PinnedServer, connections: number) {
+    // A resumed session shows no certificate, so none is resumed.
+    super({ keepAlive: true, maxSockets: connections, maxCachedSessions: 0, scheduling: 'fifo' });
+    this.#server = server;
   }
 
   /** Node calls back with the socket once it is fit for use, so that no request is written to another. */
@@ -82,33 +129,7 @@ export class PinningAgent extends Agent {
     _options: AgentOptions,
     callback: (error: Error | null, stream: Duplex) => void,
   ): undefined {
-    const { host, port, connectTimeoutMs } = this.#options;
-    const name = `${host}:${port}`;
-    const servername = isIP(host) === 0 ? { servername: host } : {};
-    const socket = connect({
-      ...this.#rule.options,
-      host,
-      port,
-      ...servername,
-      minVersion: 'TLSv1.2',
-    });
-    const settle = (error?: SoapError): void => {
-      clearTimeout(timer);
-      socket.off('error', onError).off('close', onClose).off('secureConnect', onSecure);
-      if (error === undefined) return callback(null, socket);
-      // It may complain again while it is torn down; nobody waits for that any more.
-      socket.on('error', () => undefined).destroy();
-      callback(error, socket);
-    };
-    const onError = (cause: Error): void => settle(connectError(name, cause));
-    const onClose = (): void => settle(connectError(name, new Error('it closed the connection')));
-    const onSecure = (): void => settle(this.#rule.verify(socket));
-    const timer = setTimeout(() => {
-      const message = `${name} did not answer within ${connectTimeoutMs / 1000} s`;
-      settle(new SoapError(SoapErrorKind.unreachable, message));
-    }, connectTimeoutMs);
-    socket.on('error', onError).on('close', onClose).on('secureConnect', onSecure);
-    socket.setNoDelay(true);
+    this.#server.connect({}, (error, socket) => callback(error ?? null, socket));
     return undefined;
   }
 }
