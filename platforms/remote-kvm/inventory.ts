@@ -2,11 +2,12 @@
 import type { ForeignDisk, ForeignVm, ForeignVmSummary } from '../../domain/foreign.ts';
 import { permanent } from '../../domain/errors.ts';
 import { VmState } from '../../domain/vm.ts';
-import { LibvirtError } from '../../protocols/libvirt/index.ts';
+import { LibvirtError, ProtocolError } from '../../protocols/libvirt/index.ts';
 import type { Connection, DomainRef } from '../../protocols/libvirt/index.ts';
 import { isRefusal } from '../libvirt/faults.ts';
 import { vmStateOf } from '../libvirt/lifecycle.ts';
 import { placeOfVolume } from '../libvirt/pool-place.ts';
+import { XmlError } from '../libvirt/xml.ts';
 import { familyOf, readDefinition } from './definition.ts';
 import type { DiskSourcePlace } from './definition.ts';
 import { readGuestNetwork, readGuestOs } from './guest-network.ts';
@@ -58,8 +59,8 @@ function disksOrNone(xml: string): ForeignDisk[] {
   try {
     return readDefinition(xml, VmState.other).vm.disks;
   } catch (error) {
-    if (error instanceof LibvirtError || !(error instanceof Error)) throw error;
-    return [];
+    if (error instanceof XmlError) return [];
+    throw error;
   }
 }
 
@@ -151,7 +152,9 @@ async function sizesOf(
       const { capacity, allocation } = info;
       sized.push({ ...disk, capacityBytes: capacity, allocationBytes: allocation });
     } catch (error) {
-      if (!(error instanceof LibvirtError) || isRefusal(error, 'NO_DOMAIN')) throw error;
+      // An image's header is its guest's to write, where the definition says so: it may state any size at all.
+      const isOdd = error instanceof LibvirtError || error instanceof ProtocolError;
+      if (!isOdd || isRefusal(error, 'NO_DOMAIN')) throw error;
       sized.push(disk);
     }
   }

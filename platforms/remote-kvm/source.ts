@@ -114,7 +114,7 @@ export class RemoteKvmSource implements ForeignSource {
     });
   }
 
-  /** Also throws what `Backup.begin` and `openOffDisk` throw, and `disk-unknown`. */
+  /** Also throws what `Backup.begin` and `openOffDisk` throw, and `disk-not-found`. */
   async openDisk(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
     const inspected = await this.#inspect(vm.id, signal);
     const disk = inspected.places.get(key);
@@ -220,11 +220,13 @@ export class RemoteKvmSource implements ForeignSource {
     return Backup.begin(this.#host, options);
   }
 
-  async #ensureFolder(): Promise<RemoteFolder> {
-    const made = await this.#folder?.catch(() => undefined);
-    if (made !== undefined && !made.isLost) return made;
+  /** One for all that asks at the same time; a new one where the watch of the old one is gone. */
+  #ensureFolder(): Promise<RemoteFolder> {
     const { folder: base = defaultFolder, label } = this.#options;
-    this.#folder = RemoteFolder.open(this.#host, { base, label });
+    const make = () => RemoteFolder.open(this.#host, { base, label });
+    const before = this.#folder;
+    this.#folder =
+      before === undefined ? make() : before.then((made) => (made.isLost ? make() : made), make);
     return this.#folder;
   }
 }
@@ -250,7 +252,7 @@ const pausedGuest = (host: string, name: string): VmFerryError =>
 
 const unknownDisk = (host: string, name: string, key: string): VmFerryError =>
   permanent({
-    code: 'disk-unknown',
+    code: 'disk-not-found',
     message: `${name} on ${host} has no disk ${key.slice(0, 40)}`,
     remedy: 'Its definition changed; inspect it again.',
     host,
