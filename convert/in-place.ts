@@ -157,12 +157,13 @@ async function prepare(request: ConversionRequest, log: LogFile): Promise<Prepar
   const { limitMs } = request;
   const { interfaces, notes } = checkInterfaces(guestNetwork);
   if (guestFamily === 'windows') {
-    const args = windowsMacArguments(interfaces);
-    if (args.length === 0 || tool.options.has('mac')) return { args, notes };
-    return {
-      args: [],
-      notes: [...notes, 'The installed virt-v2v cannot set addresses of Windows.'],
-    };
+    const { args, left } = windowsMacArguments(interfaces);
+    const able = tool.options.has('mac');
+    const lost = able
+      ? left
+      : interfaces.flatMap(({ addresses }) => addresses.map((one) => one.address));
+    const note = `To be set by hand in this Windows: ${lost.join(', ')}.`;
+    return { args: able ? args : [], notes: [...notes, ...(lost.length === 0 ? [] : [note])] };
   }
   if (guestFamily !== 'linux') {
     const lost = interfaces.length === 0 ? [] : ['Addresses of this kind of guest are not kept.'];

@@ -63,19 +63,33 @@ function setOne(one: KeptInterface): string[] {
   ];
 }
 
+export interface WindowsArguments {
+  args: string[];
+  /** Addresses that cannot be given so. */
+  left: string[];
+}
+
 /**
- * The same by virt-v2v's own first-boot script, as arguments of it: `--mac MAC:ip:ADDRESS,GATEWAY,PREFIX,DNS...`. An
- * address without a gateway is left out of the gateway's field.
+ * The same by virt-v2v's own first-boot script, as arguments of it: `--mac MAC:ip:ADDRESS,GATEWAY,PREFIX,DNS...`.
+ * Without a gateway it takes no prefix, and it takes one address of each family for a gateway.
  */
-export function windowsMacArguments(interfaces: readonly KeptInterface[]): string[] {
-  return interfaces.flatMap((one) => {
+export function windowsMacArguments(interfaces: readonly KeptInterface[]): WindowsArguments {
+  const result: WindowsArguments = { args: [], left: [] };
+  for (const one of interfaces) {
     const told = new Set<4 | 6>();
-    return one.addresses.flatMap(({ address, prefix, family }) => {
-      const first = !told.has(family);
+    for (const { address, prefix, family } of one.addresses) {
+      const gateway = told.has(family) ? undefined : gatewayOf(one, family);
+      if (gateway === undefined) {
+        result.left.push(`${address}/${prefix}`);
+        continue;
+      }
       told.add(family);
-      const gateway = first ? (gatewayOf(one, family) ?? '') : '';
-      const dns = first ? one.dns.filter((server) => server.includes(':') === (family === 6)) : [];
-      return ['--mac', `${one.mac}:ip:${[address, gateway, String(prefix), ...dns].join(',')}`];
-    });
-  });
+      const dns = one.dns.filter((server) => server.includes(':') === (family === 6));
+      result.args.push(
+        '--mac',
+        `${one.mac}:ip:${[address, gateway, String(prefix), ...dns].join(',')}`,
+      );
+    }
+  }
+  return result;
 }

@@ -104,11 +104,13 @@ describe('the script for Windows', () => {
     const more = kept({
       addresses: [...kept().addresses, { address: '198.51.100.21', prefix: 24, family: 4 }],
     });
-    expect(windowsMacArguments([more])).toEqual([
-      ...['--mac', '00:50:56:aa:bb:01:ip:198.51.100.20,198.51.100.1,24,198.51.100.53'],
-      ...['--mac', '00:50:56:aa:bb:01:ip:2001:db8::20,2001:db8::1,64'],
-      ...['--mac', '00:50:56:aa:bb:01:ip:198.51.100.21,,24'],
-    ]);
+    expect(windowsMacArguments([more])).toEqual({
+      args: [
+        ...['--mac', '00:50:56:aa:bb:01:ip:198.51.100.20,198.51.100.1,24,198.51.100.53'],
+        ...['--mac', '00:50:56:aa:bb:01:ip:2001:db8::20,2001:db8::1,64'],
+      ],
+      left: ['198.51.100.21/24'],
+    });
   });
 
   it('is none where nothing is to be set', () => {
