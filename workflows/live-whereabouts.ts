@@ -112,7 +112,7 @@ function unclear(
       ...about,
       code: 'live-post-copy-failed',
       message: `${name} is in the middle of post-copy, which was interrupted: each host holds a part of its memory (${seen})`,
-      remedy: `End neither QEMU. Mend the link between the hosts, then on ${from}: virsh migrate --live --p2p --tls --postcopy --postcopy-resume ${name} qemu+tls://${to}/system, and \`vmferry retry\`. If it cannot be mended, the guest is lost since the switch: power it off on both, and roll back.`,
+      remedy: `End neither QEMU. Mend the link between the hosts: QEMU goes on by itself within some minutes (virsh domstate --reason ${name} on both), then \`vmferry retry\`. If it does not, on ${from}: virsh migrate --live --p2p --tls --postcopy --postcopy-resume ${name} qemu+tls://${to}/system. If the link cannot be mended, the guest is lost since the switch: virsh destroy ${name} on both, then \`vmferry retry\`; it is left off on ${from}.`,
     };
   }
   if (outcome === LiveOutcome.split) {

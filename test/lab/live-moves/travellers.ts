@@ -5,6 +5,7 @@ import { expect } from 'vitest';
 import type { FerryMove } from '../../../cli/ferry.ts';
 import { defaultLiveWishes } from '../../../domain/live.ts';
 import type { LiveProgress, LiveWishes } from '../../../domain/live.ts';
+import { isEnd } from '../../../domain/move.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import { Ledger } from '../../../guard/ledger.ts';
 import { readConsole } from '../../../lab/console.ts';
@@ -84,6 +85,41 @@ export async function midRun({ move }: Trip): Promise<void> {
   await until(move, ({ live }) => crossed(live), 'the middle of its run');
 }
 
+/** Makes the link slower than the guest writes, however little of a processor it gets. */
+export async function outpaced({ move }: Trip): Promise<void> {
+  let dirty = 0;
+  const nearsItsSecondPass = (live: LiveProgress): boolean =>
+    live.iteration > 1 || (live.iteration === 1 && live.memoryRemainingBytes < 24 * mebibyte);
+  await until(
+    move,
+    ({ live }) => live !== undefined && nearsItsSecondPass(live),
+    'the end of its first pass',
+  );
+  await move.tune({ bandwidthBytesPerSecond: mebibyte });
+  await until(
+    move,
+    ({ live }) => {
+      dirty = live !== undefined && live.iteration > 1 ? live.dirtyBytesPerSecond : 0;
+      return dirty > 0;
+    },
+    'the rate at which its guest writes',
+  );
+  const third = Math.max(1, Math.floor(dirty / 3 / mebibyte)) * mebibyte;
+  await move.tune({ bandwidthBytesPerSecond: third });
+}
+
+/** Until the move has felt a fault, or is over. */
+export const felt = ({ move }: Trip): Promise<unknown> =>
+  until(
+    move,
+    ({ report }) =>
+      report.firstError !== undefined ||
+      (report.live?.runs ?? 0) > 1 ||
+      report.steps.some(({ attempts }) => attempts > 0) ||
+      isEnd(report.phase),
+    'its first error',
+  );
+
 /** Of a row that broke its guest so often, something else than the emulation is the cause. */
 const mostTries = 2;
 
@@ -162,7 +198,7 @@ async function newestTick(host: LabHost, vm: string): Promise<number> {
 const otherOf = (host: string): string => (host === 'alpha' ? 'beta' : 'alpha');
 
 /** The ledgers agree, the other host knows no such VM, and is refused to start it. */
-async function expectOnlyHere({ lab }: Stage, { vm, at }: Traveller): Promise<void> {
+export async function expectOnlyHere({ lab }: Stage, { vm, at }: Traveller): Promise<void> {
   const [on, off] = [lab.host(at), lab.host(otherOf(at))];
   const stateOn = async (host: LabHost): Promise<string | undefined> => {
     const stateDir = host.rootOf(host.stateDir);
