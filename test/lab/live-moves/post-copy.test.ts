@@ -76,7 +76,8 @@ it.runIf(isAll)(
     onTestFailed(async () => console.error(await stage.logs()));
     const { guest, move, mend } = await brokenOff('mended');
     await mend();
-    await waitUntil(async () => !/post-copy/.test(await stateOf('beta', 'mended')), {
+    // The target is whole before the source hears of it.
+    await waitUntil(async () => (await stateOf('alpha', 'mended')) === 'shut off (migrated)', {
       what: 'QEMU to go on with its post-copy',
       timeoutMs: 150_000,
     });
@@ -97,7 +98,8 @@ it.runIf(isAll)(
   async () => {
     onTestFailed(async () => console.error(await stage.logs()));
     const { guest, move, mend } = await brokenOff('lost');
-    for (const host of stage.lab.hosts) await told(host, 'destroy', 'lost');
+    // In this order: the target's part ends by itself with the source's.
+    for (const host of ['beta', 'alpha']) await told(stage.lab.host(host), 'destroy', 'lost');
     await mend();
     await move.retry();
     const report = await ended(move);
