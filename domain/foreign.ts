@@ -116,7 +116,10 @@ export interface ForeignSource extends AsyncDisposable {
   /** Asks the guest; returns once it was asked. Throws `shutdown-unsupported` where nobody in the guest would hear. */
   requestShutdown(id: string): Promise<void>;
   forceOff(id: string): Promise<void>;
-  /** The way to the bytes that `options.dataPath` of the platform chose. Throws what says who locks or withholds it. */
+  /**
+   * The way to the bytes that `options.dataPath` of the platform chose. Throws `disk-not-found`, and what says who locks or
+   * withholds the disk.
+   */
   openDisk(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle>;
   /**
    * To be called after the last byte of the last disk was read, before `close`. Throws `source-changed` where a disk that

@@ -7,7 +7,7 @@ import type { ManifestLine } from './manifest.ts';
 
 const program = new URL('./digest-thread.ts', import.meta.url);
 
-export interface DigestOptions {
+interface DigestOptions {
   algorithm: ManifestLine['algorithm'];
   signal?: AbortSignal;
   /** Told now and then; counts from 0 to the size. */
@@ -15,7 +15,7 @@ export interface DigestOptions {
 }
 
 /** Hexadecimal digest of a region. Rejects with the signal's reason, `source-changed`, `disk-io-error`. */
-export async function digestOf(region: FileRegion, options: DigestOptions): Promise<string> {
+async function digestOf(region: FileRegion, options: DigestOptions): Promise<string> {
   const { algorithm, signal, onProgress } = options;
   signal?.throwIfAborted();
   const { file, offset, sizeBytes } = region;
@@ -33,7 +33,7 @@ export async function digestOf(region: FileRegion, options: DigestOptions): Prom
       });
       thread.once('error', (error) => {
         const fault = fileFault(file.path, error);
-        reject(fault instanceof Error ? fault : error);
+        reject(fault instanceof Error ? fault : new Error(String(error)));
       });
       thread.once('exit', () => reject(new Error('the digest thread ended without an answer')));
     });

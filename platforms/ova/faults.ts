@@ -42,10 +42,13 @@ export const changed = (path: string): VmFerryError =>
     remedy: 'See that nobody writes to it any more; then start the move again.',
   });
 
+/** Nothing bears that name, nor could. */
+const absent = new Set<unknown>(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
+
 /** A system call on the file failed. Throws nothing; other errors pass unchanged. */
 export function fileFault(path: string, error: unknown): unknown {
   if (!(error instanceof Error) || !('code' in error)) return error;
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {
+  if (absent.has(error.code)) {
     return permanent({
       code: 'ova-not-found',
       message: `there is no ${path}`,

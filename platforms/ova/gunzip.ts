@@ -35,8 +35,6 @@ const reserveBytes = 256 * 1024 * 1024;
 /** How often the room is looked at: between two looks far less than the reserve is written. */
 const lookEveryBytes = 64 * 1024 * 1024;
 
-export const isGzip = (start: Buffer): boolean => start[0] === 0x1f && start[1] === 0x8b;
-
 /** Throws `ova-corrupt`, `ova-malformed` (more than `maxBytes`), `ova-no-room`; rejects with the signal's reason. */
 export async function gunzip(bytes: Bytes, options: GunzipOptions): Promise<Spooled> {
   const { what, scratchDir, signal } = options;

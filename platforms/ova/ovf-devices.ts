@@ -129,7 +129,7 @@ function virtualBoxMacs(system: Element): string[] {
 }
 
 /** Lower case, with colons; empty if it is no address of one card. */
-export function macOf(text: string): string {
+function macOf(text: string): string {
   const digits = text.toLowerCase().replaceAll(/[:.-]/g, '');
   if (!/^[0-9a-f][02468ace][0-9a-f]{10}$/.test(digits) || /^0+$/.test(digits)) return '';
   return digits.replaceAll(/(..)(?=.)/g, '$1:');

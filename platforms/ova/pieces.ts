@@ -31,7 +31,7 @@ export interface Image {
 }
 
 /** Reads what has to lie in the image. Throws `ova-corrupt` if it does not. */
-export async function readInside(
+async function readInside(
   { bytes, what }: Image,
   { offset, into }: { offset: number; into: Uint8Array },
   signal?: AbortSignal,

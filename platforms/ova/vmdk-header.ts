@@ -132,8 +132,8 @@ async function checkDescriptor(
   refuseForeignData(block.toString('utf8', 0, end === -1 ? length : end), what);
 }
 
-/** Exported for its tests. Throws `ova-unsupported` for a delta and for data that is in other files. */
-export function refuseForeignData(descriptor: string, what: string): void {
+/** Throws `ova-unsupported` for a delta and for data that is in other files. */
+function refuseForeignData(descriptor: string, what: string): void {
   const value = (key: string): string | undefined =>
     new RegExp(`^\\s*${key}\\s*=\\s*"?([^"\\r\\n]*)"?\\s*$`, 'im').exec(descriptor)?.[1]?.trim();
   const parent = value('parentCID')?.toLowerCase() ?? 'ffffffff';

@@ -34,6 +34,7 @@ const disk = { id: 'vmdisk1', href: 'web disk.vmdk', capacity: sizeBytes };
 let dir: string;
 let scratchDir: string;
 let raw: string;
+let rawDigest: string;
 let streamed: Buffer;
 let serial = 0;
 
@@ -42,6 +43,7 @@ beforeAll(async () => {
   scratchDir = join(dir, 'scratch');
   await mkdir(scratchDir);
   raw = await writeRaw(join(dir, 'disk.raw'), sizeBytes);
+  rawDigest = sha256(await readFile(raw));
   const streamOptimized = { format: 'vmdk', options: 'subformat=streamOptimized' };
   streamed = await imageOf(raw, join(dir, 'streamed.vmdk'), streamOptimized);
 });
@@ -82,7 +84,7 @@ async function expectDisk(path: string, key = disk.id, more: Partial<OvaOptions>
         await opened.read(at, all.subarray(at, at + 2 * MiB));
       }
       await opened.close();
-      expect(sha256(all)).toBe(sha256(await readFile(raw)));
+      expect(sha256(all)).toBe(rawDigest);
       await source.verifyUnchanged(vm);
     },
     more,
@@ -170,7 +172,10 @@ describe('the images that exporters write', () => {
     await imageOf(raw, image, { format: 'qcow2', compressed: true });
     const other = fresh('mixed.raw');
     await copyFile(raw, other);
-    const writes = [0, 2, 4, 7, 9].flatMap((nth) => ['-c', `write -P ${nth + 1} ${nth * 64}k 64k`]);
+    const writes = [146, 148, 150, 153, 155].flatMap((nth) => [
+      '-c',
+      `write -P ${nth} ${nth * 64}k 64k`,
+    ]);
     await run('qemu-io', ['-f', 'qcow2', ...writes, image]);
     await run('qemu-io', ['-f', 'raw', ...writes, other]);
     const text = oVirtOvf('a.qcow2').replace('"RAW"', '"COW"');
@@ -208,7 +213,7 @@ describe('the images that exporters write', () => {
       const gzip = packed ? 'ovf:compression="gzip"' : `ovf:size="${whole.length}"`;
       const members = [web({ file: `ovf:chunkSize="${chunkBytes}" ${gzip}` }), ...chunks];
       await expectDisk(await tar([...members, manifestOf(members, 'sha512')]));
-      await expectDisk(await writeFolder(fresh('chunks'), members));
+      if (packed) await expectDisk(await writeFolder(fresh('chunks'), members));
       const without = [members[0]!, ...chunks.filter((_, nth) => nth !== 3)];
       await withOva(await tar(without), async (source, vm) => {
         if (packed) expect(await criticals(source, vm)).toEqual([]);
@@ -395,6 +400,15 @@ describe('a hostile or broken OVA', () => {
         await expect(source.openDisk(vm, disk.id)).rejects.toMatchObject({ code: 'ova-malformed' });
       });
     }
+    const lost = await writeFolder(fresh('lost'), [web({ href: `${'n'.repeat(300)}.vmdk` })]);
+    await withOva(lost, async (source, vm) => {
+      expect(await criticals(source, vm)).toEqual(['ova-file-missing']);
+    });
+    const loop = await writeFolder(fresh('loop'), [web()]);
+    await symlink(disk.href, join(loop, disk.href));
+    await withOva(loop, async (source, vm) => {
+      expect(await criticals(source, vm)).toEqual(['ova-file-missing']);
+    });
     const inside = await writeFolder(fresh('inside'), [
       web(),
       { name: 'real.vmdk', body: streamed },
