@@ -120,7 +120,7 @@ function unclear(
       ...about,
       code: 'live-split',
       message: `${name} is active on both hosts (${seen})`,
-      remedy: `Find out which of the two is meant (virsh list on both), end the other at once with virsh destroy, then \`vmferry retry\`.`,
+      remedy: `See virsh domstate --reason ${name} on both. If ${from} says "running (migration canceled)", its copy went on later, since the answer of ${to} was lost: end it at once (virsh destroy ${name} on ${from}), then \`vmferry retry\`. Else find out which of the two is meant, and end the other so.`,
     };
   }
   return {
