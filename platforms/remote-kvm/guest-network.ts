@@ -99,9 +99,8 @@ const originOf = (
   return leased.has(address) ? 'dhcp' : 'unknown';
 };
 
-// eslint-disable-next-line no-control-regex -- what a guest calls its card goes to terminals
-const cleaned = (name: string): string =>
-  name.replaceAll(/[\u0000-\u001F\u007F]/g, '').slice(0, maxNameLength);
+/** What a guest calls its card goes to terminals: without control characters. */
+const cleaned = (name: string): string => name.replaceAll(/\p{Cc}/gu, '').slice(0, maxNameLength);
 
 /** The system's own word for itself; undefined where nobody in the guest answers. */
 export async function readGuestOs(

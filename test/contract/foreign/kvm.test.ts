@@ -289,7 +289,7 @@ describe.skipIf(!sshdIsHere)('the way in', () => {
     const stranger = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
     const codeOf = async (changes: Parameters<typeof kvm.source>[0]): Promise<unknown> => {
       await using source = kvm.source(changes);
-      return source.state(busy).then(
+      return await source.state(busy).then(
         () => 'it works',
         (error: unknown) => (error as { code?: unknown }).code,
       );
