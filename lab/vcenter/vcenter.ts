@@ -120,7 +120,7 @@ export class Vcenter implements AsyncDisposable {
   certificate = '';
   port = 0;
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
-  readonly #answers: AsyncIterator<string>;
+  readonly #answers: AsyncIterator<string, undefined>;
   readonly #ended: Promise<unknown>;
   #complaints = '';
   #turn: Promise<unknown> = Promise.resolve();
@@ -197,9 +197,12 @@ export class Vcenter implements AsyncDisposable {
         );
       });
       try {
-        const { value, done } = await Promise.race([this.#answers.next(), late]);
-        if (done === true) throw new Error(`the lab vCenter ended: ${this.#complaints}`);
-        return value;
+        const next: IteratorResult<string, undefined> = await Promise.race([
+          this.#answers.next(),
+          late,
+        ]);
+        if (next.done === true) throw new Error(`the lab vCenter ended: ${this.#complaints}`);
+        return next.value;
       } finally {
         clearTimeout(timer);
       }

@@ -137,6 +137,7 @@ function toldFault({ what, host }: FaultPlace, error: SoapError): VmFerryError {
         'It is tried again by itself; look at the running tasks and the state of the ESXi host.';
       return transient({ code: 'vsphere-busy', remedy, ...told });
     }
+    case undefined:
     default: {
       const remedy = "Look at the task's error in vSphere; it says more.";
       return permanent({ code: 'vsphere-refused', remedy, ...told });

@@ -79,8 +79,11 @@ export async function openFolderDisk(
       `it has ${view.capacityBytes} bytes, its descriptor says ${extent.length}, and its file has ${stamp.sizeBytes}`,
     );
   }
-  const known = [vm.uuid, view.path, view.changeId, descriptor.contentId, ...Object.values(stamp)];
-  const marks = [...known, found.text('config.changeVersion'), found.text('runtime.bootTime')];
+  const { sizeBytes, modified, etag } = stamp;
+  const marks = [
+    ...[vm.uuid, view.path, view.changeId, descriptor.contentId, sizeBytes, modified, etag],
+    ...[found.text('config.changeVersion'), found.text('runtime.bootTime')],
+  ];
   return {
     source: new FolderSource({
       file,

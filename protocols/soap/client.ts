@@ -1,5 +1,5 @@
 /** Calls of a SOAP 1.1 server: one request, one answer, the session's cookie kept in between. */
-import type { XmlElement } from './xml.ts';
+import type { XmlElement } from './element.ts';
 import { SoapError, SoapErrorKind } from './errors.ts';
 import type { SoapFault } from './errors.ts';
 import { HttpsServer } from './https.ts';

@@ -1,5 +1,5 @@
 /** What can go wrong between us and a SOAP server, as one class with a kind to decide on. */
-import type { XmlElement } from './xml.ts';
+import type { XmlElement } from './element.ts';
 
 /** The text of an error is for people; decide on its kind. */
 export const SoapErrorKind = {

@@ -8,5 +8,5 @@ export type { HttpsAnswer, HttpsRequest, HttpsServerOptions } from './https.ts';
 export type { RangeAnswer, RangeRequest } from './ranges.ts';
 export type { TlsTrust } from './trust.ts';
 export { attributeOf, childOf, childrenOf, textOf, typeOf } from './xml.ts';
-export type { XmlElement } from './xml.ts';
+export type { XmlElement } from './element.ts';
 export type { XmlNode } from './xml.ts';

@@ -46,7 +46,7 @@ class RangeConnection {
   private constructor(name: string, socket: TLSSocket) {
     this.#name = name;
     this.#socket = socket;
-    socket.on('error', (error) => this.#end(this.#lost(error)));
+    socket.on('error', (error: Error) => this.#end(this.#lost(error)));
     socket.on('close', () => this.#end(this.#lost(new Error('it closed the connection'))));
     socket.on('end', () => this.#end(this.#lost(new Error('it closed the connection'))));
     // So that the end of what it sends is told.
@@ -62,7 +62,10 @@ class RangeConnection {
       return true;
     };
     server.connect({ onread: { buffer, callback } } as object, (error, socket) => {
-      if (error !== undefined) return reject(error);
+      if (error !== undefined) {
+        reject(error);
+        return;
+      }
       opened = new RangeConnection(server.name, socket);
       resolve(opened);
     });
@@ -120,12 +123,16 @@ class RangeConnection {
   take(chunk: Buffer): void {
     const pending = this.#pending;
     // Nothing was asked.
-    if (pending === undefined) return this.close();
+    if (pending === undefined) {
+      this.close();
+      return;
+    }
     const body = pending.head === undefined ? chunk : this.#takeHead(pending, pending.head, chunk);
     if (body === undefined || this.#pending === undefined) return;
     const { into } = pending.request;
     if (pending.got + body.length > into.length) {
-      return this.#end(this.#error(SoapErrorKind.malformed, 'the answer is longer than it says'));
+      this.#end(this.#error(SoapErrorKind.malformed, 'the answer is longer than it says'));
+      return;
     }
     into.set(body, pending.got);
     pending.got += body.length;

@@ -4,19 +4,8 @@
  * CDATA, which no server of ours writes. An inventory takes a tenth of the time and memory that a whole DOM would.
  * Requests are written by elements and never by pasted strings.
  */
+import type { XmlElement } from './element.ts';
 import { SoapError, SoapErrorKind } from './errors.ts';
-
-/** An element by its local name. */
-export interface XmlElement {
-  readonly name: string;
-  /** `xsi:type` without its prefix; empty if there is none. */
-  readonly type: string;
-  /** Those without a prefix. */
-  readonly attributes: Readonly<Record<string, string>> | undefined;
-  readonly children: readonly XmlElement[];
-  /** Its own, as it stands; what stands between children is left out. */
-  readonly text: string;
-}
 
 interface OpenElement {
   /** As it is written, which its end has to repeat. */

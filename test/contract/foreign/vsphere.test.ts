@@ -55,8 +55,8 @@ describe.skipIf(shortcoming !== undefined)('vSphere', { timeout: 60_000 }, () =>
     source = await openSource(vcenter);
   }, 1_300_000);
   afterAll(async () => {
-    await source?.close();
-    await vcenter?.close();
+    await source.close();
+    await vcenter.close();
     await rm(dir, { recursive: true, force: true });
   });
 
@@ -153,7 +153,7 @@ describe.skipIf(shortcoming !== undefined)('vSphere', { timeout: 60_000 }, () =>
   describe('the inventory', () => {
     it('comes in pages, each VM once with its path and size', async () => {
       const calls = (await vcenter.stats()).calls['ContinueRetrievePropertiesEx'] ?? 0;
-      const found = await Array.fromAsync(source.list());
+      const found = await collected(source.list());
       expect(found).toHaveLength(272);
       expect(new Set(found.map(({ id }) => id)).size).toBe(272);
       expect(found.find(({ name }) => name === 'web')).toEqual({
@@ -332,7 +332,7 @@ describe.skipIf(shortcoming !== undefined)('vSphere', { timeout: 60_000 }, () =>
     it('is read byte for byte, in one piece and in many at once', async () => {
       const { source: disk } = await open('web');
       expect(disk.sizeBytes).toBe(bytes.length);
-      expect(await Array.fromAsync(disk.extents(0, disk.sizeBytes))).toEqual([
+      expect(await collected(disk.extents(0, disk.sizeBytes))).toEqual([
         { offset: 0, length: bytes.length, zero: false },
       ]);
       expect(hashOf(await readAll(disk))).toBe(hashOf(bytes));
@@ -462,3 +462,9 @@ describe.skipIf(shortcoming !== undefined)('vSphere', { timeout: 60_000 }, () =>
 });
 
 const hashOf = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
+
+async function collected<T>(some: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const one of some) all.push(one);
+  return all;
+}

@@ -3,9 +3,10 @@ import { DOMParser } from '@xmldom/xmldom';
 import type { Element } from '@xmldom/xmldom';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { XmlElement } from '../../../protocols/soap/index.ts';
 import { attributeOf, childOf, childrenOf, textOf, typeOf } from '../../../protocols/soap/index.ts';
 import { parseXml, writeXml } from '../../../protocols/soap/xml.ts';
-import type { XmlElement, XmlNode } from '../../../protocols/soap/xml.ts';
+import type { XmlNode } from '../../../protocols/soap/xml.ts';
 
 const xsi = 'http://www.w3.org/2001/XMLSchema-instance';
 
