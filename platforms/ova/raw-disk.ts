@@ -1,6 +1,7 @@
 /** Bytes that are the disk as they are: all of them data, since a file tells Node nothing of its holes. */
 import type { DiskSource, Extent } from '../../domain/platform.ts';
 import type { Bytes } from './bytes.ts';
+import { hashed } from './hashed.ts';
 import { checkRange } from './sparse-disk.ts';
 
 /** What a disk of the package keeps in flight; more gains nothing from one file. */
@@ -29,6 +30,12 @@ export class RawDisk implements DiskSource {
   async read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
     checkRange(this.sizeBytes, offset, into.length);
     await this.#bytes.read(offset, into, signal);
+  }
+
+  /** As `read`, and resolves to the SHA-256 of the bytes: the copier asks for it where it is there. */
+  async readHashed(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+    await this.read(offset, into, signal);
+    return hashed(into);
   }
 
   async close(): Promise<void> {

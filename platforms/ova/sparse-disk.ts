@@ -1,5 +1,6 @@
 /** A disk image of blocks that may each be there, be zeroes or be compressed: what VMDK, VHD and qcow2 have in common. */
 import type { DiskSource, Extent } from '../../domain/platform.ts';
+import { hashed } from './hashed.ts';
 
 /** What a format has to tell: where a block is, and what it holds. */
 export interface BlockMap {
@@ -52,6 +53,12 @@ export class SparseDisk implements DiskSource {
         await this.#map.fill(run.offset + at, part.subarray(at, at + fillBytes), signal);
       }
     }
+  }
+
+  /** As `read`, and resolves to the SHA-256 of the bytes: the copier asks for it where it is there. */
+  async readHashed(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+    await this.read(offset, into, signal);
+    return hashed(into);
   }
 
   async close(): Promise<void> {

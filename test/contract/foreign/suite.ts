@@ -2,12 +2,13 @@
  * The contract of every foreign platform, whatever it is: a platform's own test passes in how to open it, one VM that it
  * has and the bytes of that VM's disks, and what a person would find left behind. See `ova.test.ts` for the least of it.
  */
-import { randomInt } from 'node:crypto';
+import { hash, randomInt } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ForeignSource, ForeignVm, ForeignVmSummary } from '../../../domain/foreign.ts';
 import type { DiskSource, Extent } from '../../../domain/platform.ts';
+import { readHashed } from '../../../transfer/sha256.ts';
 
 /** What the suite needs to know of a platform's VM. It has to be off, or to stay as it is while it is read. */
 export interface KnownVm {
@@ -35,6 +36,7 @@ export interface ForeignSuite {
 const stepBytes = 1024 * 1024;
 /** Random places read at once. */
 const placesAtOnce = 16;
+const never = new AbortController().signal;
 
 export function describeForeignSource(suite: ForeignSuite): void {
   const patienceMs = suite.patienceMs ?? 20_000;
@@ -121,8 +123,10 @@ export function describeForeignSource(suite: ForeignSuite): void {
         const all = places.map(async ({ offset, length }) => {
           // Shared memory, as the copier's buffers are.
           const into = new Uint8Array(new SharedArrayBuffer(length));
-          await disk.read(offset, into);
-          return Buffer.from(into).equals(await rawBytes(raw, offset, length));
+          const digest = await readHashed(disk, { offset, into }, never);
+          const wanted = await rawBytes(raw, offset, length);
+          expect(Buffer.from(digest).equals(hash('sha256', wanted, 'buffer'))).toBe(true);
+          return Buffer.from(into).equals(wanted);
         });
         expect(await Promise.all(all)).toEqual(places.map(() => true));
       });
