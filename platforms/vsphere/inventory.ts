@@ -1,7 +1,7 @@
 /** The VMs of a vCenter, a page at a time, and one of them by what a person calls it. */
 import type { ForeignVmSummary } from '../../domain/foreign.ts';
 import { permanent } from '../../domain/errors.ts';
-import { childrenOf, isFault } from '../../protocols/soap/index.ts';
+import { childrenOf } from '../../protocols/soap/index.ts';
 import { diskBytesIn } from './disks.ts';
 import { countOf, nameOf } from './numbers.ts';
 import { InventoryPaths } from './paths.ts';
@@ -158,6 +158,3 @@ function onlyOne(session: VsphereSession, wanted: string, refs: readonly Managed
     host: session.host,
   });
 }
-
-/** Whether the server says that the object is gone. */
-export const isGone = (error: unknown): boolean => isFault(error, 'ManagedObjectNotFound');
