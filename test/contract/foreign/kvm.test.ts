@@ -166,8 +166,8 @@ describe.skipIf(!sshdIsHere)('a copy of a VM that is off', () => {
     });
   });
 
-  it('is told at the end that the VM was started, if the open disk does not keep it from starting', async () => {
-    await using source = kvm.source({ offPath: 'sftp' });
+  it('is told at the end that the VM was started, which the open disk does not keep it from', async () => {
+    await using source = kvm.source();
     const vm = await source.inspect('still');
     await source.openDisk(vm, 'vdb');
     await kvm.virsh('start', 'still');
