@@ -116,7 +116,9 @@ export async function until(
     await delay(askEveryMs);
   }
   const shown = last instanceof Error ? String(last) : JSON.stringify(last, null, 1);
-  throw new Error(`the move did not come to ${what} in ${moveMs / 1000} s; at last: ${shown}`);
+  throw new Error(
+    `the move ended or ${moveMs / 1000} s passed before it came to ${what}; at last: ${shown}`,
+  );
 }
 
 const phaseIs =
@@ -128,9 +130,9 @@ const phaseIs =
 export const ended = (move: FerryMove): Promise<MoveReport> =>
   until(move, phaseIs('committed', 'rolled-back', 'cancelled', 'failed'), 'its end');
 
-/** The report once the move is in that phase; ends the wait if it is over before. */
+/** The report once the move is in that phase; fails with the last report if the move ends otherwise. */
 export const reached = (move: FerryMove, phase: MoveReport['phase']): Promise<MoveReport> =>
-  until(move, phaseIs(phase, 'committed', 'rolled-back', 'cancelled', 'failed'), phase);
+  until(move, phaseIs(phase), phase);
 
 /** Resolves once at least `share` of the first disk's data is on the target's storage. */
 export const midCopy = (move: FerryMove, share: number): Promise<MoveReport> =>
