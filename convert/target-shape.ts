@@ -164,7 +164,7 @@ function orderedDisks(vm: ForeignVm, planned: readonly TargetDisk[]): TargetDisk
 }
 
 /** The boot disk before all others, which keep their order. */
-export const bootFirst = (disks: readonly ForeignDisk[]): ForeignDisk[] =>
+const bootFirst = (disks: readonly ForeignDisk[]): ForeignDisk[] =>
   disks.toSorted((one, other) => Number(other.boot ?? false) - Number(one.boot ?? false));
 
 function targetNics(vm: ForeignVm, plan: TargetPlan, model: NicModel): TargetNic[] {

@@ -20,7 +20,7 @@ const packages = [
 ];
 
 /** Where the guest's disk is, or would be. */
-export const debianGuestPath = (cacheDir?: string): string =>
+const debianGuestPath = (cacheDir?: string): string =>
   join(cacheDir ?? join(project, '.tools', 'conversion-guests'), 'debian-bios.raw');
 
 const exists = (path: string): Promise<boolean> =>

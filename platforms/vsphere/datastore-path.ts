@@ -21,7 +21,7 @@ export function parseDatastorePath(text: string): DatastorePath {
 }
 
 /** Whether it is one name, not a way to somewhere else. */
-export const isPlainName = (name: string): boolean =>
+const isPlainName = (name: string): boolean =>
   // eslint-disable-next-line no-control-regex -- finding control characters is its purpose
   name !== '' && name !== '.' && name !== '..' && !/[/\\\u0000-\u001F\u007F]/.test(name);
 
