@@ -65,8 +65,9 @@ export async function runCommand(
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
   try {
-    // A program that reads none of its input closes it, which is no fault of its run.
-    command.end(options.input ?? '');
+    // Nothing is written where there is no input, not even an empty chunk: a quick program has ended by now.
+    if (options.input === undefined) command.end();
+    else command.end(options.input);
     const parts: Uint8Array[] = [];
     let bytes = 0;
     for await (const part of command as AsyncIterable<Uint8Array>) {

@@ -1,9 +1,10 @@
 /** Arguments as a shell reads them; a real shell is the judge. */
 import { execFile } from 'node:child_process';
+import { Duplex } from 'node:stream';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { commandLine, quoteArgument, SshError } from '../../../protocols/ssh/index.ts';
+import { commandLine, quoteArgument, runCommand, SshError } from '../../../protocols/ssh/index.ts';
 
 const run = promisify(execFile);
 
@@ -35,5 +36,21 @@ describe('a command line', () => {
       "qemu-nbd -k /tmp/a.b_c-1/nbd 'two words'",
     );
     expect(quoteArgument('')).toBe("''");
+  });
+});
+
+describe('a command without input', () => {
+  it('ends well though the program has ended before it could read any', async () => {
+    const command = new Duplex({
+      read: () => command.push(null),
+      write: (_chunk, _encoding, done) => done(new Error('write after end')),
+    });
+    const end = { exitCode: 0, signal: undefined, stderr: '' };
+    const ended = Object.assign(command, {
+      ended: Promise.resolve(end),
+    }) as Duplex as RemoteCommand;
+    // Of the command no more is used than this.
+    const openCommand = () => Promise.resolve(ended as never);
+    expect(await runCommand({ openCommand }, ['true'])).toEqual({ ...end, stdout: '' });
   });
 });
