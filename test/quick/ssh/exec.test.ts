@@ -46,9 +46,7 @@ describe('a command without input', () => {
       write: (_chunk, _encoding, done) => done(new Error('write after end')),
     });
     const end = { exitCode: 0, signal: undefined, stderr: '' };
-    const ended = Object.assign(command, {
-      ended: Promise.resolve(end),
-    }) as Duplex as RemoteCommand;
+    const ended = Object.assign(command, { ended: Promise.resolve(end) });
     // Of the command no more is used than this.
     const openCommand = () => Promise.resolve(ended as never);
     expect(await runCommand({ openCommand }, ['true'])).toEqual({ ...end, stdout: '' });
