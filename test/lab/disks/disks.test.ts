@@ -62,6 +62,14 @@ const prepared = <T>(all: ReadonlyMap<string, T>, name: string): T => {
   return found;
 };
 const snapshots = () => Promise.all([snapshotOf(scene.alpha), snapshotOf(scene.beta)]);
+/** All at once would be a trial of the machine: each starts programs on both hosts. */
+const someAtATime = async <T>(items: readonly T[], act: (item: T) => Promise<unknown>) => {
+  const rest = [...items];
+  const lane = async (): Promise<void> => {
+    for (let item = rest.shift(); item !== undefined; item = rest.shift()) await act(item);
+  };
+  await Promise.all([lane(), lane(), lane()]);
+};
 const criticals = (concerns: readonly Concern[]): Concern[] =>
   concerns.filter(({ level }) => level === 'critical');
 
@@ -69,31 +77,29 @@ describe('a dry run', () => {
   it('tells the way of every disk, whether the VM runs or not, and leaves nothing', async () => {
     onTestFailed(async () => console.error(await scene.stage.logs()), 20_000);
     const before = await snapshots();
-    await Promise.all([...journeys.values()].map((journey) => plan(scene, journey)));
+    await someAtATime([...journeys.values()], (journey) => plan(scene, journey));
     expect(await snapshots()).toEqual(before);
   });
 
   it('and a move that is refused name the same reasons, and touch nothing', async () => {
     onTestFailed(async () => console.error(await scene.stage.logs()), 20_000);
     const before = await snapshots();
-    await Promise.all(
-      refused.map(async ({ name, codes, naming }) => {
-        const request = prepared(refusals, name);
-        const { concerns } = await scene.stage.ferry.plan(request);
-        const report = await ended(await scene.stage.ferry.migrate(request));
-        expect(report, name).toMatchObject({ phase: 'failed', vmOn: 'alpha' });
-        expect(
-          criticals(report.concerns)
-            .map(({ code }) => code)
-            .sort(),
-          name,
-        ).toEqual(codes);
-        expect(criticals(concerns), name).toEqual(criticals(report.concerns));
-        const words = criticals(concerns).map(({ message }) => message);
-        expect(words.join('\n')).toMatch(naming);
-        expect(criticals(concerns).every(({ remedy }) => remedy !== '')).toBe(true);
-      }),
-    );
+    await someAtATime(refused, async ({ name, codes, naming }) => {
+      const request = prepared(refusals, name);
+      const { concerns } = await scene.stage.ferry.plan(request);
+      const report = await ended(await scene.stage.ferry.migrate(request));
+      expect(report, name).toMatchObject({ phase: 'failed', vmOn: 'alpha' });
+      expect(
+        criticals(report.concerns)
+          .map(({ code }) => code)
+          .sort(),
+        name,
+      ).toEqual(codes);
+      expect(criticals(concerns), name).toEqual(criticals(report.concerns));
+      const words = criticals(concerns).map(({ message }) => message);
+      expect(words.join('\n')).toMatch(naming);
+      expect(criticals(concerns).every(({ remedy }) => remedy !== '')).toBe(true);
+    });
     expect(await snapshots()).toEqual(before);
   });
 });
