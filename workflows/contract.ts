@@ -13,6 +13,8 @@ import type { LiveProgress } from '../domain/live.ts';
 import type { PlaceAnswer } from '../activities/control/contract.ts';
 import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
 import type { Fault } from '../domain/errors.ts';
+import { ImportPhase } from '../domain/import.ts';
+import type { ImportRequest } from '../domain/import.ts';
 import { Phase } from '../domain/move.ts';
 import type { DiskProgress, MoveReport, MoveRequest } from '../domain/move.ts';
 import type { OrphanLine } from '../domain/orphans.ts';
@@ -21,6 +23,13 @@ import type { PlacementNote } from '../domain/placement/note.ts';
 import type { VmSummary } from '../domain/vm.ts';
 
 export type { MoveLiveResult } from '../activities/contract.ts';
+export type {
+  ImportHeartbeat,
+  InspectForeignInput,
+  InspectForeignResult,
+  ListForeignInput,
+  ListForeignResult,
+} from '../activities/import/contract.ts';
 export type { PlaceAnswer } from '../activities/control/contract.ts';
 
 export const controlQueue = 'vmferry.control';
@@ -37,6 +46,18 @@ export const workflowTypes = {
   dryRun: 'dryRun',
   place: 'place',
   drain: 'drain',
+  /** `ImportVmInput` -> `ImportReport`. */
+  importVm: 'importVm',
+  /** `ImportVmInput` -> `ImportForecast`; touches nothing. */
+  forecastImport: 'forecastImport',
+  /** `ListForeignInput & AtConversionHost` -> `ListForeignResult`. */
+  listForeign: 'listForeign',
+  /** `InspectForeignInput & AtConversionHost` -> `InspectForeignResult`. */
+  inspectForeign: 'inspectForeign',
+  /** `AtConversionHost` -> `ConversionHostFacts`, with its providers. */
+  conversionFacts: 'conversionFacts',
+  /** `DropCacheInput` -> nothing: what an import that is over left in the cache. */
+  dropCache: 'dropCache',
 } as const;
 
 /** One workflow a VM: a second move of the same VM cannot start. */
@@ -47,6 +68,28 @@ export const dryRunId = (cluster: string, uuid: string, nonce: string): string =
 export const hostId = (cluster: string, host: string): string => `host/${cluster}/${host}`;
 /** One drain a host: a second one is the first. */
 export const drainId = (cluster: string, host: string): string => `drain/${cluster}/${host}`;
+
+/** One workflow a foreign VM: a second import of it cannot start while one is under way. */
+export const importId = (cluster: string, provider: string, vm: string): string =>
+  `import/${cluster}/${provider}/${encodeURIComponent(vm)}`;
+export const importForecastId = (id: string, nonce: string): string => `forecast/${id}/${nonce}`;
+
+export interface ImportVmInput {
+  cluster: string;
+  /** Resolved by the client through `inspectForeign`. */
+  vm: { id: string; name: string };
+  request: ImportRequest;
+}
+
+/** Whom a workflow that only reads foreign platforms asks. */
+export interface AtConversionHost {
+  host: string;
+}
+
+export interface DropCacheInput extends AtConversionHost {
+  provider: string;
+  vm: { id: string; name: string };
+}
 
 export interface MigrateVmInput {
   cluster: string;
@@ -243,6 +286,21 @@ export function labelsOfMove({ vm, request }: MigrateVmInput, cause: 'person' | 
       { key: moveKeys.sourceHost, value: from },
       { key: moveKeys.targetHost, value: to },
       { key: moveKeys.phase, value: Phase.planned },
+    ]),
+  };
+}
+
+/** As `labelsOfMove`; the source's host is the provider. */
+export function labelsOfImport({ vm, request }: ImportVmInput) {
+  const { provider, conversionHost, to, operator } = request;
+  return {
+    staticSummary: `${vm.name}: ${provider} → ${to}`,
+    staticDetails: `Import of **${vm.name}** (${vm.id}) from ${provider} by ${conversionHost} to ${to}, asked for by ${operator}`,
+    typedSearchAttributes: new TypedSearchAttributes([
+      { key: moveKeys.vmName, value: vm.name },
+      { key: moveKeys.sourceHost, value: provider },
+      { key: moveKeys.targetHost, value: to },
+      { key: moveKeys.phase, value: ImportPhase.planned },
     ]),
   };
 }

@@ -1,0 +1,178 @@
+/**
+ * The verbs of an import, as types: the workflows see this file. Those of the conversion host work on its cache; those
+ * of the target stand beside `reserveTarget`, `ensureCopied`, `takeOwnership` and the others of every move.
+ */
+import type { Concern } from '../../domain/concerns.ts';
+import type { ForeignVm, ForeignVmSummary } from '../../domain/foreign.ts';
+import type {
+  ConversionHostFacts,
+  ConversionReport,
+  ConversionStage,
+  ImportPlan,
+  ImportRequest,
+} from '../../domain/import.ts';
+import type { DiskPlan } from '../../domain/disk-plan.ts';
+import type { DiskProgress } from '../../domain/move.ts';
+import type { EpochRef, LedgerView, MoveRef, OpenExport } from '../contract.ts';
+
+/** Names an import on its conversion host. */
+export interface ImportRef {
+  /** The workflow's ID, for messages. */
+  moveId: string;
+  /** The first run's ID: unique over all moves and imports. */
+  migrationId: string;
+  provider: string;
+  foreign: { id: string; name: string };
+}
+
+export interface ListForeignInput {
+  provider: string;
+  /** How many lines were seen already. */
+  skip: number;
+  /** At most 2,000: an answer has to fit into one message of Temporal. */
+  most: number;
+}
+
+export interface ListForeignResult {
+  vms: ForeignVmSummary[];
+  more: boolean;
+}
+
+export interface InspectForeignInput {
+  provider: string;
+  /** ID, name or UUID. */
+  vm: string;
+}
+
+export interface InspectForeignResult {
+  vm: ForeignVm;
+  /** What only the platform can say; the rules of the table are judged with a target. */
+  concerns: Concern[];
+}
+
+/** What the conversion host found out; fixed for the rest of the import. */
+export interface ForeignCheck extends InspectForeignResult {
+  host: ConversionHostFacts;
+}
+
+export interface StopForeignInput extends ImportRef {
+  running: 'shutdown' | 'force-off';
+  shutdownTimeoutMs: number;
+}
+
+export interface StopForeignResult {
+  /** Whether it ran when this import first looked; remembered on the conversion host over all attempts. */
+  wasRunning: boolean;
+  /** How long ago it was seen to be off, ms. */
+  downForMs: number;
+}
+
+export interface CacheInput extends ImportRef {
+  vm: ForeignVm;
+  /** Keys of the disks that come along. */
+  disks: string[];
+  bandwidthBytesPerSecond: number;
+  /** What a source that runs may do meanwhile: a clone is of one moment. */
+  running: ImportRequest['running'];
+}
+
+export interface CachedDisk {
+  key: string;
+  bytesCopied: number;
+  bytesRecopied: number;
+  bytesFromCache: number;
+  restarted?: string;
+}
+
+export interface CacheResult {
+  disks: CachedDisk[];
+}
+
+export interface ConvertInput extends ImportRef {
+  vm: ForeignVm;
+  plan: ImportPlan;
+  root?: string;
+  luksKeys: { device: string; reference: string }[];
+}
+
+export interface CachedDiskInput extends ImportRef {
+  key: string;
+  /** What is sent: the copy as it came, or the overlay of the conversion on it. */
+  converted: boolean;
+}
+
+export interface CachedExportInput extends CachedDiskInput {
+  /** Name of the disk on the target. */
+  name: string;
+  target: string;
+}
+
+export interface KeepCacheInput extends ImportRef {
+  /** From now on; 0 drops it at once. */
+  seconds: number;
+}
+
+/** Absent: nothing of it is there. */
+export interface KeepCacheResult {
+  until?: string;
+}
+
+export interface CheckImportTargetInput extends MoveRef {
+  request: ImportRequest;
+  foreign: ForeignCheck;
+}
+
+export interface ImportTargetCheck {
+  concerns: Concern[];
+  /** Absent where a concern forbids it. */
+  plan?: ImportPlan;
+  ledger?: LedgerView;
+  guardLive: boolean;
+}
+
+export interface DefineImportInput extends EpochRef {
+  foreign: ForeignVm;
+  plan: ImportPlan;
+  /** With the places that the volumes got. */
+  disks: DiskPlan[];
+}
+
+/** Details of an import's heartbeats: for progress only. */
+export interface ImportHeartbeat {
+  disks?: DiskProgress[];
+  conversion?: ConversionStage;
+}
+
+export interface ImportActivities {
+  /** Conversion host: its own facts, with the providers that its configuration names. */
+  conversionFacts(): Promise<ConversionHostFacts>;
+  listForeign(input: ListForeignInput): Promise<ListForeignResult>;
+  inspectForeign(input: InspectForeignInput): Promise<InspectForeignResult>;
+  /** Conversion host: VM, the platform's concerns and the host's own facts, at one time. */
+  checkForeign(input: ImportRef): Promise<ForeignCheck>;
+  /** Conversion host: the source off, read back. Throws `shutdown-unsupported`, `shutdown-timed-out`. */
+  stopForeign(input: StopForeignInput): Promise<StopForeignResult>;
+  /**
+   * Conversion host: every disk whole in the cache, of the state that `verifyUnchanged` vouches for. Goes on where an
+   * earlier attempt, or an earlier import, ended. Throws `source-changed`.
+   */
+  ensureCached(input: CacheInput): Promise<CacheResult>;
+  /** Conversion host: the source is off now, and its disks are what was copied. Throws `source-changed`. */
+  verifyForeign(input: CacheInput): Promise<void>;
+  ensureConverted(input: ConvertInput): Promise<ConversionReport>;
+  ensureCachedExport(input: CachedExportInput): Promise<OpenExport>;
+  hashCached(input: CachedDiskInput): Promise<{ root: string }>;
+  /** Conversion host: ends what runs of the import and what it shows. */
+  closeCachedExports(input: ImportRef): Promise<void>;
+  /** Conversion host: the last verb there. */
+  keepCache(input: KeepCacheInput): Promise<KeepCacheResult>;
+  /** Conversion host: starts a source that this import had stopped; says whether it runs. */
+  restartForeign(input: ImportRef): Promise<{ running: boolean }>;
+
+  /** Target: judges, and plans what the VM becomes. */
+  checkImportTarget(input: CheckImportTargetInput): Promise<ImportTargetCheck>;
+  /** Target: defined; not startable before the cutover. */
+  defineImport(input: DefineImportInput): Promise<{ complaint: string }>;
+  /** Target, undo: as `clearTarget`, and the guard forgets a VM that it knew by this import alone. */
+  clearImport(input: EpochRef): Promise<void>;
+}

@@ -1,0 +1,335 @@
+/**
+ * An import: a foreign VM (`foreign.ts`) becomes a VM of a libvirt host, by way of a conversion host.
+ *
+ *   provider --copy--> cache of the conversion host --convert (overlay)--> --transfer--> volumes of the target
+ */
+import type { Concern } from './concerns.ts';
+import type { DiskPlan } from './disk-plan.ts';
+import type { Fault } from './errors.ts';
+import type { ForeignKind, ForeignVm } from './foreign.ts';
+import type { HostFacts } from './host.ts';
+import type { DiskProgress, GivenOrder, Step, VerifyPolicy } from './move.ts';
+import type { DiskFormat } from './vm.ts';
+
+/** The life of an import. The last four are ends; `parked` waits for a person. */
+export const ImportPhase = {
+  planned: 'planned',
+  checking: 'checking',
+  stopping: 'stopping',
+  copying: 'copying',
+  converting: 'converting',
+  preparing: 'preparing',
+  transferring: 'transferring',
+  verifying: 'verifying',
+  cuttingOver: 'cutting-over',
+  starting: 'starting',
+  awaitingCommit: 'awaiting-commit',
+  committing: 'committing',
+  rollingBack: 'rolling-back',
+  parked: 'parked',
+  committed: 'committed',
+  rolledBack: 'rolled-back',
+  cancelled: 'cancelled',
+  failed: 'failed',
+} as const;
+export type ImportPhase = (typeof ImportPhase)[keyof typeof ImportPhase];
+
+export const isImportEnd = (phase: ImportPhase): boolean =>
+  phase === 'committed' || phase === 'rolled-back' || phase === 'cancelled' || phase === 'failed';
+
+/**
+ * What happens with a source that runs. `shutdown`, `force-off`: it is off from then on, and the import is a move.
+ * `pause`, `leave`: it goes on at its place, and what comes is a clone: a new UUID, new MACs, never started by itself.
+ */
+export type RunningPolicy = 'shutdown' | 'force-off' | 'pause' | 'leave';
+
+/** A network of the target: `bridge:NAME` or `network:NAME`. */
+export type NetworkChoice = `bridge:${string}` | `network:${string}`;
+
+/** As `convert/target-shape.ts` has them. */
+export type ImportBus = 'virtio-scsi' | 'virtio-blk' | 'sata' | 'ide';
+
+/** What is absent is as at the source. */
+export interface ImportShape {
+  name?: string;
+  cpus?: number;
+  memoryBytes?: number;
+  /** Keys of the disks that come along; all if absent. */
+  disks?: string[];
+  newMacs?: boolean;
+  tpm?: boolean;
+  secureBoot?: boolean;
+  /** Of a guest that is converted; `virtio-scsi` if absent. */
+  bus?: ImportBus;
+}
+
+/** What a person asked for. Everything else is found out. */
+export interface ImportRequest {
+  /** Its name in the configuration of the conversion host. */
+  provider: string;
+  /** The platform's ID of the VM, as `inspectForeign` resolved it. */
+  vm: string;
+  conversionHost: string;
+  /** Target host; may be the conversion host. */
+  to: string;
+  running: RunningPolicy;
+  /** How long a shutdown may take before the import gives up, ms; nothing is forced. */
+  shutdownTimeoutMs: number;
+  /** Whether a source that the import stopped is started again where the import does not come to its end. */
+  restartSource: boolean;
+  /** `no`: the guest gets emulated devices. */
+  convert: 'yes' | 'no';
+  /** Which of several systems in the guest is converted: `first`, `/dev/sda2`. */
+  root?: string;
+  /** By the foreign network's name. */
+  networks: Record<string, NetworkChoice>;
+  /** For what `networks` does not name. */
+  defaultNetwork?: NetworkChoice;
+  storage: ImportStorage;
+  shape: ImportShape;
+  /** Start the VM on the target also if it was off. One that was running is always started, a clone never. */
+  autoStart: boolean;
+  autoCommit: boolean;
+  verify: VerifyPolicy;
+  /** Cap of each copy in bytes a second over all disks; 0 is none. */
+  bandwidthBytesPerSecond: number;
+  /** How long the cache keeps what was copied after a failure or a cancel, s. */
+  cacheSeconds: number;
+  /** Who asked, for the report. */
+  operator: string;
+  /** Keys of encrypted disks of the guest by reference: the values stand in the conversion host's configuration. */
+  luksKeys?: LuksKeyReference[];
+}
+
+export interface ImportStorage {
+  /** Target pool of all disks that `byDisk` does not name. */
+  pool: string;
+  format: DiskFormat;
+  /** Pools by `ForeignDisk.key`. */
+  byDisk?: Record<string, string>;
+}
+
+export interface LuksKeyReference {
+  /** The device in the guest: `/dev/sda2`, or `all`. */
+  device: string;
+  /** Name of the secret in the conversion host's configuration. */
+  reference: string;
+}
+
+/** What nobody chose is as in the manual. */
+export const importDefaults = {
+  running: 'shutdown',
+  shutdownTimeoutMs: 300_000,
+  restartSource: true,
+  convert: 'yes',
+  networks: {},
+  shape: {},
+  autoStart: false,
+  autoCommit: false,
+  verify: 'full',
+  bandwidthBytesPerSecond: 0,
+  cacheSeconds: 86_400,
+} as const satisfies Partial<ImportRequest>;
+
+/** The steps of an import, in order; the whole pipeline is shown before it starts. */
+export const importStepNames = [
+  'check',
+  'stop-source',
+  'copy',
+  'verify-source',
+  'convert',
+  'reserve-target',
+  'transfer',
+  'verify',
+  'define',
+  'cut-over',
+  'start',
+  'commit',
+] as const;
+export type ImportStepName = (typeof importStepNames)[number];
+
+export interface ImportStep extends Omit<Step, 'name'> {
+  name: ImportStepName;
+}
+
+/** A VM's disk on its way. */
+export interface ImportedDisk {
+  key: string;
+  /** The name on the target: `sda`; also of the transfer's progress. */
+  name: string;
+  capacityBytes: number;
+  /** Bytes that crossed from the provider into the cache, over all attempts of this import; 0 if the cache had it. */
+  bytesCopied: number;
+  /** Of these, bytes that had to cross again. */
+  bytesRecopied: number;
+  /** Bytes that an earlier import or attempt had left in the cache and that were used. */
+  bytesFromCache: number;
+  /** Bytes that crossed from the conversion host to the target. */
+  bytesTransferred: number;
+  /** Roots of the hash trees of what was sent and what was stored, hex; absent if verification was off. */
+  sourceHash?: string;
+  targetHash?: string;
+  verified: boolean;
+  /** Why earlier progress could not be used, if so. */
+  restarted?: string;
+}
+
+/** Facts of a conversion host: read fresh, never kept across a decision. */
+export interface ConversionHostFacts {
+  name: string;
+  arch: string;
+  cpus: number;
+  memoryBytes: number;
+  cache: { path: string; capacityBytes: number; availableBytes: number };
+  /** Absent: no `virt-v2v-in-place` that could be used, and why stands in `toolTrouble`. */
+  toolVersion?: string;
+  toolTrouble?: string;
+  /** Whether drivers for Windows are there. */
+  virtioWin: boolean;
+  /** Whether guests are converted under KVM; else it takes several times as long. */
+  kvm: boolean;
+  /** Providers that its configuration names. */
+  providers: ProviderLine[];
+  /** Copies and conversions that this worker has under way. */
+  running: number;
+  /** How many it takes at a time. */
+  parallel: number;
+  /** Bytes that running imports have still to write into the cache. */
+  promisedBytes: number;
+}
+
+export interface ProviderLine {
+  name: string;
+  kind: ForeignKind;
+  /** Where it is, for people: an address, a folder. Never a password. */
+  address: string;
+}
+
+/** What an import makes of a foreign VM on its target: the request's wishes and all facts, settled. */
+export interface ImportPlan {
+  name: string;
+  /** The foreign VM's own for a move; a new one for a clone or where it has none. */
+  uuid: string;
+  /** The source may go on or be started beside it. */
+  clone: boolean;
+  domainType: 'kvm' | 'qemu';
+  machine: 'q35' | 'pc';
+  /** The boot disk first. `sourcePath`, `sourceFormat` are the cache's and empty until it has them. */
+  disks: PlannedImportDisk[];
+  nics: PlannedImportNic[];
+  cpus: number;
+  memoryBytes: number;
+  converted: boolean;
+  bus: ImportBus;
+  secureBoot: boolean;
+  tpm: boolean;
+}
+
+export interface PlannedImportDisk extends Pick<
+  DiskPlan,
+  | 'name'
+  | 'capacityBytes'
+  | 'targetPool'
+  | 'targetVolume'
+  | 'targetPath'
+  | 'targetFormat'
+  | 'targetKind'
+> {
+  key: string;
+}
+
+export interface PlannedImportNic {
+  /** `ForeignNic.key`; empty for the NIC of a VM that had none. */
+  key: string;
+  /** The target's: the foreign one's, or a new one. Never empty, since a guest's static addresses hang on it. */
+  mac: string;
+  network: NetworkChoice;
+}
+
+/** What the rules of imports judge. */
+export interface ImportQuestion {
+  vm: ForeignVm;
+  request: ImportRequest;
+  conversionHost: ConversionHostFacts;
+  target: HostFacts;
+}
+
+/** `observed`: the source was read back as off right before the target started. `none`: a clone. */
+export type ImportOneRunning = 'observed' | 'none';
+
+/** The state of an import; what queries, `vmferry status` and the end of the workflow give. */
+export interface ImportReport {
+  /** The workflow's ID: `import/<cluster>/<provider>/<foreign VM ID>`. */
+  id: string;
+  runId: string;
+  kind: 'import';
+  /** Name and, once planned, UUID of what comes to be on the target; before that the foreign name and an empty UUID. */
+  vm: { name: string; uuid: string };
+  foreign: { provider: string; id: string; name: string; kind?: ForeignKind };
+  conversionHost: string;
+  target: string;
+  operator: string;
+  /** Known after the check. */
+  clone?: boolean;
+  phase: ImportPhase;
+  /** While parked: the phase it will go on from. */
+  parkedIn?: ImportPhase;
+  steps: ImportStep[];
+  concerns: Concern[];
+  disks: ImportedDisk[];
+  oneRunning: ImportOneRunning;
+  /** Whether the source was seen to run, as last read. */
+  sourceRunning: boolean;
+  /** Whether the VM runs on the target, as last read. */
+  targetRunning: boolean;
+  conversion?: ConversionReport;
+  /** Present if something of it is left in the cache: until when, ISO 8601, UTC. */
+  cachedUntil?: string;
+  firstError?: Fault;
+  fault?: Fault;
+  failedCompensations: Fault[];
+  notes: string[];
+  orders?: GivenOrder[];
+  startedAt: string;
+  endedAt?: string;
+  /** From the source being off to the target being up, ms; absent for a clone or if it never ran. */
+  downtimeMs?: number;
+}
+
+/** What the tool said. */
+export interface ConversionReport {
+  warnings: string[];
+  /** What was done about its network and boot path, and what could not be, each a sentence. */
+  notes: string[];
+  /** False: it still needs emulated devices. Absent: the tool did not say. */
+  virtio?: boolean;
+  /** On the conversion host. */
+  logPath: string;
+  elapsedMs: number;
+  /** An earlier attempt or import had converted already. */
+  already: boolean;
+}
+
+/** Of a conversion under way. */
+export interface ConversionStage {
+  /** The tool's own words. */
+  stage: string;
+  percent?: number;
+  elapsedMs: number;
+}
+
+/** `report` of a running import plus what only heartbeats know. */
+export interface ImportStatus {
+  report: ImportReport;
+  progress: DiskProgress[];
+  conversion?: ConversionStage;
+}
+
+/** What an import would do, found out without touching anything. */
+export interface ImportForecast {
+  vm: ForeignVm;
+  plan?: ImportPlan;
+  concerns: Concern[];
+  conversionHost: ConversionHostFacts;
+  target: HostFacts;
+}
