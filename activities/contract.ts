@@ -195,12 +195,16 @@ export interface AdmitLiveInput extends EpochRef {
   source: string;
   /** Of this move, from 1; a later one is admitted only while nothing of the VM is here. */
   run: number;
+  /** The guest may be held here, paused, until `settleArrival` lets it go; absent from older moves. */
+  mayHold?: true;
 }
 
 /** Leave for one migration; asked again for the same run it is the same. */
 export interface LiveAdmission {
   /** One-time word that the guard of the target asks for; worthless once it was used or withdrawn. */
   token: string;
+  /** As `mayHold` asked; absent from older workers, whose guests go on as they arrive. */
+  holds?: true;
 }
 
 export interface MoveLiveInput extends EpochRef {
@@ -213,6 +217,8 @@ export interface MoveLiveInput extends EpochRef {
   wishes: LiveWishes;
   /** Cap of memory and disks together, bytes a second; 0 is none. */
   bandwidthBytesPerSecond: number;
+  /** The target holds what arrives, as its admission says. */
+  hold?: true;
 }
 
 /** How a run ended as the source saw it; both hosts' `liveView` say what came of it. */
@@ -228,6 +234,18 @@ export interface MoveLiveResult {
   memoryBytes?: number;
   diskBytes?: number;
   postCopy: boolean;
+  /** The guest arrived paused, and the source let go; absent where it did not arrive, or runs since it did. */
+  held?: HeldGuest;
+}
+
+/** A guest that arrived paused, as the source knows of it. */
+export interface HeldGuest {
+  /** Somebody had paused it before: it stays so. */
+  keepPaused?: true;
+  /** From the end of libvirt's run until the guest was let go by the source, ms; absent where that did not work. */
+  forMs?: number;
+  /** Why it did not. */
+  trouble?: string;
 }
 
 /** What a run that goes on is to be changed to; what is absent stays. */
@@ -244,6 +262,19 @@ export interface TuneCopyInput extends MoveRef {
 /** `off`: it runs at the target, and what is left here is ended. `resume`: it is gone from the target, and goes on here. */
 export interface SettleLiveInput extends EpochRef {
   to: 'off' | 'resume';
+}
+
+/** Beside a run whose guest is held: `sourceAddress` is where the source's libvirtd is found. */
+export interface AwaitArrivalInput extends EpochRef {
+  sourceAddress: string;
+}
+
+/**
+ * `go-on`: the source let go. `stay-paused`: so it did, and the guest was paused before. `off`: the guest goes on at
+ * the source, and what is held here is ended.
+ */
+export interface SettleArrivalInput extends EpochRef {
+  to: 'go-on' | 'stay-paused' | 'off';
 }
 
 export interface StartResult {
@@ -336,6 +367,10 @@ export interface HostActivities {
   withdrawLive(input: EpochRef): Promise<LiveHostView>;
   /** Source: makes an end of a VM that a broken migration left paused; both hosts were read before. */
   settleLive(input: SettleLiveInput): Promise<void>;
+  /** Target: waits for a held guest and lets it go once the source's libvirt says that it let go; else for ever. */
+  awaitArrival(input: AwaitArrivalInput): Promise<LiveHostView>;
+  /** Target: lets a held guest go, or ends it; the source was read before. Gives where the VM stands after that. */
+  settleArrival(input: SettleArrivalInput): Promise<LiveHostView>;
 
   /** Target, undo after the cutover began: epoch advanced, the guest off, read back. */
   revokeTarget(input: RevokeTargetInput): Promise<void>;

@@ -18,10 +18,12 @@ import { hashDisk } from './hash-disk.ts';
 import { HostBandwidth } from './host-bandwidth.ts';
 import { LiveShares } from './live-shares.ts';
 import { admitLive } from './live/admit-live.ts';
+import { awaitArrival } from './live/await-arrival.ts';
 import { cancelAsked } from './live/cancel-asked.ts';
 import { endLive } from './live/end-live.ts';
 import { liveView } from './live/live-view.ts';
 import { moveLive } from './live/move-live.ts';
+import { settleArrival } from './live/settle-arrival.ts';
 import { settleLive } from './live/settle-live.ts';
 import { tuneLive } from './live/tune-live.ts';
 import { withdrawLive } from './live/withdraw-live.ts';
@@ -129,7 +131,15 @@ type Verb = <I, O>(
 ) => (input: I) => Promise<O>;
 
 type LiveVerb =
-  'admitLive' | 'moveLive' | 'liveView' | 'tuneLive' | 'endLive' | 'withdrawLive' | 'settleLive';
+  | 'admitLive'
+  | 'moveLive'
+  | 'liveView'
+  | 'tuneLive'
+  | 'endLive'
+  | 'withdrawLive'
+  | 'settleLive'
+  | 'awaitArrival'
+  | 'settleArrival';
 
 /** libvirt's own traffic does not pass the bucket of the copies: the runs share what may leave the host. */
 function liveVerbs(
@@ -160,6 +170,10 @@ function liveVerbs(
     endLive: verb('endLive', (input, { signal }) => endLive(parts, input, signal)),
     withdrawLive: verb('withdrawLive', (input, { signal }) => withdrawLive(parts, input, signal)),
     settleLive: verb('settleLive', (input, { signal }) => settleLive(parts, input, signal)),
+    awaitArrival: verb('awaitArrival', (input, attempt) => awaitArrival(parts, input, attempt)),
+    settleArrival: verb('settleArrival', (input, { signal }) =>
+      settleArrival(parts, input, signal),
+    ),
   };
 }
 

@@ -56,6 +56,10 @@ export interface LiveMemory {
   convergence?: ConvergenceState;
   /** The guest was paused by this run, or was about to be. */
   paused?: true;
+  /** Somebody had paused the guest before the run began. */
+  guestPaused?: true;
+  /** It arrives paused, and is let go there. */
+  arrivesPaused?: true;
   /** How the run ended; absent until somebody saw it. */
   result?: MoveLiveResult;
 }
@@ -69,6 +73,10 @@ export interface TunedMemory {
 /** The last run that the target let in. */
 export interface AdmissionMemory {
   run: number;
+  /** What it brings is held here, paused, until the move lets it go. */
+  holds?: true;
+  /** It was let go, or was about to be: from then on a pause is somebody else's. */
+  letGo?: true;
 }
 
 interface Files {

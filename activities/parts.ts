@@ -116,6 +116,8 @@ export type LiveHypervisor = Pick<
   | 'startPostCopy'
   | 'pauseGuest'
   | 'resumeGuest'
+  | 'letGo'
+  | 'viewAt'
   | 'definition'
 >;
 

@@ -33,7 +33,10 @@ import { forgetIfAlone, readMoveMemory, rememberMove } from './policy-memory.ts'
 /** They give back, close or finish what a move began; a host that refused them would be stuck with it. */
 const neverRefused = new Set(['closeExports', 'clearTarget', 'restoreSource', 'settleTarget']);
 /** They look at a live move or end what it left: no policy may keep a host from that, and the ledger is asked anyway. */
-const alwaysServed = new Set(['liveView', 'endLive', 'withdrawLive', 'settleLive']);
+const alwaysServed = new Set([
+  ...['liveView', 'endLive', 'withdrawLive', 'settleLive'],
+  ...['awaitArrival', 'settleArrival'],
+]);
 /** Without the memory of the check only the verb tells which side this host is. */
 const sourceVerbs = new Set([
   ...['guardSource', 'ensureStopped', 'ensureExport', 'offerState'],

@@ -13,6 +13,8 @@ export const LivePlace = {
   paused: 'paused',
   /** Paused by a move: at the source at the switch, at the target until then. */
   switching: 'switching',
+  /** Arrived whole at the target, and paused there until the source is known to have let go. */
+  held: 'held',
   /** In post-copy: paused at the source, running at the target without all of its memory. */
   postCopy: 'post-copy',
   /** Post-copy was interrupted: neither side has the whole guest. */
@@ -35,6 +37,8 @@ export type LiveJobKind = (typeof LiveJobKind)[keyof typeof LiveJobKind];
 export interface LiveHostView {
   place: LivePlace;
   job: LiveJobKind;
+  /** Said by the source: somebody had paused the guest before it moved, so it stays paused after. */
+  keepPaused?: true;
 }
 
 /** How a live move stands, by both hosts. */
@@ -45,7 +49,11 @@ export const LiveOutcome = {
   stayed: 'stayed',
   /** The VM runs at the target (or is paused there, as it was before), and the source let go. */
   arrived: 'arrived',
-  /** It runs at the target, while the source holds a paused copy that no job will end. */
+  /** It is held at the target, and the source let go: it may go on there. */
+  arrivedHeld: 'arrived-held',
+  /** It goes on at the source, and what is held at the target is to be ended: its answer was lost at the switch. */
+  heldInVain: 'held-in-vain',
+  /** It is at the target, while the source holds a paused copy that no job will end. */
   arrivedInHalf: 'arrived-in-half',
   /** It is paused at the source for a switch that never came, and gone from the target. */
   stuck: 'stuck',
@@ -76,13 +84,16 @@ export function liveOutcome(views: { source: LiveHostView; target: LiveHostView 
   const atSource = active.includes(source.place);
   const atTarget = active.includes(target.place);
   if (atSource && atTarget) return LiveOutcome.split;
+  const isHeld = target.place === LivePlace.held;
+  if (isHeld && atSource) return LiveOutcome.heldInVain;
   if (source.place === LivePlace.switching) {
-    if (atTarget) return LiveOutcome.arrivedInHalf;
+    if (atTarget || isHeld) return LiveOutcome.arrivedInHalf;
     return empty.includes(target.place) ? LiveOutcome.stuck : LiveOutcome.undecided;
   }
   const halfway: readonly LivePlace[] = [LivePlace.switching, LivePlace.postCopy];
   if (halfway.includes(source.place) || halfway.includes(target.place))
     return LiveOutcome.undecided;
+  if (isHeld) return LiveOutcome.arrivedHeld;
   if (atTarget) return LiveOutcome.arrived;
   if (atSource) return LiveOutcome.stayed;
   // It left well, and was shut down at the target since.

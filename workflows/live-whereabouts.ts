@@ -1,5 +1,5 @@
 import { sleep } from '@temporalio/workflow';
-import type { EpochRef, SettleLiveInput } from '../activities/contract.ts';
+import type { EpochRef, SettleArrivalInput, SettleLiveInput } from '../activities/contract.ts';
 import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import { liveOutcome, LiveOutcome } from '../domain/live-outcome.ts';
@@ -30,6 +30,15 @@ export async function whereItIs(move: Move, ref: EpochRef): Promise<Whereabouts>
     const isHalf = outcome === LiveOutcome.arrivedInHalf || outcome === LiveOutcome.stuck;
     halfwaySinceMs = isHalf ? (halfwaySinceMs ?? now) : undefined;
     if (outcome === LiveOutcome.arrived) return 'target';
+    if (outcome === LiveOutcome.arrivedHeld) {
+      await letGoOn(move, ref, views.source);
+      continue;
+    }
+    if (outcome === LiveOutcome.heldInVain) {
+      await letNothingIn(move, ref);
+      await settleArrival(move, ref, 'off');
+      continue;
+    }
     if (outcome === LiveOutcome.stayed) return 'source';
     if (outcome === LiveOutcome.down && now - beganMs >= lookEveryMs) return 'down';
     if (halfwaySinceMs !== undefined && now - halfwaySinceMs >= halfwayMs) {
@@ -75,6 +84,32 @@ export const letNothingIn = ({ hosts, input }: Move, ref: EpochRef): Promise<Liv
     limit: limits.act,
     call: (at) => at.withdrawLive(ref),
   });
+
+/** A guest that is held at the target goes on, unless somebody had paused it before; the source let go of it. */
+export const letGoOn = (
+  move: Move,
+  ref: EpochRef,
+  { keepPaused }: { keepPaused?: true },
+): Promise<LiveHostView> => settleArrival(move, ref, keepPaused === true ? 'stay-paused' : 'go-on');
+
+const settleArrival = (
+  { hosts, input }: Move,
+  ref: EpochRef,
+  to: SettleArrivalInput['to'],
+): Promise<LiveHostView> =>
+  hosts.do({
+    host: input.request.to,
+    what: `${arrivals[to]} ${input.vm.name}`,
+    limit: limits.act,
+    neverUndo: true,
+    call: (at) => at.settleArrival({ ...ref, to }),
+  });
+
+const arrivals: Record<SettleArrivalInput['to'], string> = {
+  'go-on': 'let go of',
+  'stay-paused': 'take over the paused',
+  off: 'end what arrived in vain of',
+};
 
 /** Only once nothing can come up at the target any more does the guest go on where it was. */
 async function goOnAtSource(move: Move, ref: EpochRef): Promise<void> {

@@ -3,15 +3,15 @@
  * counts is never a reply but where both hosts say that the VM is, asked anew after every run.
  */
 import { CancellationScope, sleep } from '@temporalio/workflow';
-import type { EpochRef, MoveLiveResult } from '../activities/contract.ts';
+import type { EpochRef, HeldGuest, MoveLiveResult } from '../activities/contract.ts';
 import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import type { LiveReport, LiveWishes } from '../domain/live.ts';
 import { Phase } from '../domain/move.ts';
 import { isCancellation, MoveFailed } from './faults.ts';
-import { letNothingIn, whereItIs } from './live-whereabouts.ts';
+import { letGoOn, letNothingIn, whereItIs } from './live-whereabouts.ts';
 import type { Checked, Move } from './move.ts';
-import { limits } from './on-host.ts';
+import { limits, watchOn } from './on-host.ts';
 
 /** After so many runs that broke off by themselves, the move is no passing trouble any more. */
 const mostRuns = 5;
@@ -73,6 +73,9 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
       return undefined;
     }
     tell(report, result);
+    const { held } = result;
+    if (held !== undefined)
+      await CancellationScope.nonCancellable(() => endHold(move, what.ref, held));
     const place = await CancellationScope.nonCancellable(() => whereItIs(move, what.ref));
     if (place === 'target') return undefined;
     if (place === 'down') throw new MoveFailed(wentDown(input.request.from, input.vm.name));
@@ -81,6 +84,20 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
     if (!isPassing(fault) || run >= mostRuns) return fault;
     await sleep(Math.min(longestPauseMs, firstPauseMs * 2 ** (run - 1)));
   }
+}
+
+/** The source let go of a guest that arrived paused: it goes on there, first of all. */
+async function endHold(move: Move, ref: EpochRef, held: HeldGuest): Promise<void> {
+  const { record, input } = move;
+  const beganMs = Date.now();
+  await letGoOn(move, ref, held);
+  if (held.keepPaused === true || held.forMs !== undefined) return;
+  const report = liveReport(move);
+  if (report.downtimeMs !== undefined) report.downtimeMs += Date.now() - beganMs;
+  if (held.trouble !== undefined)
+    record.note(
+      `${input.request.from} could not let ${input.vm.name} go on at ${input.request.to} by itself (${held.trouble}); the worker there did`,
+    );
 }
 
 /** Leave at the target, then the run itself; the source attaches to one that goes on already. */
@@ -92,27 +109,45 @@ async function oneRun(
   const { hosts, input } = move;
   const { from, to } = input.request;
   const suffix = run === 1 ? '' : `, run ${run}`;
-  const { token } = await hosts.do({
+  // A post-copy is over only once the guest runs there.
+  const mayHold = !(move.input.request.live ?? wishes).postCopy;
+  const { token, holds } = await hosts.do({
     host: to,
     what: `admit ${input.vm.name}${suffix}`,
     limit: limits.act,
-    call: (at) => at.admitLive({ ...ref, source: from, run }),
+    call: (at) => at.admitLive({ ...ref, source: from, run, ...(mayHold ? { mayHold } : {}) }),
   });
-  return hosts.do({
-    host: from,
-    what: `move ${input.vm.name} live${suffix}`,
-    limit: limits.bulk,
-    call: (at) =>
-      at.moveLive({
-        ...ref,
-        ...{ target: to, run, token },
-        wishes: move.input.request.live ?? wishes,
-        targetAddress: checked.targetAddress,
-        disks: checked.disks,
-        // Read for each attempt: a person may have changed it.
-        bandwidthBytesPerSecond: move.input.request.bandwidthBytesPerSecond,
-      }),
-  });
+  const waiting = holds === true ? awaitArrival(move, { checked, wishes, ref }) : undefined;
+  try {
+    return await hosts.do({
+      host: from,
+      what: `move ${input.vm.name} live${suffix}`,
+      limit: limits.bulk,
+      call: (at) =>
+        at.moveLive({
+          ...ref,
+          ...{ target: to, run, token, ...(holds === true ? { hold: true } : {}) },
+          wishes: move.input.request.live ?? wishes,
+          targetAddress: checked.targetAddress,
+          disks: checked.disks,
+          // Read for each attempt: a person may have changed it.
+          bandwidthBytesPerSecond: move.input.request.bandwidthBytesPerSecond,
+        }),
+    });
+  } finally {
+    waiting?.cancel();
+  }
+}
+
+/** One of the two hosts' workers is enough for a guest to go on that arrived paused. */
+function awaitArrival({ input }: Move, { checked, ref }: Run): CancellationScope | undefined {
+  const { vm, definition } = checked.source;
+  if (vm.state === 'paused') return undefined;
+  const scope = new CancellationScope();
+  const { awaitArrival: wait } = watchOn(input.request.to, `await ${input.vm.name}`);
+  // What it saw is asked for anew; that it was called off is no news.
+  void scope.run(() => wait({ ...ref, sourceAddress: definition.address })).catch(() => undefined);
+  return scope;
 }
 
 /** No run goes on, and no other begins: first the source lets go, then the target lets nothing in any more. */
@@ -129,7 +164,7 @@ async function callOff(move: Move, ref: EpochRef): Promise<void> {
 /** The last run's figures stay; what was done is kept of all of them. */
 function tell(
   report: LiveReport,
-  { fault: _, elapsedMs, steps, ...figures }: MoveLiveResult,
+  { fault: _, held: _held, elapsedMs, steps, ...figures }: MoveLiveResult,
 ): void {
   report.steps.push(...steps);
   Object.assign(report, figures, { totalMs: elapsedMs });

@@ -47,6 +47,18 @@ export function activitiesOf(host: string, summary: string, limit: Limits): Host
   });
 }
 
+/** An activity that stands by while others act: begun again for ever, and left to itself when it is called off. */
+export function watchOn(host: string, what: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(host),
+    startToCloseTimeout: limits.bulk.attemptMs,
+    heartbeatTimeout: heartbeatTimeoutMs,
+    retry: { initialInterval: 1_000, backoffCoefficient: 1 },
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
+    summary: `${host}: ${what}`,
+  });
+}
+
 export interface HostCall<T> {
   host: string;
   /** What is done, for the UI and for messages: `copy vda`. */

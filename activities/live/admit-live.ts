@@ -15,7 +15,8 @@ export async function admitLive(
   signal: AbortSignal,
 ): Promise<LiveAdmission> {
   const { ledger, hypervisor } = parts;
-  const { vm, run, migrationId, epoch } = input;
+  const { vm, run, migrationId, epoch, mayHold } = input;
+  const holds = mayHold === true ? ({ holds: true } as const) : {};
   const folder = folderOf(parts, input);
   const operation = 'admit a live migration';
   return whileOurs(parts, { ref: input, states: ['incoming'], operation, signal }, async () => {
@@ -29,8 +30,8 @@ export async function admitLive(
     // A later run's first word only: that the VM runs at the source again was seen once, not each time this is asked.
     const again = run > last && run > 1;
     const token = await ledger.admit(vm.uuid, { migrationId, epoch, again, signal });
-    await folder.write('admission', { run });
-    return { token };
+    await folder.write('admission', { run, ...holds });
+    return { token, ...holds };
   });
 }
 

@@ -3,6 +3,7 @@ import { transient, VmFerryError } from '../../domain/errors.ts';
 import { LiveOrder } from '../../platforms/libvirt/live/live-migration.ts';
 import { LiveStatus } from '../../platforms/libvirt/live/sample.ts';
 import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
+import type { HeldGuest } from '../contract.ts';
 import type { LiveHypervisor } from '../parts.ts';
 import type { BegunRun } from './begin-run.ts';
 import type { Steering } from './steering.ts';
@@ -37,6 +38,8 @@ export interface RunEnd {
   arrived: boolean;
   /** libvirt took our order to undo it. */
   aborted: boolean;
+  /** What became of a guest that arrived paused, where this attempt was the one to hear of it. */
+  held?: HeldGuest;
 }
 
 /**
@@ -109,7 +112,10 @@ async function canBeUndone({ live, vm }: Following): Promise<boolean> {
 }
 
 /** What libvirt said to this attempt; undefined where it said nothing in time, or was asked by another. */
-async function saidAtEnd({ begun, signal }: Following): Promise<{ refusal?: Error } | undefined> {
+async function saidAtEnd({
+  begun,
+  signal,
+}: Following): Promise<Pick<RunEnd, 'refusal' | 'held'> | undefined> {
   if (begun === undefined) return undefined;
   const timer = new AbortController();
   const tooLong = delay(settlesWithinMs, undefined, { signal: timer.signal });

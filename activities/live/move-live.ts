@@ -1,8 +1,6 @@
 import { lowestCap } from '../../domain/bandwidth.ts';
 import { LiveJobKind, LivePlace } from '../../domain/live-outcome.ts';
 import { setTimeout as delay } from 'node:timers/promises';
-import { permanent, transient, unsafe } from '../../domain/errors.ts';
-import type { Fault } from '../../domain/errors.ts';
 import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
 import type { LiveView } from '../../platforms/libvirt/live/view.ts';
 import type { Attempt } from '../boundary.ts';
@@ -15,6 +13,7 @@ import type { BegunRun } from './begin-run.ts';
 import { followRun } from './follow-run.ts';
 import type { RunEnd } from './follow-run.ts';
 import { isTrouble, resultOf } from './run-outcome.ts';
+import { notBegun, otherJob, runOver, stillLeaving, whyNotBegun } from './refused-run.ts';
 import { Steering } from './steering.ts';
 import { viewOnce } from './waits.ts';
 
@@ -77,13 +76,36 @@ async function moveNow(
     { live, folder, uuid, wishes, bandwidthBytesPerSecond, memory },
     { isAttached: begun === undefined },
   );
+  const takenBack = pauseIfTakenBack(parts, input, { begun, steering, attempt });
   const end = await followRun({
     ...{ live, vm: input.vm, host: parts.name, steering },
     ...(begun === undefined ? {} : { begun }),
     ...attempt,
   });
+  await takenBack;
   return conclude(parts, input, { attempt, end, steering });
 }
+
+/**
+ * Where the guest does not arrive paused, a lost answer at the switch has libvirt let it go on at both ends. So it is
+ * paused here as soon as that is seen, until both hosts were asked. Nobody ordered the end of such a run.
+ */
+async function pauseIfTakenBack(
+  { hypervisor: { live } }: HostParts,
+  { vm: { uuid } }: MoveLiveInput,
+  {
+    begun,
+    steering,
+    attempt,
+  }: { begun: BegunRun | undefined; steering: Steering; attempt: LiveAttempt },
+): Promise<void> {
+  const said = await begun?.settled;
+  if (said?.refusal === undefined || steering.gaveUp || attempt.signal.aborted) return;
+  if (isTakenBack(await live.viewOf(uuid), steering.memory)) await steering.pauseTakenBack();
+}
+
+const isTakenBack = ({ place, cameBack }: LiveView, { arrivesPaused }: LiveMemory): boolean =>
+  place === LivePlace.running && cameBack === true && arrivesPaused !== true;
 
 /** Finds the run or begins it, under the lock; whoever comes next then sees either its job or its end. */
 async function find(
@@ -119,9 +141,14 @@ async function find(
     // A run that broke off may have left it so, and whoever asks for the next one has seen that it stayed here.
     if (known?.paused === true && view.place === LivePlace.paused) await live.resumeGuest(vm.uuid);
     await folder.removeFile('tuned.json');
-    const memory: LiveMemory = { run, steps: [] };
+    const keepPaused = view.place === LivePlace.paused && known?.paused !== true;
+    const memory: LiveMemory = {
+      ...{ run, steps: [] },
+      ...(keepPaused ? { guestPaused: true } : {}),
+      ...(asked.arrivePaused === true ? { arrivesPaused: true } : {}),
+    };
     await folder.write('live', memory);
-    const begun = beginRun(parts, asked);
+    const begun = beginRun(parts, asked, { keepPaused });
     try {
       await untilSeen(parts, vm.uuid, begun);
     } catch (error) {
@@ -159,6 +186,11 @@ async function conclude(
     !isLeaving(view) || view.place === LivePlace.postCopyFailed;
   let view = await viewOnce(parts, uuid, isOver, { timeoutMs: jobEndsMs, signal });
   if (!isOver(view)) throw stillLeaving(parts.name, input);
+  const isUnasked = !end.aborted && !attempt.cancelAsked();
+  if (isUnasked && isTakenBack(view, steering.memory)) {
+    await steering.pauseTakenBack();
+    view = { ...view, place: LivePlace.switching };
+  }
   if (end.aborted && steering.memory.paused === true) {
     view = await resumed(parts, input, { view, signal });
     if (view.place === LivePlace.running) await steering.resumed();
@@ -167,6 +199,7 @@ async function conclude(
   const result = resultOf({
     ...{ host: parts.name, vm, place: view.place, memory: steering.memory },
     arrived: end.arrived,
+    ...(end.held === undefined ? {} : { held: end.held }),
     ...(refusal === undefined ? {} : { refusal }),
     ...(last === undefined ? {} : { last }),
   });
@@ -180,10 +213,19 @@ async function conclude(
 async function concludeUnseen(
   parts: HostParts,
   input: MoveLiveInput,
-  { view: { place }, memory }: { view: LiveView; memory: LiveMemory },
+  found: { view: LiveView; memory: LiveMemory },
 ): Promise<MoveLiveResult> {
   const { live } = parts.hypervisor;
   const { name: vm, uuid } = input.vm;
+  const folder = folderOf(parts, input);
+  let { memory } = found;
+  let { place } = found.view;
+  if (isTakenBack(found.view, memory)) {
+    memory = { ...memory, paused: true };
+    await folder.write('live', memory);
+    await live.pauseGuest(uuid);
+    place = LivePlace.switching;
+  }
   const last = place === LivePlace.movedAway ? await live.completedOf(uuid) : undefined;
   const result = resultOf({
     ...{ host: parts.name, vm, place, memory, arrived: false },
@@ -191,7 +233,7 @@ async function concludeUnseen(
   });
   // Halfway is for both hosts' views to decide, and a later look may see more.
   const isDecided = result.fault?.code !== 'live-outcome-unknown';
-  if (isDecided) await folderOf(parts, input).write('live', { ...memory, result });
+  if (isDecided) await folder.write('live', { ...memory, result });
   return result;
 }
 
@@ -226,54 +268,3 @@ async function resumed(
     return viewOnce(parts, uuid, runs, { timeoutMs: resumesWithinMs, signal });
   });
 }
-
-function whyNotBegun(host: string, input: MoveLiveInput, view: LiveView): Fault | undefined {
-  const { vm, disks } = input;
-  if (view.place !== LivePlace.running && view.place !== LivePlace.paused) {
-    return permanent({
-      code: 'live-vm-not-running',
-      message: `${vm.name} does not run on ${host} (${view.place}): there is nothing to move live`,
-      remedy: 'Move it cold, or start it first.',
-      host,
-    }).toFault();
-  }
-  const kept = disks.find(({ liesOn }) => liesOn !== undefined);
-  if (kept === undefined) return undefined;
-  return permanent({
-    code: 'live-chain-not-kept',
-    message: `${kept.name} of ${vm.name} lies on ${kept.liesOn}: a live move makes one image of a chain`,
-    remedy: 'Leave out --chain keep, or move the VM cold.',
-    host,
-  }).toFault();
-}
-
-const notBegun = (fault: Fault): MoveLiveResult => ({
-  fault,
-  steps: [],
-  elapsedMs: 0,
-  postCopy: false,
-});
-
-const runOver = (host: string, { vm, run }: MoveLiveInput, last: number) =>
-  unsafe({
-    code: 'live-run-over',
-    message: `run ${run} of the live move of ${vm.name} away from ${host} is over: run ${last} was begun after it`,
-    remedy: 'Nothing was changed: it was the late work of an attempt that is over.',
-    host,
-  });
-
-const otherJob = (host: string, { vm }: MoveLiveInput) =>
-  transient({
-    code: 'live-other-job',
-    message: `libvirt on ${host} has another job on ${vm.name}, so that no live migration can begin`,
-    remedy: `It is tried again. See on ${host}: virsh domjobinfo ${vm.name}.`,
-    host,
-  });
-
-const stillLeaving = (host: string, { vm }: MoveLiveInput) =>
-  transient({
-    code: 'live-still-leaving',
-    message: `the live migration of ${vm.name} away from ${host} was over, and libvirt's job of it is not`,
-    remedy: `It is looked at again. If it stays so, see on ${host}: virsh domjobinfo ${vm.name}.`,
-    host,
-  });

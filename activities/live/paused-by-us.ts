@@ -1,5 +1,5 @@
 import { LivePlace } from '../../domain/live-outcome.ts';
-import type { LiveMemory } from '../move-folder.ts';
+import type { AdmissionMemory, LiveMemory } from '../move-folder.ts';
 
 /**
  * Where a guest stands that the convergence policy paused: in the middle of the switch, whatever reason libvirt keeps
@@ -12,3 +12,9 @@ export const placeByUs = (place: LivePlace, memory: LiveMemory | undefined): Liv
 export function unpaused({ paused: _, ...memory }: LiveMemory): LiveMemory {
   return memory;
 }
+
+/** Where a guest stands at the target: what arrived paused and was never let go is nobody's pause but the move's. */
+export const placeHeld = (place: LivePlace, admission: AdmissionMemory | undefined): LivePlace =>
+  place === LivePlace.paused && admission?.holds === true && admission.letGo !== true
+    ? LivePlace.held
+    : place;

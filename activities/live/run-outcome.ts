@@ -9,7 +9,7 @@ import {
 import type { Fault } from '../../domain/errors.ts';
 import { ConvergenceAct } from '../../domain/convergence.ts';
 import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
-import type { MoveLiveResult } from '../contract.ts';
+import type { HeldGuest, MoveLiveResult } from '../contract.ts';
 import type { LiveMemory } from '../move-folder.ts';
 import { placeByUs } from './paused-by-us.ts';
 
@@ -24,6 +24,8 @@ export interface RunOutcome {
   refusal?: Error;
   /** libvirt said that all is well. */
   arrived: boolean;
+  /** What the source did for a guest that arrived paused. */
+  held?: HeldGuest;
 }
 
 export function resultOf(outcome: RunOutcome): MoveLiveResult {
@@ -34,7 +36,9 @@ export function resultOf(outcome: RunOutcome): MoveLiveResult {
     ...(fault === undefined ? {} : { fault }),
     steps: memory.steps,
     elapsedMs: last?.elapsedMs ?? 0,
-    ...(last?.downtimeMs === undefined ? {} : { downtimeMs: last.downtimeMs }),
+    ...(last?.downtimeMs === undefined
+      ? {}
+      : { downtimeMs: last.downtimeMs + (outcome.held?.forMs ?? 0) }),
     ...(last === undefined
       ? {}
       : {
@@ -43,7 +47,14 @@ export function resultOf(outcome: RunOutcome): MoveLiveResult {
           diskBytes: last.diskProcessedBytes,
         }),
     postCopy: byAct || last?.inPostCopy === true,
+    ...heldOf(outcome),
   };
+}
+
+/** Only where the source let go: else nothing may go on at the target. */
+function heldOf({ place, memory, held = {} }: RunOutcome): Pick<MoveLiveResult, 'held'> {
+  if (memory.arrivesPaused !== true || place !== LivePlace.movedAway) return {};
+  return { held: { ...held, ...(memory.guestPaused === true ? { keepPaused: true } : {}) } };
 }
 
 /** Whether libvirt may be asked again as if nothing had been said: then the attempt fails, and the next one looks. */

@@ -94,6 +94,12 @@ export class Steering {
     };
   }
 
+  /** Pauses a guest that libvirt had go on here although it may run at the target: both hosts are asked first. */
+  async pauseTakenBack(): Promise<void> {
+    await this.remember({ paused: true });
+    await this.#options.live.pauseGuest(this.#options.uuid);
+  }
+
   /** Writes down that the guest, which the policy had paused, goes on here. */
   async resumed(): Promise<void> {
     this.#memory = unpaused(this.#memory);

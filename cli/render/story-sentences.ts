@@ -166,6 +166,8 @@ function doneWords(work: StoryWork, story: Story): string {
     tuneLive: `${host} took new limits for the live migration`,
     endLive: `${host} begins no live migration of ${vm} any more`,
     withdrawLive: `${host} lets no live migration of ${vm} in any more`,
+    awaitArrival: `${host} let ${vm} go on as soon as its source had given it up`,
+    settleArrival: `${host} settled what the live migration had brought: ${vm} was let go, or ended`,
     settleLive: `${host} made an end of what the live migration had left there`,
     ensureStopped: shutdownWords(work, vm),
     ensureCopied: `${host} ${past(what)}${amountWords(work)}`,

@@ -11,7 +11,7 @@ export interface StoryFailure {
 }
 
 /** How one run of a live migration went, as the source saw it: what the verb answered. */
-export type StoryRun = MoveLiveResult;
+export type StoryRun = Omit<MoveLiveResult, 'held'>;
 
 /** One thing that one host did for the move, over all its attempts. */
 export interface StoryWork {

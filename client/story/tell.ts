@@ -2,10 +2,10 @@
 import { Phase } from '../../domain/move.ts';
 import type { GivenOrder, MoveReport } from '../../domain/move.ts';
 import type { Concern } from '../../domain/concerns.ts';
-import type { MigrateVmInput } from '../../workflows/contract.ts';
+import type { MigrateVmInput, MoveLiveResult } from '../../workflows/contract.ts';
 import type { StoryEvent } from './events.ts';
 import { Place } from './place.ts';
-import type { Story, StoryEnd, StoryMoment, StoryRun, StoryWork } from './story.ts';
+import type { Story, StoryEnd, StoryMoment, StoryWork } from './story.ts';
 import { Works } from './works.ts';
 
 /** Histories of moves are far shorter; what is longer is told from its beginning. */
@@ -173,7 +173,10 @@ class Teller {
     if (said.concerns !== undefined) this.#concerns.push(...said.concerns);
     if (typeof said.bytesCopied === 'number') work.bytes = said.bytesCopied;
     if (typeof said.bytesRecopied === 'number') work.bytesRecopied = said.bytesRecopied;
-    if (work.verb === 'moveLive' && Array.isArray(said.steps)) work.live = said as StoryRun;
+    if (work.verb === 'moveLive' && Array.isArray(said.steps)) {
+      const { held: _, ...run } = said as MoveLiveResult;
+      work.live = run;
+    }
     if (work.verb === 'ensureStopped') {
       work.shutdown = said.forced
         ? 'forced'
@@ -234,7 +237,7 @@ class Teller {
 }
 
 /** Parts of the answers of several verbs, each looked at before it is used. */
-interface Answer extends Partial<StoryRun> {
+interface Answer extends Partial<MoveLiveResult> {
   concerns?: Concern[];
   bytesCopied?: number;
   bytesRecopied?: number;

@@ -16,6 +16,8 @@ const stepOf: Partial<Record<string, StepName>> = {
   liveView: 'live',
   tuneLive: 'live',
   settleLive: 'live',
+  awaitArrival: 'live',
+  settleArrival: 'live',
   ensureStopped: 'stop-source',
   ensureExport: 'export',
   offerState: 'export',

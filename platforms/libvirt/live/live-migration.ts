@@ -15,6 +15,8 @@ import { isRefusal } from '../faults.ts';
 import { faultOfMigration } from './faults.ts';
 import { defaultMaxDowntimeMs, peerCallOf } from './options.ts';
 import type { LiveMigrationOptions } from './options.ts';
+import { letGoAtPeer, viewAtPeer } from './peer.ts';
+import type { Peer } from './peer.ts';
 import type { LiveSample } from './sample.ts';
 import { readCompleted, readJob, readView } from './view.ts';
 import type { LiveJob, LiveView } from './view.ts';
@@ -177,6 +179,19 @@ export class LiveMigration {
       const { dom } = await connection.call('DomainLookupByUUID', { uuid });
       await connection.call('DomainResume', { dom });
     });
+  }
+
+  /**
+   * Has a guest that arrived paused at the target go on there; only after this host was read back as having let go.
+   * Throws what went wrong: then the target's own worker sees to it.
+   */
+  letGo(uuid: string, target: Peer): Promise<void> {
+    return letGoAtPeer({ uuid, ...target, fileRoot: this.#host.fileRoot });
+  }
+
+  /** Where the VM stands on another host, by that host's libvirt itself. Throws what went wrong. */
+  viewAt(uuid: string, other: Peer): Promise<LiveView> {
+    return viewAtPeer({ uuid, ...other, fileRoot: this.#host.fileRoot });
   }
 
   /** The definition as the guest runs by it, secrets included, as another host takes it. */

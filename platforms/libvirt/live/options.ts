@@ -45,6 +45,11 @@ export interface LiveMigrationOptions {
   compression?: LiveCompression;
   /** Leave for `startPostCopy`; libvirt does not take it up later. */
   allowPostCopy?: boolean;
+  /**
+   * The guest arrives paused, whoever hears of it: where the target's answer is lost at the switch, libvirt has the
+   * source go on, and nothing else may run then. Not beside `allowPostCopy`, which is over only once the guest runs there.
+   */
+  arrivePaused?: boolean;
   /** Leave for QEMU to slow the guest down; libvirt does not take it up later. */
   autoConverge?: boolean;
   /**
@@ -96,6 +101,7 @@ function flagsOf(options: LiveMigrationOptions): number {
   const wanted: readonly [number, boolean | undefined][] = [
     [MigrateFlag.persistDest, persist],
     [MigrateFlag.undefineSource, options.undefineSource],
+    [MigrateFlag.paused, options.arrivePaused],
     [MigrateFlag.unsafe, options.storageIsProved],
     [MigrateFlag.nonSharedDisk, copyDisks.length > 0],
     [MigrateFlag.parallel, options.parallelConnections !== undefined],
@@ -148,6 +154,8 @@ function problemOf(options: LiveMigrationOptions): string | undefined {
     if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= most))
       return `${name} is ${value}, not a whole number of 1 to ${most}`;
   }
+  if (options.allowPostCopy === true && options.arrivePaused === true)
+    return 'post-copy and arriving paused exclude one another';
   // QEMU up to 9 has no post-copy over several connections, and multifd takes compression of its own kinds only.
   if (options.allowPostCopy === true && parallelConnections !== undefined)
     return 'post-copy and parallel connections exclude one another';

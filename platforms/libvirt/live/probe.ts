@@ -1,9 +1,9 @@
 /** Whether a host's own certificate and ways reach another host's libvirtd, found out by going there. */
-import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
-import { join } from 'node:path';
 import type { LiveProbe } from '../../../domain/host.ts';
 import { ConnectFailed, Connection } from '../../../protocols/libvirt/index.ts';
+import { readPeerCredentials } from './peer-credentials.ts';
+import type { PeerCredentials } from './peer-credentials.ts';
 
 /** Only silence takes so long: 0.2 to 0.4 s were seen, and once more than 5 s, on a machine with a load of 30. */
 const libvirtdLimitMs = 15_000;
@@ -43,23 +43,17 @@ async function tryLibvirtd(
   fileRoot: string,
   port: number | undefined,
 ): Promise<Pick<LiveProbe, 'libvirtd' | 'detail'>> {
-  const read = (path: string): Promise<Buffer> => readFile(join(fileRoot, path));
-  let files: [Buffer, Buffer, Buffer];
+  let credentials: PeerCredentials;
   try {
-    files = await Promise.all([
-      read('/etc/pki/CA/cacert.pem'),
-      read('/etc/pki/libvirt/clientcert.pem'),
-      read('/etc/pki/libvirt/private/clientkey.pem'),
-    ]);
+    credentials = await readPeerCredentials(fileRoot);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
     return { libvirtd: isMissing ? 'refused' : 'untried', detail: textOf(error) };
   }
-  const [ca, cert, key] = files;
   try {
     const connection = await Connection.open({
-      tls: { host, ca, cert, key, ...(port === undefined ? {} : { port }) },
+      tls: { host, ...credentials, ...(port === undefined ? {} : { port }) },
       uri: 'qemu:///system',
       readOnly: true,
       timeoutMs: libvirtdLimitMs,

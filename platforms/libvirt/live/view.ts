@@ -29,6 +29,8 @@ export type LiveJob =
 export interface LiveView {
   place: LivePlace;
   job: LiveJob;
+  /** It runs since libvirt took a migration back in the middle of its switch: the target may have it by then. */
+  cameBack?: true;
 }
 
 /** The view of one host. Throws what libvirt refuses, but for a VM that it does not know. */
@@ -38,7 +40,11 @@ export async function readView(connection: Connection, uuid: string): Promise<Li
     // The job first: one that ends in between leaves a state that is final.
     const job = await readJobOf(connection, dom);
     const { state, reason } = await connection.call('DomainGetState', { dom });
-    return { place: placeOf(state, reason), job };
+    const cameBack =
+      state === DomainState.running && reason === RunningReason.migrationCanceled
+        ? ({ cameBack: true } as const)
+        : {};
+    return { place: placeOf(state, reason), job, ...cameBack };
   });
 }
 

@@ -76,6 +76,33 @@ describe.concurrent('a live move', () => {
     expectSound(world, report);
   });
 
+  it('has a guest that arrived paused let go by the target where the source cannot', async () => {
+    const world = worldOf('kept');
+    const report = await bench.run(world, live());
+    expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', vmRunning: true });
+    expect(report.notes.join()).toContain('no way there');
+    expect(world.log).toContain('beta settleArrival');
+    expectSound(world, report);
+  });
+
+  it('runs one copy where libvirt took the guest back after it had arrived, and tries again', async () => {
+    const world = worldOf('taken-back');
+    const report = await bench.run(world, live());
+    expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', live: { runs: 2 } });
+    const withdrawn = world.log.indexOf('beta withdrawLive');
+    const ended = world.log.indexOf('beta settleArrival');
+    expect([withdrawn >= 0, ended > withdrawn]).toEqual([true, true]);
+    expectSound(world, report);
+  });
+
+  it('does not hold a guest that may go to post-copy', async () => {
+    const world = worldOf();
+    const report = await bench.run(world, live({ postCopy: true }));
+    expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta' });
+    expect(world.log.join()).not.toContain('settleArrival');
+    expectSound(world, report);
+  });
+
   it('begins again after a run that broke off, under a leave of its own', async () => {
     const world = worldOf(passing, passing);
     const report = await bench.run(world, live());

@@ -5,7 +5,8 @@ import type { LiveHostView, LiveJobKind } from '../../../domain/live-outcome.ts'
 const at = (place: LivePlace, job: LiveJobKind = 'none'): LiveHostView => ({ place, job });
 
 describe('two views', () => {
-  const { gone, off, movedAway, running, paused, switching, postCopy, postCopyFailed } = LivePlace;
+  const { gone, off, movedAway, running, paused, switching, held } = LivePlace;
+  const { postCopy, postCopyFailed } = LivePlace;
   it.each([
     ['stayed', at(running), at(gone)],
     ['stayed', at(running), at(off)],
@@ -25,6 +26,12 @@ describe('two views', () => {
     ['arrived-in-half', at(switching), at(running)],
     ['stuck', at(switching), at(gone)],
     ['stuck', at(switching), at(off)],
+    ['arrived-in-half', at(switching), at(held)],
+    ['arrived-held', at(movedAway), at(held)],
+    ['arrived-held', at(off), at(held)],
+    ['held-in-vain', at(running), at(held)],
+    ['held-in-vain', at(paused), at(held)],
+    ['moving', at(switching, 'outgoing'), at(held)],
     ['split', at(running), at(running)],
     ['split', at(paused), at(running)],
     ['down', at(off), at(gone)],
@@ -43,7 +50,10 @@ describe('two views', () => {
         if (outcome === 'arrived') expect(runs(source)).toBe(false);
         if (outcome === 'stuck') expect(runs(target)).toBe(false);
         if (outcome === 'arrived-in-half')
-          expect([source, runs(target)]).toEqual([switching, true]);
+          expect([source, runs(target) || target === held]).toEqual([switching, true]);
+        // Only what stands still is ended, and only what nobody else runs is let go.
+        if (outcome === 'held-in-vain') expect([runs(source), target]).toEqual([true, held]);
+        if (outcome === 'arrived-held') expect([runs(source), target]).toEqual([false, held]);
         if (runs(source) && runs(target)) expect(outcome).toBe('split');
       }
     }

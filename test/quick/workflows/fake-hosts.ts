@@ -7,6 +7,8 @@ import type {
   DiskPlan,
   EpochRef,
   HostActivities,
+  HeldGuest,
+  MoveLiveInput,
   MoveRef,
   SourceCheck,
 } from '../../../activities/contract.ts';
@@ -91,8 +93,12 @@ class FakeHost {
   }
 }
 
-/** How a live run goes. `slips`: it arrives in the moment in which it is called off. */
-export type LiveRun = 'arrives' | 'waits' | 'slips' | 'half' | 'stuck' | 'goes-down' | Fault;
+/**
+ * How a live run goes. `slips`: it arrives in the moment in which it is called off. `kept`: the source cannot let go of
+ * what arrived paused. `taken-back`: the target's answer is lost at the switch, and libvirt has the source go on.
+ */
+export type LiveRun =
+  'kept' | 'taken-back' | 'arrives' | 'waits' | 'slips' | 'half' | 'stuck' | 'goes-down' | Fault;
 
 const failure = (fault: Fault): ApplicationFailure =>
   ApplicationFailure.create({
@@ -125,7 +131,7 @@ export class FakeWorld {
   readonly tuned: unknown[] = [];
   liveWaits = false;
   lastRun = 0;
-  lastFault: Fault | undefined;
+  lastEnd: Fault | HeldGuest = {};
 
   constructor(options: { running: boolean }) {
     this.alpha.defined = true;
@@ -208,13 +214,21 @@ function placeOf(host: FakeHost): LivePlace {
 }
 
 /** The guest goes over; the target's guard lets it in by the token of its run alone. */
-function goOver({ alpha, beta }: FakeWorld, token: string): void {
+function goOver({ alpha, beta }: FakeWorld, { token, hold }: MoveLiveInput): void {
   if (beta.ledger?.state !== 'incoming' || beta.token === '' || beta.token !== token)
     throw new Error(`refused by the hook: ${token}, not ${beta.token}`);
   beta.token = '';
   alpha.running = false;
   alpha.place = 'moved-away';
   beta.defined = true;
+  beta.running = hold !== true;
+  beta.place = hold === true ? 'held' : undefined;
+}
+
+/** As the source's libvirt has a held guest go on at the target. */
+function letGo({ beta }: FakeWorld): void {
+  if (beta.place !== 'held') return;
+  beta.place = undefined;
   beta.running = true;
 }
 
@@ -226,32 +240,48 @@ async function calledOff(): Promise<void> {
   clearInterval(beat);
 }
 
-async function playRun(world: FakeWorld, token: string): Promise<Fault | undefined> {
+async function playRun(world: FakeWorld, input: MoveLiveInput): Promise<Fault | HeldGuest> {
   const run = world.liveRuns.shift() ?? 'arrives';
   if (typeof run === 'object') return run;
   switch (run) {
     case 'arrives':
-      goOver(world, token);
-      return undefined;
+      goOver(world, input);
+      letGo(world);
+      return { forMs: 3 };
+    case 'kept':
+      goOver(world, input);
+      return { trouble: 'no way there' };
+    case 'taken-back':
+      goOver(world, input);
+      world.alpha.running = true;
+      world.alpha.place = undefined;
+      return { ...lostAnswer };
     case 'waits':
     case 'slips':
       world.liveWaits = true;
       await calledOff();
-      if (run === 'slips') goOver(world, token);
+      if (run === 'slips') goOver(world, input);
       throw new CancelledFailure('called off');
     case 'half':
-      goOver(world, token);
+      goOver(world, input);
       world.alpha.place = 'switching';
-      return undefined;
+      return {};
     case 'stuck':
       world.alpha.running = false;
       world.alpha.place = 'switching';
-      return undefined;
+      return {};
     case 'goes-down':
       world.alpha.running = false;
-      return undefined;
+      return {};
   }
 }
+
+const lostAnswer: Fault = {
+  code: 'live-interrupted',
+  handling: 'transient',
+  message: 'the answer of the target was lost',
+  remedy: 'none',
+};
 
 function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
   const view = () => ({ place: placeOf(host), job: 'none' as const });
@@ -260,7 +290,10 @@ function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
       host.require('incoming', input);
       if (host.running) throw new Error('it is here already');
       host.token = `run ${input.run}`;
-      return Promise.resolve({ token: host.token });
+      return Promise.resolve({
+        token: host.token,
+        ...(input.mayHold === true ? { holds: true as const } : {}),
+      });
     },
     moveLive: async (input) => {
       host.require('migrating-out', input);
@@ -268,10 +301,12 @@ function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
       if (world.lastRun !== input.run) {
         world.lastRun = input.run;
         if (!host.running) throw new Error('it does not run');
-        world.lastFault = await playRun(world, input.token);
+        world.lastEnd = await playRun(world, input);
       }
-      const { lastFault: fault } = world;
-      return { ...figures, ...(fault === undefined ? {} : { fault }) };
+      const { lastEnd: end } = world;
+      if ('code' in end) return { ...figures, fault: end };
+      const isAway = host.place === 'moved-away';
+      return { ...figures, ...(input.hold === true && isAway ? { held: end } : {}) };
     },
     liveView: () => Promise.resolve(view()),
     tuneLive: (input) => {
@@ -298,6 +333,18 @@ function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
       host.running = input.to === 'resume';
       return Promise.resolve();
     },
+    awaitArrival: async () => {
+      await calledOff();
+      throw new CancelledFailure('called off');
+    },
+    settleArrival: (input) => {
+      host.require('incoming', input);
+      if (input.to === 'off') {
+        if (host.running) throw new Error('ended while it runs');
+        host.place = 'gone';
+      } else letGo(world);
+      return Promise.resolve(view());
+    },
   };
 }
 
@@ -311,6 +358,8 @@ type LiveVerbs = Pick<
   | 'endLive'
   | 'withdrawLive'
   | 'settleLive'
+  | 'awaitArrival'
+  | 'settleArrival'
 >;
 
 function verbs(host: FakeHost, world: FakeWorld): HostActivities {
@@ -428,6 +477,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
     revokeTarget: (input) => {
       host.set('released', input);
       host.running = false;
+      host.place = undefined;
       return now(undefined);
     },
     clearTarget: (input) => {

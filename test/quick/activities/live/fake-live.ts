@@ -11,7 +11,7 @@ import type { LivePlace } from '../../../../domain/live-outcome.ts';
 import type { Ledger } from '../../../../guard/ledger.ts';
 import type { LiveMigrationOptions } from '../../../../platforms/libvirt/live/options.ts';
 import type { LiveSample } from '../../../../platforms/libvirt/live/sample.ts';
-import type { LiveJob } from '../../../../platforms/libvirt/live/view.ts';
+import type { LiveJob, LiveView } from '../../../../platforms/libvirt/live/view.ts';
 import { hostParts } from '../host-parts.ts';
 
 export const vm = { name: 'web', uuid: randomUUID() };
@@ -84,7 +84,13 @@ export class FakeLive implements LiveHypervisor {
     }
   }
 
-  viewOf: LiveHypervisor['viewOf'] = () => Promise.resolve({ place: this.place, job: this.#job() });
+  /** Whether it runs since libvirt took a migration back at its switch. */
+  cameBack = false;
+  viewOf: LiveHypervisor['viewOf'] = () =>
+    Promise.resolve({
+      ...{ place: this.place, job: this.#job() },
+      ...(this.cameBack ? { cameBack: true } : {}),
+    });
   completedOf: LiveHypervisor['completedOf'] = () =>
     Promise.resolve(pass(9_000, { status: 'completed', downtimeMs: 42 }));
   definition: LiveHypervisor['definition'] = () => Promise.resolve('<running/>');
@@ -128,6 +134,16 @@ export class FakeLive implements LiveHypervisor {
     this.#order('resume');
     this.place = 'running';
     return Promise.resolve();
+  };
+
+  /** What the other host's libvirt says. */
+  peer: () => Promise<LiveView> = () => Promise.reject(new Error('no answer'));
+  viewAt: LiveHypervisor['viewAt'] = () => this.peer();
+  /** What speaks against letting go of a guest from here. */
+  letGoFails: Error | undefined;
+  letGo: LiveHypervisor['letGo'] = (_uuid, { address }) => {
+    this.#order(`let go at ${address}`);
+    return this.letGoFails === undefined ? Promise.resolve() : Promise.reject(this.letGoFails);
   };
 
   #job(): LiveJob {

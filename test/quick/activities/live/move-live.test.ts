@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endLive } from '../../../../activities/live/end-live.ts';
 import { moveLive } from '../../../../activities/live/move-live.ts';
 import { tuneLive } from '../../../../activities/live/tune-live.ts';
@@ -247,4 +247,85 @@ it('ends a run that another attempt watches', async () => {
   await expect(moving).rejects.toMatchObject({ code: 'superseded' });
   expect(host.live.told).toEqual(['begin', 'abort']);
   await endLive(host.parts, { ...ref, vm }, signal);
+});
+
+describe('a guest that is held at the target', () => {
+  const held = { ...order(1), hold: true as const };
+
+  it('is let go from here once this host has moved it away, and the pause is told with it', async () => {
+    const moving = moveLive(host.parts, held, fakeAttempt());
+    await told('begin');
+    host.live.end('moved-away');
+    const result = await moving;
+    expect(host.live.asked[0]).toMatchObject({ arrivePaused: true });
+    expect(host.live.told).toEqual(['begin', 'let go at 198.51.100.2']);
+    expect(result.held).toEqual({ forMs: expect.any(Number) });
+    expect(result.downtimeMs).toBe(42 + (result.held?.forMs ?? 0));
+  });
+
+  it('is left to the target where it cannot be reached from here', async () => {
+    host.live.letGoFails = new Error('no way there');
+    const moving = moveLive(host.parts, held, fakeAttempt());
+    await told('begin');
+    host.live.end('moved-away');
+    expect((await moving).held).toEqual({ trouble: 'no way there' });
+  });
+
+  it('is let go by nobody while this host still has it', async () => {
+    const moving = moveLive(host.parts, held, fakeAttempt());
+    await told('begin');
+    const lost = transient({ code: 'live-interrupted', message: 'lost', remedy: '' });
+    host.live.end('running', lost);
+    expect(await moving).not.toHaveProperty('held');
+    expect(host.live.told).toEqual(['begin']);
+  });
+
+  it('stays as a person had paused it', async () => {
+    host.live.place = 'paused';
+    const moving = moveLive(host.parts, held, fakeAttempt());
+    await told('begin');
+    host.live.end('moved-away');
+    expect((await moving).held).toEqual({ keepPaused: true });
+    expect(host.live.told).toEqual(['begin']);
+  });
+
+  it('is told of by an attempt that came after its arrival', async () => {
+    await host.folder.write('live', { run: 1, steps: [], arrivesPaused: true });
+    host.live.place = 'moved-away';
+    expect((await moveLive(host.parts, held, fakeAttempt())).held).toEqual({});
+  });
+});
+
+describe('a guest that is not held and was taken back at the switch', () => {
+  const lost = transient({ code: 'live-interrupted', message: 'the answer was lost', remedy: '' });
+  const unknown = { fault: { code: 'live-outcome-unknown' } };
+
+  it('is paused at once, until both hosts were asked', async () => {
+    const moving = moveLive(host.parts, order(1), fakeAttempt());
+    await told('begin');
+    host.live.cameBack = true;
+    host.live.end('running', lost);
+    expect(await moving).toMatchObject(unknown);
+    expect(host.live.told).toEqual(['begin', 'pause']);
+    expect((await host.folder.read('live'))?.paused).toBe(true);
+  });
+
+  it('is paused by the next attempt where the first one died', async () => {
+    await host.folder.write('live', { run: 1, steps: [] });
+    host.live.cameBack = true;
+    expect(await moveLive(host.parts, order(1), fakeAttempt())).toMatchObject(unknown);
+    expect(host.live.told).toEqual(['pause']);
+  });
+
+  it('goes on where the run was undone by our own order', async () => {
+    const attempt = fakeAttempt();
+    const moving = moveLive(host.parts, order(1), attempt);
+    await told('begin');
+    host.live.show(pass(100));
+    host.live.cameBack = true;
+    attempt.cancel();
+    host.live.show(pass(200));
+    await expect(moving).rejects.toThrow('CANCELLED');
+    expect(host.live.told).toEqual(['begin', 'abort']);
+  });
 });

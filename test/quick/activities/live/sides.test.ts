@@ -4,10 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { admitLive } from '../../../../activities/live/admit-live.ts';
+import { awaitArrival } from '../../../../activities/live/await-arrival.ts';
 import { liveView } from '../../../../activities/live/live-view.ts';
+import { settleArrival } from '../../../../activities/live/settle-arrival.ts';
 import { settleLive } from '../../../../activities/live/settle-live.ts';
 import { withdrawLive } from '../../../../activities/live/withdraw-live.ts';
 import { releaseSource } from '../../../../activities/ownership.ts';
+import type { LivePlace } from '../../../../domain/live-outcome.ts';
+import type { LiveView } from '../../../../platforms/libvirt/live/view.ts';
 import { fakeHost, migrationId, ref, vm } from './fake-live.ts';
 import type { FakeHost } from './fake-live.ts';
 
@@ -68,6 +72,120 @@ describe('the target', () => {
     expect(await withdrawLive(host.parts, ref, signal)).toEqual({ place: 'gone', job: 'none' });
     expect(await host.ledger.admission(vm.uuid, move)).toBe('withdrawn');
     await expect(admit(1)).rejects.toMatchObject({ code: 'admission-withdrawn' });
+  });
+});
+
+describe('a guest that arrived paused', () => {
+  const settle = (to: 'go-on' | 'stay-paused' | 'off') =>
+    settleArrival(host.parts, { ...ref, to }, signal);
+  const place = async () => (await liveView(host.parts, ref)).place;
+
+  beforeEach(async () => {
+    host = await fakeHost(stateDir, 'incoming');
+    host.live.place = 'gone';
+    const wish = { ...ref, source: 'alpha', run: 1, mayHold: true as const };
+    expect(await admitLive(host.parts, wish, signal)).toMatchObject({ holds: true });
+    host.live.place = 'paused';
+  });
+
+  it("is held until it is let go, once; a later pause is a person's", async () => {
+    expect(await place()).toBe('held');
+    expect(await settle('go-on')).toEqual({ place: 'running', job: 'none' });
+    await settle('go-on');
+    expect(host.live.told).toEqual(['resume']);
+    host.live.place = 'paused';
+    expect(await place()).toBe('paused');
+    await expect(settle('off')).rejects.toMatchObject({ code: 'live-arrival-not-settleable' });
+  });
+
+  it('goes on where a kill came between the note and the order', async () => {
+    await host.folder.write('admission', { run: 1, holds: true, letGo: true });
+    await settle('go-on');
+    expect(host.live.told).toEqual(['resume']);
+  });
+
+  it('stays as a person had paused it, and is held no more', async () => {
+    expect(await settle('stay-paused')).toEqual({ place: 'paused', job: 'none' });
+    expect(host.live.told).toEqual([]);
+    expect(await place()).toBe('paused');
+  });
+
+  it('is ended where it goes on at the source, once', async () => {
+    expect(await settle('off')).toEqual({ place: 'off', job: 'none' });
+    await settle('off');
+    expect(host.told).toEqual(['force off']);
+  });
+
+  it('is never ended while it runs, nor touched while it still arrives', async () => {
+    host.live.place = 'running';
+    await expect(settle('off')).rejects.toMatchObject({ code: 'live-arrival-not-settleable' });
+    Object.assign(host.live, { place: 'paused', job: 'incoming' });
+    await expect(settle('off')).rejects.toMatchObject({ code: 'live-arrival-not-settleable' });
+    expect(host.told).toEqual([]);
+  });
+
+  it('is not touched under another epoch', async () => {
+    const late = settleArrival(host.parts, { ...ref, epoch: 2, to: 'go-on' }, signal);
+    await expect(late).rejects.toMatchObject({ handling: 'unsafe' });
+    expect(host.live.told).toEqual([]);
+  });
+
+  describe('and is awaited', () => {
+    const wait = (abort = new AbortController()) => {
+      const waits: unknown[] = [];
+      const input = { ...ref, sourceAddress: '198.51.100.1' };
+      const report = (details: unknown) => {
+        waits.push(details);
+        if (waits.length === 2) abort.abort(new Error('called off'));
+      };
+      const { signal } = abort;
+      return { waits, arrival: awaitArrival(host.parts, input, { signal, report }) };
+    };
+    const saying = (place: LivePlace): Promise<LiveView> =>
+      Promise.resolve({ place, job: { kind: 'none' } });
+
+    it("goes on once the source's libvirt says that it let go", async () => {
+      const answers: LivePlace[] = ['switching', 'moved-away'];
+      host.live.peer = () => saying(answers.shift() ?? 'gone');
+      expect(await wait().arrival).toEqual({ place: 'running', job: 'none' });
+      expect(host.live.told).toEqual(['resume']);
+      expect(answers).toEqual([]);
+    });
+
+    it.each(['running', 'paused', 'switching', 'post-copy'] as const)(
+      'stays held while the source is %s',
+      async (place) => {
+        host.live.peer = () => saying(place);
+        const { arrival, waits } = wait();
+        await expect(arrival).rejects.toThrow('aborted');
+        expect(waits[0]).toEqual({ waitsFor: `it is ${place} at the source` });
+        expect(host.live.told).toEqual([]);
+      },
+    );
+
+    it('stays held while the source does not answer, and says so', async () => {
+      const { arrival, waits } = wait();
+      await expect(arrival).rejects.toThrow('aborted');
+      expect(waits[0]).toEqual({ waitsFor: 'no answer' });
+      expect(host.live.told).toEqual([]);
+    });
+
+    it('is left alone where somebody else let it go', async () => {
+      host.live.place = 'running';
+      expect(await wait().arrival).toEqual({ place: 'running', job: 'none' });
+      expect(host.live.told).toEqual([]);
+    });
+  });
+
+  it('that was let go although a person had paused it is paused again', async () => {
+    await settle('go-on');
+    expect(await settle('stay-paused')).toMatchObject({ place: 'switching' });
+    expect(host.live.told).toEqual(['resume', 'pause']);
+  });
+
+  it('is nobody but a person, where the move never asked to hold it', async () => {
+    await host.folder.write('admission', { run: 1 });
+    expect(await place()).toBe('paused');
   });
 });
 

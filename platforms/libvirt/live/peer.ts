@@ -1,0 +1,59 @@
+/** The other host's libvirtd, reached as this host's own would reach it for a migration: by TLS, with its certificate. */
+import { Connection, DomainState, LibvirtError } from '../../../protocols/libvirt/index.ts';
+import { readPeerCredentials } from './peer-credentials.ts';
+import { readView } from './view.ts';
+import type { LiveView } from './view.ts';
+
+/** A guest stands still meanwhile, and there are other ways to what is asked here. */
+const peerLimitMs = 5_000;
+
+export interface Peer {
+  /** A name or address of the other host, which has to be in its certificate. */
+  address: string;
+  /** Of the other libvirtd; 16514 if absent. */
+  port?: number;
+}
+
+export interface PeerOptions extends Peer {
+  uuid: string;
+  /** Where this host's files are seen from here. */
+  fileRoot: string;
+}
+
+/** Where the VM stands there. Takes some 5 s at most; throws what went wrong. */
+export const viewAtPeer = (options: PeerOptions): Promise<LiveView> =>
+  withPeer(options, { readOnly: true }, (connection) => readView(connection, options.uuid));
+
+/** Has a paused guest go on there. Takes some 5 s at most; throws what went wrong: it may go on all the same. */
+export const letGoAtPeer = (options: PeerOptions): Promise<void> =>
+  withPeer(options, { readOnly: false }, async (connection) => {
+    const { dom } = await connection.call('DomainLookupByUUID', { uuid: options.uuid });
+    const isPaused = async (): Promise<boolean> =>
+      (await connection.call('DomainGetState', { dom })).state === DomainState.paused;
+    if (!(await isPaused())) return;
+    try {
+      await connection.call('DomainResume', { dom }, { timeoutMs: peerLimitMs });
+    } catch (error) {
+      // Its own worker was there first.
+      if (!(error instanceof LibvirtError) || (await isPaused())) throw error;
+    }
+  });
+
+async function withPeer<T>(
+  { address: host, port, fileRoot }: PeerOptions,
+  { readOnly }: { readOnly: boolean },
+  act: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const credentials = await readPeerCredentials(fileRoot);
+  const connection = await Connection.open({
+    tls: { host, ...credentials, ...(port === undefined ? {} : { port }) },
+    uri: 'qemu:///system',
+    readOnly,
+    timeoutMs: peerLimitMs,
+  });
+  try {
+    return await act(connection);
+  } finally {
+    await connection.close();
+  }
+}
