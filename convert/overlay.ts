@@ -14,13 +14,17 @@ export interface ConversionDisk {
   format: 'raw' | 'qcow2';
 }
 
+/** Of the disk that stands at that place in the request. */
+export const overlayPath = (folder: string, index: number): string =>
+  join(folder, `disk-${index}.qcow2`);
+
 /** Names of overlays are ours: keys come from a foreign platform and never become part of a path. */
 export const journalDisks = (folder: string, disks: readonly ConversionDisk[]): JournalDisk[] =>
   disks.map(({ key, path, format }, index) => ({
     key,
     base: path,
     baseFormat: format,
-    overlay: join(folder, `disk-${index}.qcow2`),
+    overlay: overlayPath(folder, index),
   }));
 
 const makeLimitMs = 120_000;

@@ -116,6 +116,10 @@ export interface ForeignSource extends AsyncDisposable {
   /** Asks the guest; returns once it was asked. Throws `shutdown-unsupported` where nobody in the guest would hear. */
   requestShutdown(id: string): Promise<void>;
   forceOff(id: string): Promise<void>;
+  /** Starts a VM that is off; no error if it runs. Absent where the platform cannot, or nothing of ours does it. */
+  start?(id: string): Promise<void>;
+  /** Lets a guest go on that `openDisk` paused. No error unless it is off. Absent where nothing is paused. */
+  resume?(id: string): Promise<void>;
   /**
    * The way to the bytes that `options.dataPath` of the platform chose. Throws `disk-not-found`, and what says who locks or
    * withholds the disk.

@@ -23,6 +23,8 @@ export interface ImportRef {
   migrationId: string;
   provider: string;
   foreign: { id: string; name: string };
+  /** For how long the cache keeps what was copied if the import ends without a last word, s. */
+  keepSeconds: number;
 }
 
 export interface ListForeignInput {
@@ -67,6 +69,17 @@ export interface StopForeignResult {
   downForMs: number;
 }
 
+export interface RestartForeignInput extends ImportRef {
+  /** Start it if this import had stopped it and it ran. */
+  restart: boolean;
+}
+
+export interface RestartForeignResult {
+  running: boolean;
+  /** Whether this import had it shut down. */
+  wasStopped: boolean;
+}
+
 export interface CacheInput extends ImportRef {
   vm: ForeignVm;
   /** Keys of the disks that come along. */
@@ -97,14 +110,18 @@ export interface ConvertInput extends ImportRef {
 
 export interface CachedDiskInput extends ImportRef {
   key: string;
-  /** What is sent: the copy as it came, or the overlay of the conversion on it. */
-  converted: boolean;
+  capacityBytes: number;
+  /** Place among the converted disks, from 0; absent: the copy as it came. */
+  overlay?: number;
 }
 
 export interface CachedExportInput extends CachedDiskInput {
   /** Name of the disk on the target. */
   name: string;
   target: string;
+  /** As it is called on the target. */
+  vm: MoveRef['vm'];
+  operator: string;
 }
 
 export interface KeepCacheInput extends ImportRef {
@@ -166,8 +183,10 @@ export interface ImportActivities {
   closeCachedExports(input: ImportRef): Promise<void>;
   /** Conversion host: the last verb there. */
   keepCache(input: KeepCacheInput): Promise<KeepCacheResult>;
-  /** Conversion host: starts a source that this import had stopped; says whether it runs. */
-  restartForeign(input: ImportRef): Promise<{ running: boolean }>;
+  /** Conversion host: what an import that is over left. Throws `cache-in-use`. */
+  dropCache(input: { provider: string; foreign: ImportRef['foreign'] }): Promise<void>;
+  /** Conversion host: the source as it was; says whether it runs now. */
+  restartForeign(input: RestartForeignInput): Promise<RestartForeignResult>;
 
   /** Target: judges, and plans what the VM becomes. */
   checkImportTarget(input: CheckImportTargetInput): Promise<ImportTargetCheck>;

@@ -1,0 +1,205 @@
+/**
+ * What a conversion host keeps of a foreign VM, `<cacheDir>/<key>/`: raw images with their journals, overlays of the
+ * conversion, and a record. The key is of provider and VM alone: another import of the VM finds what an earlier one
+ * copied, and the journals tell by the disks' fingerprints whether it is still of use.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { needsOperator } from '../../domain/errors.ts';
+import { realIo, replaceDurably } from '../../guard/durable.ts';
+import { withVmLock } from '../../guard/lock.ts';
+import { journalPathFor } from '../../transfer/journal.ts';
+import type { ImportRef } from './contract.ts';
+
+const diskSchema = z.object({
+  key: z.string().max(256),
+  /** Its image in the folder. Names are ours: keys come from a foreign platform. */
+  file: z.string().regex(/^disk-\d{1,4}\.raw$/),
+  capacityBytes: z.int().min(0),
+  fingerprint: z.string().max(4096),
+  /** All of it is there, and `verifyUnchanged` vouched for it. */
+  whole: z.boolean(),
+  /** What the journal told when the import of `usedBy` first opened it: absent before that. */
+  found: z
+    .object({
+      /** Data that was there. */
+      bytes: z.int().min(0),
+      /** What had been asked for more than once. */
+      twiceBytes: z.int().min(0),
+    })
+    .optional(),
+});
+
+const recordSchema = z.object({
+  version: z.literal(1),
+  provider: z.string(),
+  vm: z.object({ id: z.string(), name: z.string() }),
+  disks: z.array(diskSchema).max(256),
+  /** The import that uses it, or used it last. */
+  usedBy: z.object({
+    moveId: z.string(),
+    migrationId: z.string(),
+    server: z.object({ clusterId: z.string(), namespaceId: z.string() }),
+  }),
+  /** What that import did to the source. */
+  source: z
+    .object({
+      wasRunning: z.boolean(),
+      /** It was asked to go down, or was about to be. */
+      stopped: z.boolean(),
+      /** It was paused, or was about to be. */
+      paused: z.boolean(),
+      /** Wall clock of this host, ms, when it was seen to be off. */
+      offAtMs: z.number().optional(),
+    })
+    .optional(),
+  /** For how long it is kept once that import is over. */
+  keepSeconds: z.int().min(0),
+  /** ISO 8601, UTC: nobody uses it, and from then on it may go. Absent while it is in use. */
+  until: z.string().optional(),
+});
+
+export type CacheRecord = z.infer<typeof recordSchema>;
+export type CachedDiskRecord = CacheRecord['disks'][number];
+
+const recordFile = 'record.json';
+const lockMs = 30_000;
+const keyPattern = /^[0-9a-f]{32}$/;
+
+export class ImportCache {
+  readonly key: string;
+  readonly folder: string;
+  readonly #stateDir: string;
+  readonly #host: string;
+  readonly #what: string;
+
+  constructor(
+    place: { cacheDir: string; stateDir: string; host: string },
+    of: { provider: string; vm: string } | { key: string },
+  ) {
+    this.key = 'key' in of ? of.key : keyOf(of.provider, of.vm);
+    if (!keyPattern.test(this.key)) throw new Error(`no key of a cache: ${this.key.slice(0, 80)}`);
+    this.folder = join(place.cacheDir, this.key);
+    this.#stateDir = place.stateDir;
+    this.#host = place.host;
+    this.#what = 'key' in of ? this.folder : `${of.vm} of ${of.provider}`;
+  }
+
+  pathOf = ({ file }: Pick<CachedDiskRecord, 'file'>): string => join(this.folder, file);
+
+  /** Where the conversion works: overlays, journal, log. */
+  get conversionFolder(): string {
+    return join(this.folder, 'conversion');
+  }
+
+  /** Alone with it on this host; the kernel lets go of the lock however the process ends. Throws `vm-locked`. */
+  async alone<T>(operation: string, signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+    const uuid = this.key.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    const stateDir = join(this.#stateDir, 'imports');
+    const options = { stateDir, uuid, timeoutMs: lockMs, operation, host: this.#host, signal };
+    return withVmLock(options, act);
+  }
+
+  /** Undefined if there is none. Throws `cache-record-damaged`. */
+  async read(): Promise<CacheRecord | undefined> {
+    const path = join(this.folder, recordFile);
+    let text: string;
+    try {
+      text = await readFile(path, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+    const record = recordSchema.safeParse(parsed(text));
+    if (record.success) return record.data;
+    throw needsOperator({
+      code: 'cache-record-damaged',
+      message: `${path}, which tells what the cache has of ${this.#what}, is damaged`,
+      remedy: `Remove ${this.folder}, then \`vmferry retry\`: the VM is copied anew.`,
+      host: this.#host,
+    });
+  }
+
+  /** Resolves once it is on stable storage. */
+  async write(record: CacheRecord): Promise<void> {
+    const path = join(this.folder, recordFile);
+    await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    const data = Buffer.from(JSON.stringify(record));
+    await replaceDurably({ path, temporary: `${path}.new` }, data, realIo);
+  }
+
+  /** What was made of the copies is worthless once these change. */
+  async dropConversion(): Promise<void> {
+    await rm(this.conversionFolder, { recursive: true, force: true });
+  }
+
+  async dropDisk(disk: Pick<CachedDiskRecord, 'file'>): Promise<void> {
+    const path = this.pathOf(disk);
+    // The journal first: without it nothing takes the image for whole.
+    await rm(journalPathFor(path), { force: true });
+    await rm(path, { force: true });
+  }
+
+  /** All images; what was done to the source is still known. */
+  async dropDisks(record: CacheRecord): Promise<void> {
+    await this.dropConversion();
+    for (const disk of record.disks) await this.dropDisk(disk);
+    record.disks = [];
+    await this.write(record);
+  }
+
+  /** All of it, the record last: what is half gone is still known. */
+  async drop(): Promise<void> {
+    await this.dropConversion();
+    const names = await readdir(this.folder).catch(() => []);
+    const images = names.filter((name) => name !== recordFile);
+    for (const name of images) await rm(join(this.folder, name), { recursive: true, force: true });
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+const keyOf = (provider: string, vm: string): string =>
+  createHash('sha256')
+    .update(JSON.stringify([provider, vm]))
+    .digest('hex')
+    .slice(0, 32);
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Every cached VM of a folder, for upkeep; none where the folder is not there. */
+export async function cachedKeys(cacheDir: string): Promise<string[]> {
+  const names = await readdir(cacheDir).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  });
+  return names.filter((name) => keyPattern.test(name));
+}
+
+/** A record for an import that begins to use the cache; what an earlier one left stays. */
+export function takenBy(
+  ref: ImportRef,
+  found: CacheRecord | undefined,
+  server: CacheRecord['usedBy']['server'],
+): CacheRecord {
+  const { moveId, migrationId, provider, foreign, keepSeconds } = ref;
+  if (found?.usedBy.migrationId === migrationId) {
+    const { until: _until, ...inUse } = found;
+    return inUse;
+  }
+  return {
+    version: 1,
+    provider,
+    vm: foreign,
+    disks: (found?.disks ?? []).map(({ found: _found, ...disk }) => disk),
+    usedBy: { moveId, migrationId, server },
+    keepSeconds,
+  };
+}

@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import { access, mkdir, stat, statfs } from 'node:fs/promises';
+import { arch, availableParallelism, totalmem } from 'node:os';
+import { detectTool } from '../../convert/tool.ts';
+import type { ConversionTool } from '../../convert/tool.ts';
+import { probeAcceleration } from '../../convert/acceleration.ts';
+import type { Acceleration } from '../../convert/acceleration.ts';
+import { VmFerryError } from '../../domain/errors.ts';
+import type { ConversionHostFacts } from '../../domain/import.ts';
+import { cachedKeys, ImportCache } from './cache.ts';
+import type { ImportParts } from './parts.ts';
+
+/** libvirt's names of processors. */
+const archNames: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
+/** Its own each time: what carries an ID is ended with whoever has it. */
+const probeId = (): string => `probe-${randomUUID()}`;
+
+/** What this conversion host has, and what is under way on it. */
+export async function conversionFacts(
+  parts: ImportParts,
+  signal: AbortSignal,
+): Promise<ConversionHostFacts> {
+  const { host, providers, conversion } = parts;
+  const { cacheDir, virtioWin, parallel } = conversion;
+  await mkdir(cacheDir, { recursive: true, mode: 0o700 });
+  const [room, tool, use] = await Promise.all([
+    statfs(cacheDir),
+    toolFacts(parts, signal),
+    cacheUse(parts),
+  ]);
+  return {
+    name: host.name,
+    arch: archNames[arch()] ?? arch(),
+    cpus: availableParallelism(),
+    memoryBytes: totalmem(),
+    cache: {
+      path: cacheDir,
+      capacityBytes: room.blocks * room.bsize,
+      availableBytes: room.bavail * room.bsize,
+    },
+    ...tool,
+    virtioWin: virtioWin !== undefined && (await canRead(virtioWin)),
+    kvm: await canRead('/dev/kvm'),
+    providers: providers.lines(),
+    parallel,
+    ...use,
+  };
+}
+
+async function toolFacts(
+  { conversion: { program } }: ImportParts,
+  signal: AbortSignal,
+): Promise<Pick<ConversionHostFacts, 'toolVersion' | 'toolTrouble'>> {
+  const named = program === undefined ? {} : { program };
+  try {
+    const tool = await detectTool({ id: probeId(), acceleration: 'tcg', ...named, signal });
+    return { toolVersion: tool.version };
+  } catch (error) {
+    if (!(error instanceof VmFerryError)) throw error;
+    return { toolTrouble: error.message };
+  }
+}
+
+/** What running imports have still to write, by what their images take up of their disks' sizes. */
+async function cacheUse({
+  host,
+  conversion: { cacheDir },
+}: ImportParts): Promise<Pick<ConversionHostFacts, 'running' | 'promisedBytes'>> {
+  let [running, promisedBytes] = [0, 0];
+  for (const key of await cachedKeys(cacheDir)) {
+    const cache = new ImportCache({ cacheDir, stateDir: host.stateDir, host: host.name }, { key });
+    const record = await cache.read().catch(() => undefined);
+    if (record === undefined || record.until !== undefined) continue;
+    running += 1;
+    for (const disk of record.disks) {
+      if (disk.whole) continue;
+      const taken = await stat(cache.pathOf(disk)).then(
+        ({ blocks }) => blocks * 512,
+        () => 0,
+      );
+      promisedBytes += Math.max(0, disk.capacityBytes - taken);
+    }
+  }
+  return { running, promisedBytes };
+}
+
+const canRead = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+let acceleration: Promise<Acceleration> | undefined;
+
+/** The tool as a conversion uses it; whether guests can run by KVM is found out once a worker, by booting a kernel. */
+export async function conversionTool(
+  { conversion: { program } }: Pick<ImportParts, 'conversion'>,
+  id: string,
+  signal: AbortSignal,
+): Promise<ConversionTool> {
+  const named = program === undefined ? {} : { program };
+  acceleration ??= probeAcceleration({ id: probeId() });
+  const found = await acceleration.catch((error: unknown) => {
+    acceleration = undefined;
+    throw error;
+  });
+  return detectTool({ id, acceleration: found, ...named, signal });
+}

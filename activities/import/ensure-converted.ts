@@ -1,0 +1,112 @@
+/** The conversion of cached disks: on overlays, so that whatever comes of it the copies serve another attempt. */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { convertInPlace } from '../../convert/in-place.ts';
+import type { ConversionRequest } from '../../convert/in-place.ts';
+import { needsOperator } from '../../domain/errors.ts';
+import type { GuestInterface } from '../../domain/foreign.ts';
+import type { ConversionReport } from '../../domain/import.ts';
+import { realIo, replaceDurably } from '../../guard/durable.ts';
+import type { Attempt } from '../boundary.ts';
+import { cacheOf } from './cache-of.ts';
+import type { ImportCache } from './cache.ts';
+import type { ConvertInput } from './contract.ts';
+import { conversionTool } from './conversion-facts.ts';
+import type { ImportParts } from './parts.ts';
+
+/** Done once for one state of the copies and one set of wishes; an earlier import's result serves as well. */
+export async function ensureConverted(
+  parts: ImportParts,
+  input: ConvertInput,
+  { signal, report }: Attempt,
+): Promise<ConversionReport> {
+  const { migrationId } = input;
+  const { operations } = parts.host;
+  const cache = cacheOf(parts, input);
+  return operations.exclusive({ migrationId, name: 'convert', signal }, (inner) =>
+    parts.turns.take(inner, () =>
+      cache.alone('convert', inner, async () => {
+        const request = await requestFor(parts, input, { cache, signal: inner });
+        await keepFolderFor(cache, request);
+        const done = await convertInPlace({
+          ...request,
+          onProgress: (conversion) => report({ conversion }),
+        });
+        const { notes, logPath, elapsedMs, already, virtio } = done;
+        return {
+          warnings: done.warnings.map(({ message }) => message),
+          ...{ notes, logPath, elapsedMs, already },
+          ...(virtio === undefined ? {} : { virtio }),
+        };
+      }),
+    ),
+  );
+}
+
+async function requestFor(
+  { conversion }: ImportParts,
+  input: ConvertInput,
+  { cache, signal }: { cache: ImportCache; signal: AbortSignal },
+): Promise<ConversionRequest> {
+  const { vm, plan, root, luksKeys } = input;
+  const record = await cache.read();
+  const { virtioWin, cacheDir } = conversion;
+  // The cache's own: a conversion that an earlier import left running is found by it and ended.
+  const id = cache.key;
+  return {
+    id,
+    vm: plan.name,
+    disks: plan.disks.map(({ key }) => {
+      const disk = record?.disks.find((one) => one.key === key && one.whole);
+      if (disk === undefined) throw notCached(vm.name, key);
+      return { key, path: cache.pathOf(disk), format: 'raw' as const };
+    }),
+    firmware: vm.firmware,
+    folder: cache.conversionFolder,
+    cache: join(cacheDir, 'guestfs'),
+    tool: await conversionTool({ conversion }, `${id}-tool`, signal),
+    keys: luksKeys.map(({ device, reference }) => ({
+      device,
+      passphrase: () => conversion.secret(reference),
+    })),
+    guestFamily: vm.guestFamily,
+    guestNetwork: networkOfTarget(input),
+    ...(root === undefined ? {} : { root }),
+    ...(virtioWin === undefined ? {} : { virtioWin }),
+    signal,
+  };
+}
+
+/** What the guest said of its interfaces, by the MACs that they have on the target. */
+function networkOfTarget({ vm, plan }: ConvertInput): GuestInterface[] {
+  const macs = new Map(
+    vm.nics.map(({ key, mac }) => [mac, plan.nics.find((nic) => nic.key === key)?.mac ?? mac]),
+  );
+  return vm.guestNetwork.map((one) => ({ ...one, mac: macs.get(one.mac) ?? one.mac }));
+}
+
+const wishesFile = 'wishes.sha256';
+
+/** Another set of wishes is another conversion: it begins with the copies as they came. */
+async function keepFolderFor(cache: ImportCache, request: ConversionRequest): Promise<void> {
+  const { disks, firmware, guestFamily, guestNetwork, root, virtioWin, tool, keys } = request;
+  const devices = keys?.map(({ device }) => device);
+  const wishes = { disks, firmware, guestFamily, guestNetwork, root, virtioWin, devices };
+  const mark = createHash('sha256')
+    .update(JSON.stringify({ ...wishes, tool: tool.version }))
+    .digest('hex');
+  const path = join(cache.conversionFolder, wishesFile);
+  const before = await readFile(path, 'utf8').catch(() => '');
+  if (before === mark) return;
+  await cache.dropConversion();
+  await mkdir(cache.conversionFolder, { recursive: true, mode: 0o700 });
+  await replaceDurably({ path, temporary: `${path}.new` }, Buffer.from(mark), realIo);
+}
+
+const notCached = (vm: string, key: string) =>
+  needsOperator({
+    code: 'cache-incomplete',
+    message: `the cache does not have all of disk ${key} of ${vm} any more`,
+    remedy: 'Somebody removed it. Cancel, then import the VM again: it is copied anew.',
+  });

@@ -1,0 +1,106 @@
+/** Which verbs of imports a host worker serves: those of a conversion host if its configuration makes it one. */
+import { needsOperator } from '../../domain/errors.ts';
+import { Throttle } from '../../transfer/throttle.ts';
+import { atBoundary } from '../boundary.ts';
+import type { Attempt } from '../boundary.ts';
+import type { HostParts } from '../parts.ts';
+import type { Gate } from '../policy-gate.ts';
+import { closeCachedExports, ensureCachedExport, hashCached } from './cached-disk.ts';
+import { checkImportTarget } from './check-import-target.ts';
+import { clearImport } from './clear-import.ts';
+import type { ImportActivities } from './contract.ts';
+import { conversionFacts } from './conversion-facts.ts';
+import { defineImport } from './define-import.ts';
+import { ensureCached } from './ensure-cached.ts';
+import { ensureConverted } from './ensure-converted.ts';
+import { dropCache, keepCache } from './keep-cache.ts';
+import { checkForeign, inspectForeign, listForeign } from './look.ts';
+import type { ImportParts } from './parts.ts';
+import { restartForeign, stopForeign } from './stop-foreign.ts';
+import { verifyForeign } from './verify-foreign.ts';
+
+export interface ImportServices {
+  parts: HostParts;
+  /** Absent: this host converts nothing, and is a target at most. */
+  conversion?: ImportParts;
+  gate?: Gate;
+}
+
+type TargetVerb = 'checkImportTarget' | 'defineImport' | 'clearImport';
+
+/** Every verb goes through the boundary; those of the target also through the host's policy. */
+export function createImportActivities(services: ImportServices): ImportActivities {
+  return { ...targetVerbs(services), ...conversionVerbs(services) };
+}
+
+function targetVerbs({ parts, gate }: ImportServices): Pick<ImportActivities, TargetVerb> {
+  const verb =
+    <I, O>(name: string, run: (input: I, attempt: Attempt) => Promise<O>) =>
+    (input: I): Promise<O> =>
+      atBoundary({ host: parts.name, verb: name }, (attempt) =>
+        gate === undefined
+          ? run(input, attempt)
+          : gate.through(name, input, () => run(input, attempt)),
+      );
+  return {
+    checkImportTarget: verb('checkImportTarget', (input) => checkImportTarget(parts, input)),
+    defineImport: verb('defineImport', (input, { signal }) => defineImport(parts, input, signal)),
+    clearImport: verb('clearImport', (input, { signal }) => clearImport(parts, input, signal)),
+  };
+}
+
+function conversionVerbs({
+  parts,
+  conversion,
+}: ImportServices): Omit<ImportActivities, TargetVerb> {
+  const verb =
+    <I, O>(name: string, run: (own: ImportParts, input: I, attempt: Attempt) => Promise<O>) =>
+    (input: I): Promise<O> =>
+      atBoundary({ host: parts.name, verb: name }, (attempt) => {
+        if (conversion === undefined) throw noConversionHost(parts.name);
+        return run(conversion, input, attempt);
+      });
+  const throttleOf = (bytesPerSecond: number) => new Throttle({ bytesPerSecond });
+  return {
+    conversionFacts: () =>
+      verb('conversionFacts', (own, _: undefined, { signal }) => conversionFacts(own, signal))(
+        undefined,
+      ),
+    listForeign: verb('listForeign', (own, input, { signal }) => listForeign(own, input, signal)),
+    inspectForeign: verb('inspectForeign', (own, input, { signal }) =>
+      inspectForeign(own, input, signal),
+    ),
+    checkForeign: verb('checkForeign', (own, input, { signal }) =>
+      checkForeign(own, input, signal),
+    ),
+    stopForeign: verb('stopForeign', (own, input, { signal }) => stopForeign(own, input, signal)),
+    ensureCached: verb('ensureCached', (own, input, attempt) =>
+      ensureCached(own, input, {
+        ...attempt,
+        throttle: throttleOf(input.bandwidthBytesPerSecond),
+      }),
+    ),
+    verifyForeign: verb('verifyForeign', (own, input, { signal }) =>
+      verifyForeign(own, input, signal),
+    ),
+    ensureConverted: verb('ensureConverted', (own, input, attempt) =>
+      ensureConverted(own, input, attempt),
+    ),
+    ensureCachedExport: verb('ensureCachedExport', (own, input) => ensureCachedExport(own, input)),
+    hashCached: verb('hashCached', (own, input, attempt) => hashCached(own, input, attempt)),
+    closeCachedExports: verb('closeCachedExports', (own, input) => closeCachedExports(own, input)),
+    keepCache: verb('keepCache', (own, input, { signal }) => keepCache(own, input, signal)),
+    dropCache: verb('dropCache', (own, input, { signal }) => dropCache(own, input, signal)),
+    restartForeign: verb('restartForeign', (own, input, { signal }) =>
+      restartForeign(own, input, signal),
+    ),
+  };
+}
+
+const noConversionHost = (host: string) =>
+  needsOperator({
+    code: 'no-conversion-host',
+    message: `${host} is no conversion host: its configuration has no section \`host.conversion\``,
+    remedy: 'Add it there, restart its worker, then `vmferry retry`; or name another host.',
+    host,
+  });

@@ -1,0 +1,120 @@
+/** The source off, and as it was again: what this import did to it stands in the cache's record before it is done. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { needsOperator } from '../../domain/errors.ts';
+import type { ForeignSource } from '../../domain/foreign.ts';
+import { atProvider } from './at-provider.ts';
+import { cacheOf } from './cache-of.ts';
+import { takenBy } from './cache.ts';
+import type { CacheRecord } from './cache.ts';
+import type {
+  RestartForeignInput,
+  RestartForeignResult,
+  StopForeignInput,
+  StopForeignResult,
+} from './contract.ts';
+import { isVmOff } from './off.ts';
+import type { ImportParts } from './parts.ts';
+
+/** A foreign platform tells of a state only when it is asked. */
+const askEveryMs = 2_000;
+/** How long a power-off may take. */
+const forcedOffMs = 60_000;
+
+export async function stopForeign(
+  parts: ImportParts,
+  input: StopForeignInput,
+  signal: AbortSignal,
+): Promise<StopForeignResult> {
+  const { provider, migrationId, foreign } = input;
+  const cache = cacheOf(parts, input);
+  return cache.alone('stop the source', signal, () =>
+    atProvider(parts, provider, { label: migrationId, pause: false, signal }, async (source) => {
+      const record = takenBy(input, await cache.read(), parts.server());
+      const off = isVmOff(await source.state(foreign.id));
+      const memory = record.source ?? { wasRunning: !off, stopped: false, paused: false };
+      record.source = memory;
+      if (!off) {
+        const before = { ...memory, stopped: true };
+        record.source = before;
+        await cache.write(record);
+        await takeDown(source, input, { alreadyAsked: memory.stopped, signal });
+      }
+      record.source.offAtMs ??= Date.now();
+      await cache.write(record);
+      const { wasRunning, offAtMs } = record.source;
+      return { wasRunning, downForMs: Math.max(0, Date.now() - offAtMs) };
+    }),
+  );
+}
+
+async function takeDown(
+  source: ForeignSource,
+  { foreign, running, shutdownTimeoutMs }: StopForeignInput,
+  { alreadyAsked, signal }: { alreadyAsked: boolean; signal: AbortSignal },
+): Promise<void> {
+  if (running === 'force-off') {
+    await source.forceOff(foreign.id);
+    if (await isOffWithin(source, foreign.id, { limitMs: forcedOffMs, signal })) return;
+    throw stillRuns(foreign.name, 'it was powered off', forcedOffMs);
+  }
+  // A second press of the power button means something else to some guests.
+  if (!alreadyAsked) await source.requestShutdown(foreign.id);
+  if (await isOffWithin(source, foreign.id, { limitMs: shutdownTimeoutMs, signal })) return;
+  throw stillRuns(foreign.name, 'its guest was asked to shut down', shutdownTimeoutMs);
+}
+
+async function isOffWithin(
+  source: ForeignSource,
+  id: string,
+  { limitMs, signal }: { limitMs: number; signal: AbortSignal },
+): Promise<boolean> {
+  const deadline = performance.now() + limitMs;
+  for (;;) {
+    if (isVmOff(await source.state(id))) return true;
+    const leftMs = deadline - performance.now();
+    if (leftMs <= 0) return false;
+    await delay(Math.min(askEveryMs, leftMs), undefined, { signal });
+  }
+}
+
+const stillRuns = (vm: string, what: string, limitMs: number) =>
+  needsOperator({
+    code: 'shutdown-timed-out',
+    message: `${vm} still runs ${Math.round(limitMs / 1000)} s after ${what}`,
+    remedy:
+      'Shut it down by hand and `vmferry retry`, or cancel and import it with --running force-off.',
+  });
+
+/**
+ * What this import did to the source, taken back: one that it paused goes on, one that it stopped starts again if
+ * `restart` says so and the platform can do it.
+ */
+export async function restartForeign(
+  parts: ImportParts,
+  input: RestartForeignInput,
+  signal: AbortSignal,
+): Promise<RestartForeignResult> {
+  const { provider, migrationId, foreign, restart } = input;
+  const cache = cacheOf(parts, input);
+  await parts.host.operations.endAll(migrationId);
+  return cache.alone('give the source back', signal, async () => {
+    const record = await cache.read();
+    const memory = memoryOf(record, migrationId);
+    if (record === undefined || memory === undefined) return { running: false, wasStopped: false };
+    const options = { label: migrationId, pause: false, signal };
+    return atProvider(parts, provider, options, async (source) => {
+      if (memory.paused) await source.resume?.(foreign.id);
+      if (restart && memory.stopped && memory.wasRunning) await source.start?.(foreign.id);
+      record.source = { ...memory, paused: false };
+      await cache.write(record);
+      const running = !isVmOff(await source.state(foreign.id));
+      return { running, wasStopped: memory.stopped };
+    });
+  });
+}
+
+const memoryOf = (
+  record: CacheRecord | undefined,
+  migrationId: string,
+): CacheRecord['source'] | undefined =>
+  record?.usedBy.migrationId === migrationId ? record.source : undefined;
