@@ -1,0 +1,47 @@
+import { hasNewMacs, isUsableMac, repeatedMacs } from '../../../../import/macs.ts';
+import { modeOfImport } from '../../../../import/mode.ts';
+import type { Finding } from '../../../rule.ts';
+import { everyMode } from '../../rule.ts';
+import type { ForeignRule } from '../../rule.ts';
+import type { VmView } from '../../views.ts';
+import { quoted } from '../../words.ts';
+
+type Code = 'mac-missing' | 'mac-unusable' | 'mac-twice';
+
+/** Speaks of addresses that are to be kept. */
+export const mac: ForeignRule<VmView, Code> = {
+  modes: everyMode,
+  outcomes: {
+    'mac-missing': {
+      level: 'warning',
+      meaning: 'The source tells no MAC address of a card, which gets a new one.',
+      remedy: 'See that no lease, licence or static setting hangs on the old one.',
+    },
+    'mac-unusable': {
+      level: 'critical',
+      meaning:
+        'A card has a MAC address that libvirt takes for no card’s: of a group, or malformed.',
+      remedy: 'Correct it at the source, or let all cards have new ones.',
+    },
+    'mac-twice': {
+      level: 'critical',
+      meaning: 'Two cards of the VM have one MAC address.',
+      remedy: 'Correct it at the source, or let all cards have new ones.',
+    },
+  },
+  judge: ({ vm, request }) => {
+    if (hasNewMacs(modeOfImport(vm, request), request.shape)) return [];
+    const single = vm.nics.flatMap((nic): Finding<Code>[] => {
+      const card = `card ${quoted(nic.key)} of ${vm.name}`;
+      if (nic.mac === '') return [{ code: 'mac-missing', message: `${card} has no MAC address` }];
+      if (isUsableMac(nic.mac.toLowerCase())) return [];
+      const message = `${card} has the MAC address ${quoted(nic.mac)}, which is none for a card`;
+      return [{ code: 'mac-unusable', message }];
+    });
+    const twice = repeatedMacs(vm.nics.map((nic) => nic.mac)).map((each): Finding<Code> => ({
+      code: 'mac-twice',
+      message: `several cards of ${vm.name} have the MAC address ${each}`,
+    }));
+    return [...single, ...twice];
+  },
+};

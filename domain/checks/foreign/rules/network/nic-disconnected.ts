@@ -1,0 +1,26 @@
+import { everyMode } from '../../rule.ts';
+import type { ForeignRule } from '../../rule.ts';
+import type { VmView } from '../../views.ts';
+import { counted } from '../../words.ts';
+
+export const nicDisconnected: ForeignRule<VmView, 'nic-disconnected'> = {
+  modes: everyMode,
+  outcomes: {
+    'nic-disconnected': {
+      level: 'information',
+      meaning: 'A network card is unplugged at the source, and comes unplugged.',
+      remedy: 'Nothing to do; virsh domif-setlink plugs it in.',
+    },
+  },
+  judge: ({ vm }) => {
+    const number = vm.nics.filter(({ connected }) => !connected).length;
+    return number === 0
+      ? []
+      : [
+          {
+            code: 'nic-disconnected',
+            message: `${counted(number, 'card', 'cards')} of ${vm.name} unplugged at the source`,
+          },
+        ];
+  },
+};

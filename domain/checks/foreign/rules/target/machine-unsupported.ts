@@ -1,0 +1,41 @@
+import { archOf, domainTypeFor, machineFor } from '../../../../import/shape.ts';
+import { everyMode } from '../../rule.ts';
+import type { ForeignRule } from '../../rule.ts';
+import type { TargetView } from '../../views.ts';
+
+type Code = 'machine-unsupported' | 'target-emulates';
+
+export const machineUnsupported: ForeignRule<TargetView, Code> = {
+  modes: everyMode,
+  outcomes: {
+    'machine-unsupported': {
+      level: 'critical',
+      meaning: 'The target has no emulator for the architecture and the machine of the VM.',
+      remedy: 'Choose another host, or install the emulator of that architecture there.',
+    },
+    'target-emulates': {
+      level: 'warning',
+      meaning:
+        'The target has no KVM for the VM’s machine and emulates its CPU: many times slower.',
+      remedy: 'Choose a host with KVM (virtualization switched on in its firmware).',
+    },
+  },
+  judge: ({ vm, request, target }) => {
+    const [arch, machine] = [archOf(vm), machineFor(vm, request)];
+    const type = domainTypeFor({ arch, machine }, target);
+    if (type === 'kvm') return [];
+    return type === undefined
+      ? [
+          {
+            code: 'machine-unsupported',
+            message: `${target.name} cannot run ${vm.name}: it has no emulator for ${arch}/${machine}`,
+          },
+        ]
+      : [
+          {
+            code: 'target-emulates',
+            message: `${target.name} has no KVM for ${arch}/${machine} and would emulate ${vm.name}`,
+          },
+        ];
+  },
+};

@@ -1,0 +1,55 @@
+/** What the rules of imports judge by. */
+import type { ForeignVm } from '../../foreign.ts';
+import type { ConversionHostFacts, ImportPlan, ImportRequest } from '../../import.ts';
+import type { UseTarget } from '../../import/use.ts';
+import type { HostFacts } from '../../host.ts';
+
+/** The VM, and what was asked of it; its defaults, where it was only looked at. */
+export interface VmView {
+  vm: ForeignVm;
+  request: Pick<ImportRequest, 'running' | 'convert' | 'shape' | 'autoStart'>;
+}
+
+/** What was asked as a whole. */
+export interface RequestView {
+  vm: ForeignVm;
+  request: ImportRequest;
+}
+
+/** What libvirt on the target offers for the VM's machine. */
+export interface MachineOffer {
+  /** Files of UEFI firmware that it chooses from. */
+  efiLoaders: readonly string[];
+  /** Whether one of them can do Secure Boot; absent if nobody looked. */
+  secureBoot?: boolean;
+  /** Whether it can emulate a TPM; absent if nobody looked. */
+  tpm?: boolean;
+}
+
+export interface TargetView extends RequestView {
+  target: HostFacts;
+  /** Absent if nobody looked. */
+  offer?: MachineOffer;
+  /** Volumes that the target already has, `pool/volume`; absent if nobody looked. */
+  existingVolumes?: readonly string[];
+}
+
+export interface ConversionView extends RequestView {
+  conversionHost: ConversionHostFacts;
+  /** A person took it out of service; absent if nobody knows. */
+  enabled?: boolean;
+  /** Bytes of this very import that the cache has already; 0 if absent. */
+  cachedBytes?: number;
+}
+
+/** One of several imports that are asked for at once. */
+export interface BatchEntry extends RequestView {
+  /** Absent where none could be made; its own concerns say why. */
+  plan?: ImportPlan;
+}
+
+export interface BatchView {
+  entries: readonly BatchEntry[];
+  targets: readonly UseTarget[];
+  conversionHosts: readonly ConversionHostFacts[];
+}

@@ -1,0 +1,206 @@
+/** What a foreign VM becomes on its target: the request's wishes and all facts, settled into one plan. */
+import { permanent } from '../errors.ts';
+import type { VmFerryError } from '../errors.ts';
+import type { ForeignDisk, ForeignVm } from '../foreign.ts';
+import type { HostFacts } from '../host.ts';
+import type { ImportPlan, ImportRequest, PlannedImportDisk, PlannedImportNic } from '../import.ts';
+import { broughtDisks, diskFit, diskName, poolNameFor, volumeName } from './disks.ts';
+import type { DiskFit } from './disks.ts';
+import { hasNewMacs, isUsableMac, madeMac, repeatedMacs } from './macs.ts';
+import { modeOfImport } from './mode.ts';
+import { nameTrouble } from './names.ts';
+import { cardsOf, networkFor } from './networks.ts';
+import {
+  archOf,
+  busFor,
+  cpusOf,
+  domainTypeFor,
+  leastMemoryBytes,
+  machineFor,
+  memoryOf,
+  nameOf,
+  secureBootOf,
+  tpmOf,
+} from './shape.ts';
+
+export interface PlanContext {
+  vm: ForeignVm;
+  request: ImportRequest;
+  target: HostFacts;
+  /** A new UUID, for a clone or a VM that has none: the same one for the same import. */
+  newUuid: string;
+  /** Where KVM is offered and known not to work. Absent: KVM if the target offers it. */
+  domainType?: 'kvm' | 'qemu';
+}
+
+const invalid = (code: string, message: string, remedy: string) =>
+  permanent({ code, message, remedy });
+
+/**
+ * Settles the plan; equal input gives an equal plan. The rules of `checks/foreign` tell everything that speaks against
+ * it, this the first thing that makes it impossible. Throws a permanent `name-invalid`, `no-disk`, `disk-unknown`,
+ * `cpus-unfit`, `memory-unfit`, `secure-boot-impossible`, `machine-unsupported`, `storage-unmapped`, `pool-missing`,
+ * `pool-unusable`, `format-unfit`, `network-unmapped`, `mac-unusable`, `mac-twice`.
+ */
+export function planImport(context: PlanContext): ImportPlan {
+  const { vm, request, newUuid } = context;
+  const { shape } = request;
+  const name = plannedName(vm, request);
+  const clone = modeOfImport(vm, request) === 'clone';
+  const uuid = clone || vm.uuid === '' ? newUuid : vm.uuid;
+  checkSize(vm, request);
+  const machine = machineFor(vm, request);
+  const bus = busFor(vm, request);
+  return {
+    name,
+    uuid,
+    clone,
+    domainType: plannedType(context, machine),
+    machine,
+    disks: plannedDisks(context, name),
+    nics: plannedNics(context, uuid),
+    cpus: cpusOf(vm, shape),
+    memoryBytes: memoryOf(vm, shape),
+    converted: request.convert === 'yes',
+    bus,
+    secureBoot: plannedSecureBoot(vm, request),
+    tpm: tpmOf(vm, shape),
+  };
+}
+
+function plannedName(vm: ForeignVm, { shape }: ImportRequest): string {
+  const name = nameOf(vm, shape);
+  const trouble = nameTrouble(name);
+  if (trouble === undefined) return name;
+  const message = `no VM of libvirt can be called ${JSON.stringify(name.slice(0, 200))}: ${trouble}`;
+  throw invalid('name-invalid', message, 'Give it another name: --name.');
+}
+
+function checkSize(vm: ForeignVm, { shape }: ImportRequest): void {
+  const cpus = cpusOf(vm, shape);
+  if (!(Number.isSafeInteger(cpus) && cpus > 0))
+    throw invalid('cpus-unfit', `${vm.name} would have ${cpus} CPUs`, 'Say how many: --cpus.');
+  const memoryBytes = memoryOf(vm, shape);
+  if (memoryBytes >= leastMemoryBytes) return;
+  const message = `${vm.name} would have ${memoryBytes} bytes of memory`;
+  throw invalid('memory-unfit', message, 'Say how much: --memory.');
+}
+
+function plannedSecureBoot(vm: ForeignVm, { shape }: ImportRequest): boolean {
+  const isWanted = secureBootOf(vm, shape);
+  if (!isWanted || vm.firmware === 'uefi') return isWanted;
+  const message = `${vm.name} starts by BIOS, which has no Secure Boot`;
+  throw invalid('secure-boot-impossible', message, 'Leave Secure Boot out of the request.');
+}
+
+function plannedType(
+  { vm, target, domainType }: PlanContext,
+  machine: ImportPlan['machine'],
+): ImportPlan['domainType'] {
+  const arch = archOf(vm);
+  const offered = domainTypeFor({ arch, machine }, target);
+  if (offered !== undefined) return domainType ?? offered;
+  throw permanent({
+    code: 'machine-unsupported',
+    message: `${target.name} cannot run ${vm.name}: it has no emulator for ${arch}/${machine}`,
+    remedy: 'Choose another host, or install the emulator of that architecture there.',
+    host: target.name,
+  });
+}
+
+function plannedDisks(context: PlanContext, name: string): PlannedImportDisk[] {
+  const { vm, request, target } = context;
+  const { shape, storage } = request;
+  const known = new Set(vm.disks.map(({ key }) => key));
+  const strange = [...(shape.disks ?? []), ...Object.keys(storage.byDisk ?? {})].find(
+    (key) => !known.has(key),
+  );
+  if (strange !== undefined) {
+    const message = `${vm.name} has no disk ${JSON.stringify(strange.slice(0, 200))}`;
+    throw invalid('disk-unknown', message, `It has ${[...known].join(', ') || 'none'}.`);
+  }
+  const disks = broughtDisks(vm, shape);
+  if (disks.length === 0)
+    throw invalid('no-disk', `${vm.name} has no disk`, 'See that the right VM is named.');
+  const bus = busFor(vm, request);
+  return disks.map((disk, index) => {
+    const fit = diskFit(disk, storage, target);
+    if (typeof fit === 'string') throw noPlace(fit, disk, context);
+    const targetVolume = volumeName({ name, index }, storage.format);
+    return {
+      key: disk.key,
+      name: diskName(bus, index),
+      capacityBytes: disk.capacityBytes,
+      targetPool: fit.pool.name,
+      targetVolume,
+      targetPath: fit.kind === 'file' ? `${fit.pool.path}/${targetVolume}` : '',
+      targetFormat: storage.format,
+      targetKind: fit.kind,
+    };
+  });
+}
+
+const placeCodes = {
+  unmapped: 'storage-unmapped',
+  missing: 'pool-missing',
+  unusable: 'pool-unusable',
+  'format-unfit': 'format-unfit',
+} as const satisfies Record<Extract<DiskFit, string>, string>;
+
+function noPlace(
+  fit: Extract<DiskFit, string>,
+  disk: ForeignDisk,
+  { vm, request, target }: PlanContext,
+): VmFerryError {
+  const pool = poolNameFor(disk, request.storage);
+  const what = `disk ${disk.key} of ${vm.name}`;
+  const messages = {
+    unmapped: `no pool of ${target.name} is named for ${what}`,
+    missing: `${target.name} has no pool ${pool} for ${what}`,
+    unusable: `pool ${pool} of ${target.name} cannot take ${what}: it is not active, or of another kind`,
+    'format-unfit': `pool ${pool} of ${target.name} holds raw volumes only; ${what} would be ${request.storage.format}`,
+  };
+  return permanent({
+    code: placeCodes[fit],
+    message: messages[fit],
+    remedy: 'Name a pool that fits with --pool or --map-storage, or --format raw.',
+    host: target.name,
+  });
+}
+
+function plannedNics({ vm, request, target }: PlanContext, uuid: string): PlannedImportNic[] {
+  const areNew = hasNewMacs(modeOfImport(vm, request), request.shape);
+  const foreign = vm.nics.map(({ mac }) => mac.toLowerCase()).filter((mac) => mac !== '');
+  if (!areNew) checkMacs(vm, foreign);
+  const others = target.vms.filter((other) => other.uuid !== uuid);
+  // A clone must not get one of its source's either.
+  const taken = new Set([...others.flatMap(({ macs }) => macs.map(lower)), ...foreign]);
+  return cardsOf(vm).map((nic, card) => {
+    const network = networkFor(nic, request);
+    if (network === undefined) {
+      const message =
+        nic === undefined
+          ? `${vm.name} has no network card, and no default network is named on which it gets one`
+          : `the network ${JSON.stringify(nic.network.slice(0, 200))} of ${vm.name} is mapped to nothing`;
+      throw invalid('network-unmapped', message, 'Map it: --map-network SOURCE=bridge:NAME.');
+    }
+    const kept = areNew ? '' : (nic?.mac ?? '').toLowerCase();
+    const mac = kept === '' ? madeMac({ uuid, card }, taken) : kept;
+    taken.add(mac);
+    return { key: nic?.key ?? '', mac, network };
+  });
+}
+
+const lower = (text: string): string => text.toLowerCase();
+
+function checkMacs(vm: ForeignVm, macs: readonly string[]): void {
+  const remedy = 'Correct it at the source, or let all cards have new ones.';
+  const unusable = macs.find((mac) => !isUsableMac(mac));
+  if (unusable !== undefined) {
+    const message = `a card of ${vm.name} has the MAC address ${JSON.stringify(unusable)}, which is none for a card`;
+    throw invalid('mac-unusable', message, remedy);
+  }
+  const [twice] = repeatedMacs(macs);
+  if (twice === undefined) return;
+  throw invalid('mac-twice', `several cards of ${vm.name} have the MAC address ${twice}`, remedy);
+}

@@ -1,0 +1,50 @@
+/** Which machine a foreign VM becomes. */
+import type { ForeignVm } from '../foreign.ts';
+import type { HostFacts } from '../host.ts';
+import type { ImportBus, ImportRequest, ImportShape } from '../import.ts';
+import { bootDisk, broughtDisks } from './disks.ts';
+import { idePlaces } from './limits.ts';
+
+type Wishes = Pick<ImportRequest, 'convert' | 'shape'>;
+
+/** The least that a guest of today can be given: less is a slip of the pen. */
+export const leastMemoryBytes = 16 * 1024 ** 2;
+
+export const cpusOf = ({ cpus }: Pick<ForeignVm, 'cpus'>, shape: ImportShape): number =>
+  shape.cpus ?? cpus;
+export const memoryOf = ({ memoryBytes }: Pick<ForeignVm, 'memoryBytes'>, shape: ImportShape) =>
+  shape.memoryBytes ?? memoryBytes;
+export const nameOf = ({ name }: Pick<ForeignVm, 'name'>, shape: ImportShape): string =>
+  shape.name ?? name;
+export const secureBootOf = (
+  { secureBoot }: Pick<ForeignVm, 'secureBoot'>,
+  shape: ImportShape,
+): boolean => shape.secureBoot ?? secureBoot;
+export const tpmOf = ({ tpm }: Pick<ForeignVm, 'tpm'>, shape: ImportShape): boolean =>
+  shape.tpm ?? tpm;
+
+/** x86 guests all run on an x86_64 host. */
+export const archOf = ({ arch }: Pick<ForeignVm, 'arch'>): string =>
+  /^(?:i[3-6]86|x86)$/.test(arch) ? 'x86_64' : arch;
+
+/**
+ * The old machine is for one case: a guest that keeps its drivers and whose boot disk is on IDE finds the same
+ * controller there. All others have q35, as UEFI wants it anyway.
+ */
+export function machineFor(vm: ForeignVm, { convert, shape }: Wishes): 'q35' | 'pc' {
+  const places = broughtDisks(vm, shape).length;
+  const isOld = vm.firmware === 'bios' && bootDisk(vm)?.bus === 'ide';
+  return convert === 'no' && isOld && places <= idePlaces ? 'pc' : 'q35';
+}
+
+export function busFor(vm: ForeignVm, wishes: Wishes): ImportBus {
+  if (wishes.convert === 'yes') return wishes.shape.bus ?? 'virtio-scsi';
+  return machineFor(vm, wishes) === 'pc' ? 'ide' : 'sata';
+}
+
+/** KVM where the target has it for that machine, else emulation; undefined if it has neither. */
+export const domainTypeFor = (
+  { arch, machine }: { arch: string; machine: string },
+  { machines }: Pick<HostFacts, 'machines'>,
+): 'kvm' | 'qemu' | undefined =>
+  (['kvm', 'qemu'] as const).find((type) => machines.includes(`${type}/${arch}/${machine}`));
