@@ -23,6 +23,7 @@ import type {
   SourceCheck,
   TargetCheck,
 } from './contract.ts';
+import type { CheckImportTargetInput, ImportTargetCheck } from './import/contract.ts';
 import { folderOf } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { brokenConcern, brokenError, deniedConcerns, deniedError } from './policy-denied.ts';
@@ -31,7 +32,10 @@ import { powerOffByPolicy } from './policy-force.ts';
 import { forgetIfAlone, readMoveMemory, rememberMove } from './policy-memory.ts';
 
 /** They give back, close or finish what a move began; a host that refused them would be stuck with it. */
-const neverRefused = new Set(['closeExports', 'clearTarget', 'restoreSource', 'settleTarget']);
+const neverRefused = new Set([
+  ...['closeExports', 'clearTarget', 'restoreSource', 'settleTarget'],
+  'clearImport',
+]);
 /** They look at a live move or end what it left: no policy may keep a host from that, and the ledger is asked anyway. */
 const alwaysServed = new Set([
   ...['liveView', 'endLive', 'withdrawLive', 'settleLive'],
@@ -102,6 +106,8 @@ export class Gate {
         return (await this.#checkSource(input as CheckSourceInput & { target: string }, act)) as O;
       if (verb === 'checkTarget')
         return (await this.#checkTarget(input as CheckTargetInput, act)) as O;
+      if (verb === 'checkImportTarget')
+        return (await this.#checkImport(input as CheckImportTargetInput, act)) as O;
       if (!neverRefused.has(verb) && !alwaysServed.has(verb)) await this.#admit(verb, input);
       const result = await act();
       if (neverRefused.has(verb)) await forgetIfAlone(folderOf(this.#parts, input));
@@ -165,6 +171,25 @@ export class Gate {
       const check = await (act as () => Promise<TargetCheck>)();
       // Where the disks are to lie is known only now; nothing was made yet but the copy of the definition.
       const disks = check.disks.map(({ targetPool, targetPath }) => ({
+        path: targetPath,
+        pool: targetPool,
+      }));
+      const late = await this.#concerns({ verbs: [], disks });
+      return late.length === 0 ? check : { ...check, concerns: [...check.concerns, ...late] };
+    });
+  }
+
+  /** A VM from a foreign platform: the conversion host is the other side, and shows its disks. */
+  async #checkImport(
+    input: CheckImportTargetInput,
+    act: () => Promise<unknown>,
+  ): Promise<ImportTargetCheck> {
+    const { conversionHost: peer, operator } = input.request;
+    const early = await this.#concerns({ verbs: ['move-here'], peer, operator });
+    if (early.length > 0) return { concerns: early, guardLive: false };
+    return this.#letIn(input, { role: 'target', peer, operator }, async () => {
+      const check = await (act as () => Promise<ImportTargetCheck>)();
+      const disks = (check.plan?.disks ?? []).map(({ targetPool, targetPath }) => ({
         path: targetPath,
         pool: targetPool,
       }));

@@ -1,4 +1,5 @@
 import { CancellationScope } from '@temporalio/workflow';
+import type { MoveReport } from '../domain/move.ts';
 import { MoveFailed } from './faults.ts';
 import type { Hosts } from './on-host.ts';
 import type { MoveRecord } from './move-record.ts';
@@ -9,6 +10,10 @@ export interface Compensation {
   run: () => Promise<void>;
 }
 
+interface UndoRecord extends Pick<MoveRecord, 'unpark'> {
+  readonly report: Pick<MoveReport, 'failedCompensations'>;
+}
+
 /**
  * The undo stack of a move. An entry is pushed *before* its step acts, since a step that failed may have acted
  * in part; so every entry is safe to run where nothing happened. They run in reverse, outside cancellation.
@@ -17,10 +22,10 @@ export interface Compensation {
  */
 export class Compensations {
   readonly #stack: Compensation[] = [];
-  readonly #record: MoveRecord;
+  readonly #record: UndoRecord;
   readonly #hosts: Hosts;
 
-  constructor(record: MoveRecord, hosts: Hosts) {
+  constructor(record: UndoRecord, hosts: Hosts) {
     this.#record = record;
     this.#hosts = hosts;
   }

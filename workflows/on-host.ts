@@ -1,5 +1,6 @@
 import { ActivityCancellationType, proxyActivities, sleep } from '@temporalio/workflow';
 import type { HostActivities } from '../activities/contract.ts';
+import type { ImportActivities } from '../activities/import/contract.ts';
 import type { Fault } from '../domain/errors.ts';
 import { Handling } from '../domain/errors.ts';
 import { hostQueue } from './contract.ts';
@@ -34,8 +35,12 @@ const slowRetryMs = 10 * minute;
 const parkLimitMs = 365 * day;
 
 /** One activity on one host, with what the UI shows of it. */
-export function activitiesOf(host: string, summary: string, limit: Limits): HostActivities {
-  return proxyActivities<HostActivities>({
+export function activitiesOf(
+  host: string,
+  summary: string,
+  limit: Limits,
+): HostActivities & ImportActivities {
+  return proxyActivities<HostActivities & ImportActivities>({
     taskQueue: hostQueue(host),
     startToCloseTimeout: limit.attemptMs,
     scheduleToStartTimeout: limit.pickUpMs,
@@ -66,15 +71,18 @@ export interface HostCall<T> {
   limit: Limits;
   /** Nothing is undone from here on without a person's word: also what no retry mends waits for one. */
   neverUndo?: true;
-  call: (activities: HostActivities) => Promise<T>;
+  call: (activities: HostActivities & ImportActivities) => Promise<T>;
 }
+
+type ShownTrouble = Pick<MoveRecord, 'park' | 'unpark' | 'failedAttempt'>;
+type ParkedOrders = Pick<Orders, 'whileParked'>;
 
 /** Calls hosts until it works, a person is needed, or it can never work. */
 export class Hosts {
-  readonly #record: MoveRecord;
-  readonly #orders: Orders;
+  readonly #record: ShownTrouble;
+  readonly #orders: ParkedOrders;
 
-  constructor(record: MoveRecord, orders: Orders) {
+  constructor(record: ShownTrouble, orders: ParkedOrders) {
     this.#record = record;
     this.#orders = orders;
   }
