@@ -51,7 +51,7 @@ async function up(
   const onStep = (line: string): void => {
     if (!asJson) say(`  ${line}`);
   };
-  const lab = await Lab.up({ dir, name, hosts, poolBytes: pool, onStep });
+  const lab = await Lab.up({ dir, name, hosts, poolBytes: pool, stays: true, onStep });
   const tookMs = Math.round(performance.now() - started);
   if (asJson) {
     sayJson({ ...(await described(lab)), tookMs });

@@ -9,6 +9,7 @@ import { Connection } from '@temporalio/client';
 import { findTemporalCli } from '../config/temporal-binary.ts';
 import type { Lab } from './lab.ts';
 import type { LabHost } from './host.ts';
+import { labelOf } from './owner.ts';
 import { freePorts, isFree, isOpen } from './ports.ts';
 import { Supervised } from './supervised.ts';
 import { waitFor } from './supervised-wait.ts';
@@ -63,6 +64,7 @@ export class Fleet {
     this.dir = options.dir;
     this.#ports = ports;
     this.configPath = join(options.dir, 'vmferry.yaml');
+    const labelledEnvironment = { ...process.env, ...labelOf(options.lab.dir) };
     const log = (name: string): string => join(options.dir, 'logs', `${name}.log`);
     const onMachine = (name: string, args: string[]): Supervised =>
       new Supervised({
@@ -74,7 +76,7 @@ export class Fleet {
             stdio: ['ignore', output, output],
             detached: true,
             // One version, whatever happens to the sources: a lab has no old workers beside its new ones.
-            env: { ...process.env, ...compileCache, VMFERRY_BUILD_ID: 'lab' },
+            env: { ...labelledEnvironment, ...compileCache, VMFERRY_BUILD_ID: 'lab' },
           }),
       });
     this.temporal = new Supervised({
@@ -209,7 +211,11 @@ export class Fleet {
         ...['--ui-codec-endpoint', `http://127.0.0.1:${codec}`, '--ui-disable-news-fetch'],
         ...['--log-level', 'error'],
       ],
-      { stdio: ['ignore', output, output], detached: true },
+      {
+        stdio: ['ignore', output, output],
+        detached: true,
+        env: { ...process.env, ...labelOf(this.lab.dir) },
+      },
     );
   }
 

@@ -7,6 +7,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { transient } from '../domain/errors.ts';
+import { labelOf } from './owner.ts';
 import { identify, isAlive, signalProcess } from './processes.ts';
 import type { ProcessId } from './processes.ts';
 import type { ForwardState } from './state.ts';
@@ -75,7 +76,7 @@ function startSocat(door: Door, command: readonly string[]): ProcessId {
     cwd: door.dir,
     detached: true,
     stdio: ['ignore', log, log],
-    env: { PATH: process.env['PATH'], VMFERRY_LAB: door.dir },
+    env: { PATH: process.env['PATH'], ...labelOf(door.dir) },
   });
   closeSync(log);
   child.once('error', () => undefined);

@@ -8,6 +8,7 @@ import type { ExecOptions, ExecResult, SpawnOptions } from './enter.ts';
 import { isFrozen, killCgroup, setFrozen } from './cgroup.ts';
 import { insidePaths } from './host-files.ts';
 import { Libvirtd } from './libvirtd.ts';
+import { labelOf } from './owner.ts';
 import { identify, isAlive, processesInNetwork, signalProcess } from './processes.ts';
 import type { ProcessId } from './processes.ts';
 import type { HostState } from './state.ts';
@@ -156,7 +157,7 @@ export class LabHost {
       cwd: this.folder,
       detached: true,
       stdio: ['ignore', log, log, 'pipe'],
-      env: { PATH: process.env['PATH'], VMFERRY_LAB: this.#surroundings.dir },
+      env: { PATH: process.env['PATH'], ...labelOf(this.#surroundings.dir) },
     });
     closeSync(log);
     child.unref();

@@ -20,6 +20,7 @@ import {
   setUpSwitch,
 } from './network.ts';
 import type { LinkState } from './network.ts';
+import { endWithThisProcess, endedWithOwner } from './owner.ts';
 import { ensurePki, strangerPaths } from './pki.ts';
 import type { CertificatePaths } from './pki.ts';
 import {
@@ -51,6 +52,10 @@ export interface LabOptions {
   shared?: boolean;
   /** Folder with the guest's kernel and initrd; by default the project's own is made and used. */
   guestDir?: string;
+  /** True: the lab outlives the process that made it, until `down`. Default: it ends with that, however that ends. */
+  stays?: boolean;
+  /** A folder around `dir`, removed with all it holds when the process that made the lab has ended, if it still is there. */
+  discard?: string;
   /** Told what is being done, a line a step. */
   onStep?: (line: string) => void;
 }
@@ -123,6 +128,7 @@ export class Lab {
       forwards: [],
     };
     refuseTakenName(state);
+    if (options.stays !== true) state.owner = endWithThisProcess(options);
     const lab = new Lab(options.dir, state);
     await lab.#remember();
     try {
@@ -152,12 +158,12 @@ export class Lab {
 
   /** Removes whatever a lab in that folder left, alive or not; does nothing if there is none. */
   static async down(options: { dir: string }): Promise<void> {
-    const state = await readState(options.dir);
+    const state = await settledState(options.dir);
     if (state !== undefined) await new Lab(options.dir, state).down();
   }
 
   static async #clearLeftovers(dir: string): Promise<void> {
-    const state = await readState(dir);
+    const state = await settledState(dir);
     if (state === undefined) return;
     const lab = new Lab(dir, state);
     if (state.bootId === bootId() && lab.hosts.some((host) => host.isUp)) {
@@ -351,6 +357,12 @@ export class Lab {
     }
     await removeNetworkNamespace(switchNetns);
   }
+}
+
+/** The state of the lab, once it is not being ended already because its owner died. */
+async function settledState(dir: string): Promise<LabState | undefined> {
+  await endedWithOwner((await readState(dir))?.owner);
+  return readState(dir);
 }
 
 /** What all hosts see: the witness's folder, and the shared one if there is to be one. Fresh. */

@@ -25,6 +25,13 @@ const forwardState = z.object({
   processes: z.array(processId),
 });
 
+const ownerState = z.object({
+  /** The process that made the lab. */
+  owner: processId,
+  /** Waits for the owner's end, and ends the lab then. */
+  watcher: processId,
+});
+
 const labState = z.object({
   version: z.literal(1),
   name: z.string(),
@@ -39,10 +46,13 @@ const labState = z.object({
   switchInode: z.number().int(),
   hosts: z.array(hostState),
   forwards: z.array(forwardState),
+  /** Absent: the lab stays up whoever ends. */
+  owner: ownerState.optional(),
 });
 
 export type HostState = z.infer<typeof hostState>;
 export type ForwardState = z.infer<typeof forwardState>;
+export type OwnerState = z.infer<typeof ownerState>;
 /** All that a lab has to remember: written before each thing is made, so that `down` works after a crash. */
 export type LabState = z.infer<typeof labState>;
 

@@ -1,29 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  mkdir,
-  mkdtemp,
-  readFile,
-  readdir,
-  rm,
-  writeFile,
-  copyFile,
-  chmod,
-} from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile, copyFile, chmod } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cutLink, fillPool, findQemu, killLibvirtd, killProcess9 } from '../../lab/faults.ts';
 import { Lab } from '../../lab/lab.ts';
-import { namedNetworkNamespace, namespaceOf } from '../../lab/processes.ts';
+import { namedNetworkNamespace } from '../../lab/processes.ts';
 import { labStatus } from '../../lab/status.ts';
 import { checkVmDisk } from '../../lab/vm.ts';
 import type { LabVm } from '../../lab/vm.ts';
+import { namespacesOf, traces } from './traces.ts';
 
 const mebibyte = 1024 * 1024;
 const soon = { timeoutMs: 20_000 };
@@ -36,7 +27,7 @@ let lab: Lab;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'vmferry-lab-'));
-  lab = await Lab.up({ dir: join(root, 'one'), name, poolBytes });
+  lab = await Lab.up({ dir: join(root, 'one'), discard: root, name, poolBytes });
 });
 afterAll(async () => {
   await Lab.down({ dir: join(root, 'one') });
@@ -45,44 +36,6 @@ afterAll(async () => {
 
 const virsh = async (host: string, ...args: string[]): Promise<string> =>
   (await lab.host(host).exec(['virsh', '-q', ...args], soon)).stdout.trim();
-
-/** Everything of a lab that a machine can show, found by the lab's name and folder. */
-async function traces(labName: string, dir: string, namespaces: number[]): Promise<string[]> {
-  const names = await readdir('/run/netns').catch(() => []);
-  const loops = (await execa('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE']))
-    .stdout;
-  const mounts = await readFile('/proc/self/mountinfo', 'utf8');
-  const cgroups = await execa('find', [
-    '/sys/fs/cgroup',
-    '-maxdepth',
-    '2',
-    '-name',
-    `${labName}-*`,
-  ]);
-  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
-  const marked = await Promise.all(
-    pids.map(async (pid) => {
-      const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
-      const inside = namespaces.includes(namespaceOf(Number(pid), 'net') ?? -1);
-      return inside || environment.includes(`VMFERRY_LAB=${dir}\0`) ? [`process ${pid}`] : [];
-    }),
-  );
-  return [
-    ...names.filter((each) => each.startsWith(`${labName}-`)).map((each) => `namespace ${each}`),
-    ...loops
-      .split('\n')
-      .filter((file) => file.includes(`${dir}/`))
-      .map((file) => `loop ${file}`),
-    ...mounts.split('\n').filter((line) => line.includes(dir) || line.includes(`${labName}-`)),
-    ...cgroups.stdout.split('\n').filter((line) => line !== ''),
-    ...marked.flat(),
-  ];
-}
-
-const namespacesOf = (some: Lab): number[] =>
-  [some.switchNetns, ...some.hosts.map((host) => host.netns)].map(
-    (netns) => namedNetworkNamespace(netns) ?? -2,
-  );
 
 describe('hosts', () => {
   it('are separate libvirt hosts with their own names, pools and network', async () => {
@@ -162,7 +115,7 @@ describe('a guest', () => {
   };
 
   it('boots, finds its disk whole and ticks', async () => {
-    const first = await lab.waitForConsole('alpha', 'guest', /boot=(\d+) counter=(\d+)/, boot);
+    const first = await lab.waitForConsole('alpha', 'guest', /boot=(\d+) counter=(\d+)\n/, boot);
     expect(first.slice(1)).toEqual(['1', '0']);
     await lab.waitForConsole('alpha', 'guest', /tick 3\n/, boot);
     const blocks = await lab.waitForConsole('alpha', 'guest', /blocks ok=(\d+) bad=(\d+)/, boot);
@@ -180,7 +133,7 @@ describe('a guest', () => {
 
   it('powers off cleanly at the ACPI button', async () => {
     await virsh('alpha', 'shutdown', 'guest');
-    const off = await lab.waitForConsole('alpha', 'guest', /power off counter=(\d+)/, soon);
+    const off = await lab.waitForConsole('alpha', 'guest', /power off counter=(\d+)\n/, soon);
     await expect
       .poll(() => virsh('alpha', 'domstate', 'guest'), { timeout: 10_000 })
       .toBe('shut off');
@@ -192,7 +145,7 @@ describe('a guest', () => {
   it('goes on from its counter after a restart, and loses no tick that it printed to kill -9', async () => {
     const before = (await checkVmDisk(lab.host('alpha'), vm)).counter;
     await virsh('alpha', 'start', 'guest');
-    const started = await lab.waitForConsole('alpha', 'guest', /boot=(\d+) counter=(\d+)/, boot);
+    const started = await lab.waitForConsole('alpha', 'guest', /boot=(\d+) counter=(\d+)\n/, boot);
     expect(started.slice(1)).toEqual(['2', String(before)]);
     await lab.waitForConsole('alpha', 'guest', new RegExp(`tick ${before + 2}\n`), boot);
     const qemu = await findQemu(lab.host('alpha'), 'guest');
@@ -368,7 +321,7 @@ describe('a lab', () => {
     const thirdName = `${name}c`;
     const source = `
       import { Lab } from ${JSON.stringify(join(import.meta.dirname, '../../lab/lab.ts'))};
-      await Lab.up({ dir: ${JSON.stringify(dir)}, name: '${thirdName}', poolBytes: ${64 * mebibyte}, onStep: console.log });`;
+      await Lab.up({ dir: ${JSON.stringify(dir)}, name: '${thirdName}', poolBytes: ${64 * mebibyte}, stays: true, onStep: console.log });`;
     const maker = spawn(process.execPath, ['--input-type=module', '-e', source], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -45,7 +45,7 @@ export async function openStage(
   const dir = await mkdtemp(join(tmpdir(), `${options.name}-`));
   await using failed = new AsyncDisposableStack();
   failed.defer(() => rm(dir, { recursive: true, force: true }));
-  const lab = await Lab.up({ ...options, dir: join(dir, 'lab') });
+  const lab = await Lab.up({ ...options, dir: join(dir, 'lab'), discard: dir });
   failed.defer(() => lab.down());
   const fleet = await Fleet.start({ lab, dir });
   failed.defer(() => fleet.stop());

@@ -24,6 +24,7 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'vmferry-support-'));
   lab = await Lab.up({
     dir: join(root, 'lab'),
+    discard: root,
     name: `s${process.pid}`,
     poolBytes: 256 * mebibyte,
     stateBytes: 32 * mebibyte,

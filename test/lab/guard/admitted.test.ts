@@ -21,7 +21,7 @@ let ledger: Ledger;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'admitted-'));
-  lab = await Lab.up({ name: 'admitted', dir: join(dir, 'lab'), shared: true });
+  lab = await Lab.up({ name: 'admitted', dir: join(dir, 'lab'), discard: dir, shared: true });
   alpha = lab.host('alpha');
   beta = lab.host('beta');
   const hooks = beta.rootOf(join(beta.hooksDir, 'qemu.d'));

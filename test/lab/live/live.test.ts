@@ -36,7 +36,12 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'vmferry-live-'));
   const guestDir = await makeBusyGuest(join(root, 'guest'));
   const options = { poolBytes: 256 * mebibyte, shared: true, guestDir };
-  lab = await Lab.up({ dir: join(root, 'lab'), name: `v${process.pid}`, ...options });
+  lab = await Lab.up({
+    dir: join(root, 'lab'),
+    discard: root,
+    name: `v${process.pid}`,
+    ...options,
+  });
   for (const host of lab.hosts)
     live[host.name] = new LiveMigration({ name: host.name, socketPath: host.libvirtSocket });
   const disk = { sizeMiB: 32, fillMiB: 4 };

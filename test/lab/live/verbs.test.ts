@@ -48,7 +48,12 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'vmferry-verbs-'));
   const guestDir = await makeBusyGuest(join(root, 'guest'));
   const options = { poolBytes: 256 * mebibyte, shared: true, guestDir };
-  lab = await Lab.up({ dir: join(root, 'lab'), name: `w${process.pid}`, ...options });
+  lab = await Lab.up({
+    dir: join(root, 'lab'),
+    discard: root,
+    name: `w${process.pid}`,
+    ...options,
+  });
   for (const host of lab.hosts) parts[host.name] = await withGuard(host.name);
   const disk = { sizeMiB: 32, fillMiB: 4 };
   steady = await lab.createVm('alpha', { name: 'steady', dataDisk: { ...disk, pool: 'shared' } });
