@@ -34,7 +34,10 @@ const lane = (name: string, options: { testTimeout: number; parallel: boolean })
     fileParallelism: options.parallel,
     pool: 'forks' as const,
     // Whole moves run the prebuilt bundle: it has to be that of these sources.
-    ...(name === 'lab' ? { globalSetup: ['scripts/vitest-bundle.mjs'] } : {}),
+    globalSetup: [
+      'scripts/vitest-parent.mjs',
+      ...(name === 'lab' ? ['scripts/vitest-bundle.mjs'] : []),
+    ],
   },
 });
 

@@ -63,6 +63,23 @@ export function forwardSignals() {
   }
 }
 
+/** Tells a child who runs it, so that it can end with that (endWithParent). */
+const runnerVariable = 'VMFERRY_RUNNER_PID';
+const parentLookMs = 1000;
+
+/**
+ * Ends this process by SIGTERM soon after a parent of ours, or npm, has ended: killed with -9, they tell nobody, and a
+ * test run would go on for half an hour. Whoever started this in another way may leave.
+ */
+export function endWithParent() {
+  const parent = process.ppid;
+  const isOurs = process.env[runnerVariable] === String(parent);
+  if (!isOurs && process.env.npm_lifecycle_event === undefined) return;
+  setInterval(() => {
+    if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM');
+  }, parentLookMs).unref();
+}
+
 /**
  * @typedef {object} RunOptions
  * @property {boolean} [through] the child uses our terminal; its exit code is returned and never thrown
@@ -85,7 +102,7 @@ export async function run(program, args, options = {}) {
   const commandLine = [program, ...args].join(' ');
   const child = spawn(program, args, {
     cwd: root,
-    env: { ...childEnvironment(), ...options.env },
+    env: { ...childEnvironment(), [runnerVariable]: String(process.pid), ...options.env },
     stdio: through ? 'inherit' : ['ignore', 'pipe', 'pipe'],
   });
   children.add(child);

@@ -9,7 +9,14 @@ import { builtFromSources } from './bundle.mjs';
 import { runLanes } from './lanes.mjs';
 import { formatAll, lintAll } from './lint.mjs';
 import { continueOnNode24 } from './node.mjs';
-import { CommandFailed, Interrupted, forwardSignals, root, run } from './process.mjs';
+import {
+  CommandFailed,
+  Interrupted,
+  endWithParent,
+  forwardSignals,
+  root,
+  run,
+} from './process.mjs';
 import { setUp } from './setup.mjs';
 import { StepFailed } from './step.mjs';
 
@@ -86,6 +93,7 @@ async function main() {
 }
 
 forwardSignals();
+endWithParent();
 try {
   process.exitCode = await main();
 } catch (error) {

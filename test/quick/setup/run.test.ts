@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 // The scripts run as they would on a fresh machine, in a copy of the checkout that holds only what they read, with
@@ -66,6 +67,9 @@ const run = (args: string[], env: NodeJS.ProcessEnv = {}) => {
 };
 const asRoot = process.getuid?.() === 0 && existsSync('/etc/debian_version');
 const vitestStub = 'process.exitCode = 0;';
+
+const isGone = (pid: number): boolean =>
+  !existsSync(`/proc/${pid}/stat`) || / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 
 describe('the set-up', () => {
   it('installs npm packages once, and again only if the lock changes', () => {
@@ -169,6 +173,46 @@ describe('the command line', () => {
     });
     expect(run(['toString']).status).toBe(2);
   });
+
+  it.runIf(existsSync('/proc'))(
+    'ends with npm, and the tests with it, though kill -9 tells nobody',
+    async () => {
+      npmInstalls();
+      const endWithParent = `import { endWithParent } from ${JSON.stringify(join(dir, 'scripts/process.mjs'))};`;
+      write(
+        'node_modules/vitest/vitest.mjs',
+        `${endWithParent} endWithParent(); console.log('pid', process.pid); setInterval(() => {}, 1000);`,
+      );
+      for (const victim of ['npm', 'runner'] as const) {
+        // What npm starts is a shell's child in some systems; here the shell stands for npm.
+        const npm = spawn(
+          'sh',
+          [
+            '-c',
+            `"$@" & echo pid $!; wait`,
+            'npm',
+            process.execPath,
+            join(dir, 'scripts/run.mjs'),
+            'quick',
+          ],
+          {
+            env: environment({ npm_lifecycle_event: 'test:quick' }),
+            stdio: ['ignore', 'pipe', 'inherit'],
+          },
+        );
+        const pids: number[] = [];
+        for await (const line of createInterface(npm.stdout)) {
+          if (line.startsWith('pid ')) pids.push(Number(line.slice(4)));
+          if (pids.length === 2) break;
+        }
+        const [runner, tests] = pids as [number, number];
+        expect(pids.map(isGone)).toEqual([false, false]);
+        process.kill(victim === 'npm' ? npm.pid! : runner, 'SIGKILL');
+        await expect.poll(() => [runner, tests].map(isGone)).toEqual([true, true]);
+        npm.kill('SIGKILL');
+      }
+    },
+  );
 
   it('passes arguments and the exit code through', () => {
     npmInstalls();
