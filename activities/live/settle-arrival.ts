@@ -15,7 +15,7 @@ const settlesWithinMs = 30_000;
 const off: readonly LivePlace[] = [LivePlace.off, LivePlace.movedAway, LivePlace.gone];
 
 /**
- * Lets a guest go that is held here since it arrived, or ends it. What runs, was let go before, or never arrived is left
+ * Lets a guest go that is held here since it arrived, or ends it and takes its definition away. What runs, was let go before, or never arrived is left
  * as it is, but for one that is to stay paused. Throws `live-arrival-not-settleable` where it is to be ended and runs.
  */
 export async function settleArrival(
@@ -35,10 +35,14 @@ export async function settleArrival(
     // A kill may have come between the note that it is let go and the order.
     const isHeld = isIdle && placeHeld(view.place, { run: 0, holds: true }) === LivePlace.held;
     if (to === 'off') {
-      if (off.includes(view.place)) return hostViewOf(view);
-      if (!isHeld || wasLetGo) throw notSettleable(parts.name, input, view);
+      if (view.place === LivePlace.gone) return hostViewOf(view);
+      const isOff = isIdle && off.includes(view.place);
+      if (!(isHeld || isOff) || wasLetGo) throw notSettleable(parts.name, input, view);
       await parts.hypervisor.forceOff(vm.uuid);
-      return hostViewOf(await settled(parts, input, { wanted: off, signal }));
+      await settled(parts, input, { wanted: off, signal });
+      // Else the next run would not be let in.
+      await parts.hypervisor.undefine(vm.uuid, { state: 'remove' });
+      return hostViewOf(await settled(parts, input, { wanted: [LivePlace.gone], signal }));
     }
     if (admission !== undefined && !wasLetGo)
       await folder.write('admission', { ...admission, letGo: true });

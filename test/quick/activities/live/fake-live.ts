@@ -190,6 +190,11 @@ export async function fakeHost(
       live.place = 'off';
       return Promise.resolve();
     },
+    undefine: () => {
+      told.push('undefine');
+      live.place = 'gone';
+      return Promise.resolve();
+    },
   };
   const name = state === 'incoming' ? 'beta' : 'alpha';
   const parts = hostParts({ name, stateDir, hypervisor });

@@ -111,9 +111,9 @@ describe('a guest that arrived paused', () => {
   });
 
   it('is ended where it goes on at the source, once', async () => {
-    expect(await settle('off')).toEqual({ place: 'off', job: 'none' });
+    expect(await settle('off')).toEqual({ place: 'gone', job: 'none' });
     await settle('off');
-    expect(host.told).toEqual(['force off']);
+    expect(host.told).toEqual(['force off', 'undefine']);
   });
 
   it('is never ended while it runs, nor touched while it still arrives', async () => {
