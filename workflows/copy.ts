@@ -1,9 +1,9 @@
-import { CancellationScope } from '@temporalio/workflow';
 import type { DiskPlan, EpochRef, OpenExport } from '../activities/contract.ts';
 import { Handling } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
 import type { DiskResult } from '../domain/move.ts';
 import { chainsOf } from '../domain/disk-plan.ts';
+import { allOrNone } from './all-or-none.ts';
 import { comparedDisks } from './check.ts';
 import { MoveFailed } from './faults.ts';
 import type { Checked, Move } from './move.ts';
@@ -141,22 +141,4 @@ function resultOf(move: Move, disk: DiskPlan): DiskResult {
   const found = move.record.report.disks.find((one) => one.name === disk.name);
   if (found === undefined) throw new Error(`no disk ${disk.name} in the report`);
   return found;
-}
-
-/** Runs all at once; the first failure cancels the others and waits until they have ended on their hosts. */
-async function allOrNone(work: readonly (() => Promise<void>)[]): Promise<void> {
-  await CancellationScope.cancellable(async () => {
-    const scope = CancellationScope.current();
-    let first: { error: unknown } | undefined;
-    const guarded = work.map(async (run) => {
-      try {
-        await run();
-      } catch (error) {
-        first ??= { error };
-        if (!scope.consideredCancelled) scope.cancel();
-      }
-    });
-    await Promise.all(guarded);
-    if (first !== undefined) throw first.error;
-  });
 }

@@ -2,7 +2,9 @@
 export { dryRun } from './dry-run.ts';
 export { drain } from './drain.ts';
 export { host } from './host.ts';
+export { importVm } from './import-vm.ts';
 export { migrateVm } from './migrate-vm.ts';
 export { listOrphans, settleOrphan } from './orphans.ts';
 export { place } from './place.ts';
+export { conversionFacts, dropCache, inspectForeign, listForeign } from './read-foreign.ts';
 export { inspectHost, inspectVm, listVms } from './read-hosts.ts';

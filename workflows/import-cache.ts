@@ -1,0 +1,109 @@
+/** From the source into the cache of the conversion host, and the conversion there. */
+import type { CacheInput } from '../activities/import/contract.ts';
+import { ImportPhase } from '../domain/import.ts';
+import type { Import, Judged } from './import.ts';
+import { limits } from './on-host.ts';
+
+/** When the source was seen to be off, by the workflow's clock; undefined if the import did not stop it. */
+export interface SourceStopped {
+  wasRunning: boolean;
+  offSinceMs?: number;
+}
+
+/** The source off, if it runs and was asked to be; what is done to it is given back whatever happens later. */
+export async function stopSource(run: Import, { foreign, plan }: Judged): Promise<SourceStopped> {
+  const { record, hosts, ref, input } = run;
+  const { conversionHost: host, running, shutdownTimeoutMs } = input.request;
+  pushGivingBack(run);
+  const step = record.report.steps.find(({ name }) => name === 'stop-source');
+  if (plan.clone || running === 'leave' || running === 'pause' || step?.state === 'skipped')
+    return { wasRunning: false };
+  record.enter(ImportPhase.stopping);
+  const stopped = await record.during('stop-source', () =>
+    hosts.do({
+      host,
+      what: `shut down ${foreign.vm.name}`,
+      limit: { ...limits.act, attemptMs: shutdownTimeoutMs + limits.act.attemptMs },
+      call: (at) => at.stopForeign({ ...ref, running, shutdownTimeoutMs }),
+    }),
+  );
+  record.report.sourceRunning = false;
+  return { wasRunning: stopped.wasRunning, offSinceMs: Date.now() - stopped.downForMs };
+}
+
+function pushGivingBack(run: Import): void {
+  const { record, hosts, ref, input, undo } = run;
+  const { conversionHost: host, restartSource: restart } = input.request;
+  undo.push({
+    name: `give back ${input.vm.name} at ${input.request.provider}`,
+    run: async () => {
+      const { running, wasStopped } = await hosts.do({
+        host,
+        what: `give ${input.vm.name} back`,
+        limit: limits.act,
+        call: (at) => at.restartForeign({ ...ref, restart }),
+      });
+      record.report.sourceRunning = running;
+      if (wasStopped && !running)
+        record.note(
+          `${input.vm.name} was shut down at ${input.request.provider} and is off there: start it when you like`,
+        );
+    },
+  });
+}
+
+export async function fillCache(run: Import, judged: Judged): Promise<void> {
+  const { record, hosts, input } = run;
+  const { conversionHost: host } = input.request;
+  record.enter(ImportPhase.copying);
+  const { disks } = await record.during('copy', () =>
+    hosts.do({
+      host,
+      what: `copy ${input.vm.name}`,
+      limit: limits.bulk,
+      call: (at) => at.ensureCached(cacheInput(run, judged)),
+    }),
+  );
+  for (const { key, ...seen } of disks) Object.assign(record.disk(key), seen);
+  record.moved(
+    'copy',
+    disks.reduce((sum, { bytesCopied }) => sum + bytesCopied, 0),
+  );
+  if (!judged.plan.clone) await record.during('verify-source', () => readSourceBack(run, judged));
+}
+
+/** A source that is to stay off is off, and its disks are what was copied. */
+export async function readSourceBack(run: Import, judged: Judged): Promise<void> {
+  const { hosts, input } = run;
+  await hosts.do({
+    host: input.request.conversionHost,
+    what: `read ${input.vm.name} back`,
+    limit: limits.act,
+    call: (at) => at.verifyForeign(cacheInput(run, judged)),
+  });
+}
+
+function cacheInput({ ref, input }: Import, { foreign, plan }: Judged): CacheInput {
+  const { bandwidthBytesPerSecond, running } = input.request;
+  const disks = plan.disks.map(({ key }) => key);
+  return { ...ref, vm: foreign.vm, disks, bandwidthBytesPerSecond, running };
+}
+
+export async function convert(run: Import, { foreign, plan }: Judged): Promise<void> {
+  if (!plan.converted) return;
+  const { record, hosts, ref, input } = run;
+  const { conversionHost: host, root, luksKeys = [] } = input.request;
+  record.enter(ImportPhase.converting);
+  const wishes = { luksKeys, ...(root === undefined ? {} : { root }) };
+  const report = await record.during('convert', () =>
+    hosts.do({
+      host,
+      what: `convert ${input.vm.name}`,
+      limit: limits.bulk,
+      call: (at) => at.ensureConverted({ ...ref, vm: foreign.vm, plan, ...wishes }),
+    }),
+  );
+  record.report.conversion = report;
+  if (report.virtio === false)
+    record.note('the tool found no virtio drivers for this guest: it may not see its disks');
+}
