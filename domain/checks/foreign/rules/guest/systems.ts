@@ -20,19 +20,29 @@ const strange: readonly [RegExp, string][] = [
   [/vmkernel|esxi?\b/i, 'ESXi'],
   [/haiku|beos/i, 'Haiku'],
   [/^dos|ms-?dos|freedos/i, 'DOS'],
-  [/win(?:dows)?[ _-]?(?:31|3\.1|95|98|me\b|milleni|nt\b|2000|2k\b)/i, 'a Windows before XP'],
+  [
+    /win(?:dows)?[ _/-]?(?:31|3\.1|95|98|milleni|2000|2k(?![0-9])|(?:me|nt)(?:guest|[0-9]|\b))/i,
+    'a Windows before XP',
+  ],
 ];
 
 /** Systems that are converted, but whose drivers newer sets of virtio-win, or their own kernels, no longer have. */
 const old: readonly [RegExp, string][] = [
   [
-    /win(?:dows)?[ _-]?(?:xp|(?:net|server ?)?2003|net(?:web|standard|enterprise|business|datacenter))/i,
+    /win(?:dows)?[ _/-]?(?:xp|(?:server ?)?2003|2k3|net(?:web|standard|enterprise|business|datacenter))/i,
     'Windows XP or 2003',
   ],
-  [/win(?:dows)?[ _-]?(?:vista|longhorn|(?:server ?)?2008(?!.?r2))/i, 'Windows Vista or 2008'],
-  [/(?:rhel|red ?hat.*|centos|oracleLinux)[ _-]?[34](?![0-9])/i, 'an Enterprise Linux before 5'],
-  [/(?:sles|suse.*)[ _-]?9(?![0-9])/i, 'SUSE Linux 9'],
-  [/debian[ _-]?[45](?![0-9])/i, 'a Debian before 6'],
+  [
+    /win(?:dows)?[ _/-]?(?:vista|longhorn|(?:server ?)?2008(?!.?r2)|2k8(?!r2))/i,
+    'Windows Vista or 2008',
+  ],
+  // `CentOS 4/5/6/7` is a name that vSphere gives to all of them.
+  [
+    /(?:rhel|red ?hat (?:enterprise )?linux|centos|oracleLinux)[ _/-]?[34](?![0-9/])/i,
+    'an Enterprise Linux before 5',
+  ],
+  [/(?:sles|suse linux(?: enterprise(?: server)?)?)[ _/-]?9(?![0-9])/i, 'SUSE Linux 9'],
+  [/debian(?: gnu\/linux)?[ _/-]?[45](?![0-9])/i, 'a Debian before 6'],
   [/other24x|linux.?2\.4/i, 'a Linux with kernel 2.4'],
 ];
 

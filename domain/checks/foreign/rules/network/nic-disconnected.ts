@@ -19,7 +19,7 @@ export const nicDisconnected: ForeignRule<VmView, 'nic-disconnected'> = {
       : [
           {
             code: 'nic-disconnected',
-            message: `${counted(number, 'card', 'cards')} of ${vm.name} unplugged at the source`,
+            message: `${counted(number, 'card', 'cards')} of ${vm.name} ${number === 1 ? 'is' : 'are'} unplugged at the source`,
           },
         ];
   },
