@@ -3,7 +3,7 @@
 # its own, mounts the host's folders over the machine's, says `ready` on descriptor 3 and then only holds them open.
 # The pid stays the same throughout, so whoever started this knows the holder.
 #
-#   boot-host.sh <netns> <cgroup folder or ''> <hostname> <guest folder>     (in the host's folder)
+#   boot-host.sh <netns> <cgroup folder or ''> <hostname> <guest folder> <cache folder>     (in the host's folder)
 set -eu
 
 if [ "${VMFERRY_LAB_STAGE-}" != inside ]; then
@@ -42,6 +42,9 @@ fi
 for folder in etc/libvirt etc/pki etc/vmferry var/lib/libvirt var/lib/vmferry var/cache/libvirt var/log/libvirt; do
   mount --bind "$folder" "/$folder"
 done
+# What libvirtd asked QEMU about itself takes seconds; libvirtd checks that the answers still hold.
+mkdir -p /var/cache/libvirt/qemu/capabilities
+mount --bind "$5" /var/cache/libvirt/qemu/capabilities
 mount --bind "$4" /usr/share/vmferry-guest
 mount --bind "$(dirname "$0")/inside" /usr/share/vmferry-lab
 mount -o remount,bind,ro /usr/share/vmferry-guest

@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { openSync, closeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { permanent, transient } from '../domain/errors.ts';
 import type { ExecOptions, ExecResult, SpawnOptions } from './enter.ts';
@@ -22,6 +24,11 @@ export interface HostSurroundings {
   /** Called when the holder changed and has to be remembered. */
   remember: () => Promise<void>;
 }
+
+/** What the libvirtds of all labs learned of this machine's QEMU. */
+const capabilitiesDir = fileURLToPath(
+  new URL('../.tools/cache/libvirt-capabilities', import.meta.url),
+);
 
 const script = (name: string): string => join(import.meta.dirname, name);
 
@@ -151,9 +158,11 @@ export class LabHost {
   }
 
   async #hold(): Promise<ProcessId> {
+    await mkdir(capabilitiesDir, { recursive: true });
     const log = openSync(join(this.folder, 'boot.log'), 'a');
-    const args = [this.netns, this.cgroup, this.name, this.#surroundings.guestDir];
-    const child = spawn('/bin/sh', [script('boot-host.sh'), ...args], {
+    const names = [this.netns, this.cgroup, this.name];
+    const folders = [this.#surroundings.guestDir, capabilitiesDir];
+    const child = spawn('/bin/sh', [script('boot-host.sh'), ...names, ...folders], {
       cwd: this.folder,
       detached: true,
       stdio: ['ignore', log, log, 'pipe'],
