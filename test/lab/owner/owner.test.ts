@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { Lab } from '../../../lab/lab.ts';
 import { identify, isAlive, namedNetworkNamespace } from '../../../lab/processes.ts';
 import type { ProcessId } from '../../../lab/processes.ts';
@@ -24,8 +24,8 @@ interface Owned {
 }
 
 const owners: ChildProcess[] = [];
-afterEach(() => {
-  for (const owner of owners.splice(0)) owner.kill('SIGKILL');
+afterAll(() => {
+  for (const owner of owners) owner.kill('SIGKILL');
 });
 
 /** A process in a group of its own, as a shell gives one to `npm test`. */
@@ -49,27 +49,30 @@ const strikes = {
     process.kill(-owner.pid!, 'SIGINT'),
 };
 
-it.each(Object.entries(strikes))('a whole stage is gone after %s', async (_words, strike) => {
-  const name = `o${process.pid}`;
-  const { owner, lines } = own([join(import.meta.dirname, 'owner-process.ts'), name]);
-  const { dir, labDir, namespaces, pids } = JSON.parse(await firstLine(lines, '{')) as Owned;
-  const living = pids.map((pid) => identify(pid)).filter((found) => found !== undefined);
-  expect(living).toHaveLength(8);
-  // Two storages of hosts, and the shared device twice.
-  const before = await traces(name, labDir, namespaces);
-  expect(before.filter((trace) => trace.startsWith('loop'))).toHaveLength(4);
-  expect(before.length).toBeGreaterThan(15);
+it.concurrent.for(Object.entries(strikes))(
+  'a whole stage is gone after %s',
+  async ([words, strike], { expect }) => {
+    const name = `o${process.pid}${words.at(0)?.toLowerCase()}`;
+    const { owner, lines } = own([join(import.meta.dirname, 'owner-process.ts'), name]);
+    const { dir, labDir, namespaces, pids } = JSON.parse(await firstLine(lines, '{')) as Owned;
+    const living = pids.map((pid) => identify(pid)).filter((found) => found !== undefined);
+    expect(living).toHaveLength(8);
+    // Two storages of hosts, and the shared device twice.
+    const before = await traces(name, labDir, namespaces);
+    expect(before.filter((trace) => trace.startsWith('loop'))).toHaveLength(4);
+    expect(before.length).toBeGreaterThan(15);
 
-  const gone = once(owner, 'exit');
-  strike(owner);
-  await gone;
-  const left = async (): Promise<(string | ProcessId)[]> => [
-    ...(await traces(name, labDir, [])),
-    ...living.filter(isAlive),
-    ...(existsSync(dir) ? [dir] : []),
-  ];
-  await expect.poll(left, { timeout: endMs }).toEqual([]);
-});
+    const gone = once(owner, 'exit');
+    strike(owner);
+    await gone;
+    const left = async (): Promise<(string | ProcessId)[]> => [
+      ...(await traces(name, labDir, [])),
+      ...living.filter(isAlive),
+      ...(existsSync(dir) ? [dir] : []),
+    ];
+    await expect.poll(left, { timeout: endMs }).toEqual([]);
+  },
+);
 
 it('a lab that was only half made is gone too, and its place is free at once', async () => {
   const root = await mkdtemp(join(tmpdir(), 'vmferry-owner-'));
