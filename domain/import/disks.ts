@@ -12,17 +12,18 @@ type Disks = Pick<ForeignVm, 'disks'>;
 export const bootDisk = ({ disks }: Disks): ForeignDisk | undefined =>
   disks.find(({ boot }) => boot === true) ?? disks[0];
 
-/** The disks that come, the boot disk first and always, the others in their order. */
+/**
+ * The disks that come, the boot disk first and always. Others that are marked for it come next, the rest in their order:
+ * `convert/target-shape.ts` has the same, and names of disks hang on it.
+ */
 export function broughtDisks(
   vm: Disks,
   { disks: wanted }: Pick<ImportShape, 'disks'>,
 ): ForeignDisk[] {
   const first = bootDisk(vm);
-  if (first === undefined) return [];
-  const others = vm.disks.filter(
-    (disk) => disk !== first && (wanted === undefined || wanted.includes(disk.key)),
-  );
-  return [first, ...others];
+  return vm.disks
+    .filter((disk) => disk === first || wanted === undefined || wanted.includes(disk.key))
+    .toSorted((one, other) => Number(other.boot ?? false) - Number(one.boot ?? false));
 }
 
 /** Those that do not. */

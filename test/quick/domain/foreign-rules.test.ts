@@ -199,7 +199,8 @@ describe('systems', () => {
 });
 
 describe('near a limit', () => {
-  const cdroms = (number: number) => codes(foundIn({ vm: { cdroms: Array(number).fill('') } }));
+  const cdroms = (number: number) =>
+    codes(foundIn({ vm: { cdroms: Array.from({ length: number }, () => '') } }));
   it('three drives come along', () => {
     expect(cdroms(3)).toEqual([]);
     expect(cdroms(4)).toEqual(['cdrom-stays']);

@@ -1,0 +1,335 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { targetShape } from '../../../convert/target-shape.ts';
+import type { TargetDisk } from '../../../convert/target-shape.ts';
+import { targetXml } from '../../../convert/target-xml.ts';
+import { importConcerns } from '../../../domain/checks/foreign/concerns.ts';
+import { blocks } from '../../../domain/concerns.ts';
+import { VmFerryError } from '../../../domain/errors.ts';
+import type { ForeignVm } from '../../../domain/foreign.ts';
+import type { ImportPlan, ImportQuestion, ImportRequest } from '../../../domain/import.ts';
+import { isUsableMac } from '../../../domain/import/macs.ts';
+import { planImport } from '../../../domain/import/plan.ts';
+import { beta, gibibyte, pool } from './facts.ts';
+import {
+  foreignDisk,
+  foreignNic,
+  foreignVm,
+  importQuestion,
+  importRequest,
+} from './foreign-facts.ts';
+
+const newUuid = 'aaaaaaaa-0000-4000-8000-000000000009';
+const planned = (
+  vm: Partial<ForeignVm> = {},
+  request: Partial<ImportRequest> = {},
+  target = beta(),
+): ImportPlan =>
+  planImport({ vm: foreignVm(vm), request: importRequest(request), target, newUuid });
+const faultOf = (plan: () => unknown): VmFerryError => {
+  try {
+    plan();
+  } catch (error) {
+    if (error instanceof VmFerryError) return error;
+    throw error;
+  }
+  throw new Error('it was planned');
+};
+const running = { kind: 'kvm', state: 'running' } as const;
+
+describe('a VM that is off', () => {
+  it('keeps what it is', () => {
+    expect(planned()).toEqual({
+      name: 'web',
+      uuid: foreignVm().uuid,
+      clone: false,
+      domainType: 'kvm',
+      machine: 'q35',
+      disks: [
+        {
+          key: 'disk1',
+          name: 'sda',
+          capacityBytes: 10 * gibibyte,
+          targetPool: 'default',
+          targetVolume: 'web-0.qcow2',
+          targetPath: '/images/web-0.qcow2',
+          targetFormat: 'qcow2',
+          targetKind: 'file',
+        },
+      ],
+      nics: [{ key: 'nic1', mac: '00:50:56:00:00:01', network: 'bridge:br0' }],
+      cpus: 2,
+      memoryBytes: 2 * gibibyte,
+      converted: true,
+      bus: 'virtio-scsi',
+      secureBoot: false,
+      tpm: false,
+    });
+  });
+  it('gets what was asked for instead', () => {
+    const shape = {
+      name: 'www',
+      cpus: 3,
+      memoryBytes: gibibyte,
+      newMacs: true,
+      tpm: true,
+      bus: 'virtio-blk',
+    } as const;
+    const plan = planned({}, { shape });
+    expect(plan).toMatchObject({ name: 'www', cpus: 3, memoryBytes: gibibyte, tpm: true });
+    expect(plan.disks[0]).toMatchObject({ name: 'vda', targetVolume: 'www-0.qcow2' });
+    expect(plan.nics[0]?.mac).toMatch(/^52:54:00:/);
+    expect(plan.uuid).toBe(foreignVm().uuid);
+  });
+  it('is emulated where the target has no KVM, or where that is known not to work', () => {
+    const target = beta({ machines: ['qemu/x86_64/q35'] });
+    expect(planned({}, {}, target).domainType).toBe('qemu');
+    const context = { vm: foreignVm(), request: importRequest(), target: beta(), newUuid };
+    expect(planImport({ ...context, domainType: 'qemu' }).domainType).toBe('qemu');
+  });
+  it('of 32 bits is one of x86_64 for the target', () => {
+    expect(planned({ arch: 'i686' }).domainType).toBe('kvm');
+  });
+});
+
+describe('UUID and MACs', () => {
+  it('a clone has its own, none of its source’s nor of the target’s, and the same each time', () => {
+    const target = beta();
+    const first = planned(running, { running: 'leave' }, target);
+    expect(first).toMatchObject({ clone: true, uuid: newUuid });
+    expect(first.nics[0]?.mac).toMatch(/^52:54:00:/);
+    expect(planned(running, { running: 'leave' }, target)).toEqual(first);
+    const taken = {
+      ...{ uuid: 'o', name: 'other', running: true, diskPaths: [] },
+      macs: [first.nics[0]!.mac.toUpperCase()],
+    };
+    const second = planned(running, { running: 'leave' }, beta({ vms: [taken] }));
+    expect(second.nics[0]?.mac).not.toBe(first.nics[0]?.mac);
+  });
+  it('a VM that is shut down for it keeps them', () => {
+    expect(planned(running)).toMatchObject({ clone: false, uuid: foreignVm().uuid });
+  });
+  it('what was defined already under the UUID does not change them', () => {
+    const [nic] = planned({ nics: [foreignNic({ mac: '' })] }).nics;
+    const own = { uuid: foreignVm().uuid, name: 'web', running: false, diskPaths: [] };
+    const target = beta({ vms: [{ ...own, macs: [nic!.mac] }] });
+    expect(planned({ nics: [foreignNic({ mac: '' })] }, {}, target).nics).toEqual([nic]);
+  });
+  it('a VM without a UUID gets the new one, a card without a MAC a new one', () => {
+    const plan = planned({ uuid: '', nics: [foreignNic({ mac: '' }), foreignNic({ key: 'b' })] });
+    expect(plan.uuid).toBe(newUuid);
+    expect(plan.nics.map(({ key }) => key)).toEqual(['nic1', 'b']);
+    expect(plan.nics[0]?.mac).toMatch(/^52:54:00:/);
+    expect(plan.nics[1]?.mac).toBe('00:50:56:00:00:01');
+  });
+  it('a VM without a card gets one on the default network', () => {
+    const plan = planned({ nics: [] }, { defaultNetwork: 'network:default' });
+    expect(plan.nics).toMatchObject([{ key: '', network: 'network:default' }]);
+  });
+});
+
+describe('disks', () => {
+  const disks = ['a', 'b', 'c'].map((key) => foreignDisk({ key, boot: key === 'b' }));
+  it('the boot disk comes first and always, with the others asked for', () => {
+    const plan = planned({ disks }, { shape: { disks: ['c'] } });
+    expect(plan.disks.map(({ key, name }) => [key, name])).toEqual([
+      ['b', 'sda'],
+      ['c', 'sdb'],
+    ]);
+  });
+  it('go to the pools that were named for them', () => {
+    const target = beta({
+      pools: [pool(), pool({ name: 'vg', type: 'logical', path: '/dev/vg' })],
+    });
+    const storage = { pool: 'default', format: 'raw', byDisk: { c: 'vg' } } as const;
+    expect(planned({ disks }, { storage }, target).disks).toMatchObject([
+      { key: 'b', targetPath: '/images/web-0.raw', targetKind: 'file' },
+      { key: 'a', targetPath: '/images/web-1.raw', targetKind: 'file' },
+      {
+        key: 'c',
+        targetPath: '',
+        targetKind: 'block',
+        targetPool: 'vg',
+        targetVolume: 'web-2.raw',
+      },
+    ]);
+  });
+});
+
+describe('what cannot be is refused, naming it', () => {
+  const storage = (changes: Partial<ImportRequest['storage']>) => ({
+    storage: { pool: 'default', format: 'qcow2' as const, ...changes },
+  });
+  it.each<[string, () => unknown, string]>([
+    ['name-invalid', () => planned({ name: 'a/b' }), '"a/b": it has a slash'],
+    ['cpus-unfit', () => planned({ cpus: 0 }), 'web would have 0 CPUs'],
+    ['memory-unfit', () => planned({ memoryBytes: 0 }), 'web would have 0 bytes'],
+    ['secure-boot-impossible', () => planned({ secureBoot: true }), 'web starts by BIOS'],
+    ['machine-unsupported', () => planned({ arch: 'aarch64' }), 'beta cannot run web'],
+    ['no-disk', () => planned({ disks: [] }), 'web has no disk'],
+    ['disk-unknown', () => planned({}, { shape: { disks: ['x'] } }), 'web has no disk "x"'],
+    ['disk-unknown', () => planned({}, storage({ byDisk: { y: 'default' } })), 'no disk "y"'],
+    ['storage-unmapped', () => planned({}, storage({ pool: '' })), 'no pool of beta is named'],
+    ['pool-missing', () => planned({}, storage({ pool: 'ssd' })), 'beta has no pool ssd'],
+    [
+      'pool-unusable',
+      () => planned({}, {}, beta({ pools: [pool({ type: 'iscsi' })] })),
+      'pool default of beta cannot take disk disk1 of web',
+    ],
+    [
+      'format-unfit',
+      () => planned({}, {}, beta({ pools: [pool({ type: 'rbd' })] })),
+      'holds raw volumes only',
+    ],
+    ['network-unmapped', () => planned({}, { networks: {} }), '"VM Network" of web is mapped'],
+    ['network-unmapped', () => planned({ nics: [] }), 'no default network is named'],
+    ['mac-unusable', () => planned({ nics: [foreignNic({ mac: 'x' })] }), 'the MAC address "x"'],
+    ['mac-twice', () => planned({ nics: [foreignNic(), foreignNic()] }), 'several cards of web'],
+  ])('%s', (code, plan, says) => {
+    const fault = faultOf(plan);
+    expect(fault).toMatchObject({ code, handling: 'permanent' });
+    expect(fault.message).toContain(says);
+    expect(fault.remedy).not.toBe('');
+  });
+});
+
+/** One of the first mostly, else one of the second: a case with everything wrong at once shows little. */
+const mostly = <T>(good: T[], bad: T[]): fc.Arbitrary<T> =>
+  fc.oneof(
+    { weight: 15, arbitrary: fc.constantFrom(...good) },
+    { weight: 1, arbitrary: fc.constantFrom(...bad) },
+  );
+
+/** VMs and requests with something wrong here and there. */
+const questions = fc
+  .record({
+    vm: fc.record({
+      kind: fc.constantFrom('vsphere', 'kvm', 'ova'),
+      name: fc.oneof(
+        { weight: 15, arbitrary: fc.constantFrom('web', 'Web Server') },
+        fc.string({ unit: 'binary', maxLength: 6 }),
+      ),
+      state: fc.constantFrom('running', 'paused', 'shut-off', 'crashed'),
+      uuid: fc.constantFrom('', foreignVm().uuid),
+      arch: mostly(['x86_64', 'i686'], ['aarch64']),
+      cpus: mostly([1, 4, 8], [0, 1.5]),
+      memoryBytes: mostly([gibibyte], [0, Number.NaN]),
+      firmware: fc.constantFrom('bios', 'uefi'),
+      secureBoot: mostly([false], [true]),
+      disks: fc.array(
+        fc.record({
+          key: fc.constantFrom('a', 'b', 'c', '__proto__'),
+          boot: fc.boolean(),
+          bus: fc.constantFrom('ide', 'scsi', 'sata', ''),
+        }),
+        { minLength: 1, maxLength: 6 },
+      ),
+      nics: fc.array(
+        fc.record({
+          mac: mostly(['', '00:50:56:00:00:01', '00:50:56:00:00:02'], ['FF:FF:00:00:00:00']),
+          network: fc.constantFrom('VM Network', 'other', 'constructor'),
+        }),
+        { maxLength: 3 },
+      ),
+    }),
+    request: fc.record({
+      running: fc.constantFrom('shutdown', 'force-off', 'pause', 'leave'),
+      convert: fc.constantFrom('yes', 'no'),
+      networks: fc.constantFrom({}, { 'VM Network': 'bridge:br0' }, { other: 'network:default' }),
+      defaultNetwork: mostly(['network:default', 'bridge:br0'], ['none']),
+      pool: mostly(['default', 'vg'], ['', 'ssd', 'off']),
+      format: mostly(['raw'], ['qcow2']),
+      newMacs: fc.boolean(),
+      wanted: fc.option(mostly([['a'], []], [['b', 'x']]), { nil: undefined }),
+      bus: fc.constantFrom('virtio-scsi', 'virtio-blk'),
+    }),
+  })
+  .map(({ vm, request }): ImportQuestion => {
+    const { pool: name, format, newMacs, wanted, bus, defaultNetwork, ...rest } = request;
+    const disks = [...new Map(vm.disks.map((disk) => [disk.key, disk])).values()];
+    return importQuestion({
+      vm: foreignVm({
+        ...(vm as Partial<ForeignVm>),
+        disks: disks.map((disk) => foreignDisk(disk)),
+        nics: vm.nics.map((nic, index) => foreignNic({ ...nic, key: `nic${index}` })),
+      }),
+      request: importRequest({
+        ...(rest as Partial<ImportRequest>),
+        ...(defaultNetwork === 'none' ? {} : { defaultNetwork: defaultNetwork as 'bridge:br0' }),
+        storage: { pool: name, format: format as 'raw' },
+        shape: {
+          newMacs,
+          bus: bus,
+          ...(wanted === undefined ? {} : { disks: wanted }),
+        },
+      }),
+      target: beta({
+        machines: ['kvm/x86_64/q35', 'qemu/x86_64/pc'],
+        pools: [
+          pool(),
+          pool({ name: 'vg', type: 'logical', path: '/dev/vg' }),
+          pool({ name: 'off', active: false }),
+        ],
+      }),
+    });
+  });
+const runs = { numRuns: 400 };
+
+it('whatever is not planned has a critical rule of the same code, and what no rule forbids is planned', () => {
+  let [plans, faults] = [0, 0];
+  fc.assert(
+    fc.property(questions, (question) => {
+      const concerns = importConcerns(question);
+      const critical = concerns.filter(({ level }) => level === 'critical').map(({ code }) => code);
+      try {
+        planImport({ ...question, newUuid });
+        plans += 1;
+      } catch (error) {
+        if (!(error instanceof VmFerryError)) throw error;
+        faults += 1;
+        expect(critical).toContain(error.code);
+        expect(blocks(concerns)).toBe(true);
+      }
+    }),
+    runs,
+  );
+  // Neither way is left untried.
+  expect(Math.min(plans, faults)).toBeGreaterThan(20);
+});
+
+it('a plan is one that a definition can be made of, disk by disk and card by card', () => {
+  fc.assert(
+    fc.property(questions, (question) => {
+      const { vm } = question;
+      let plan: ImportPlan;
+      try {
+        plan = planImport({ ...question, newUuid });
+      } catch {
+        return;
+      }
+      expect(planImport({ ...question, newUuid })).toEqual(plan);
+      const macs = plan.nics.map(({ mac }) => mac);
+      expect(new Set(macs).size).toBe(macs.length);
+      expect(macs.every(isUsableMac)).toBe(true);
+      expect(macs.length).toBe(Math.max(1, vm.nics.length));
+      const disks = plan.disks.map(({ key, targetVolume, targetFormat }): TargetDisk => {
+        expect(targetVolume).toMatch(/^[A-Za-z0-9_][A-Za-z0-9._-]*-\d+\.(?:raw|qcow2)$/);
+        return { key, kind: 'file', path: `/images/${targetVolume}`, format: targetFormat };
+      });
+      expect(new Set(disks.map(({ path }) => path)).size).toBe(disks.length);
+      const { name, uuid, domainType, machine, converted, bus, memoryBytes, cpus } = plan;
+      const shape = targetShape(vm, {
+        ...{ name, uuid, domainType, machine, converted, bus, memoryBytes, cpus, disks },
+        networks: new Map(),
+        defaultNetwork: { kind: 'bridge', name: 'br0' },
+      });
+      // Names and order of the plan are those of the definition.
+      expect(shape).toMatchObject({ bus, machine });
+      const xml = targetXml(shape);
+      const targets = [...xml.matchAll(/<disk [^>]*device="disk".*?<target dev="(\w+)"/gs)];
+      expect(targets.map(([, dev]) => dev)).toEqual(plan.disks.map((disk) => disk.name));
+      expect(shape.disks.map(({ key }) => key)).toEqual(plan.disks.map(({ key }) => key));
+    }),
+    runs,
+  );
+});
