@@ -31,6 +31,13 @@ export function asWritten(config: Config): Record<string, unknown> {
             ...host,
             exportPorts: `${host.exportPorts.first}-${host.exportPorts.last}`,
             limits: { ...host.limits, bandwidth: rateAsWritten(host.limits.bandwidth) },
+            conversion: {
+              ...host.conversion,
+              limits: {
+                up: rateAsWritten(host.conversion.limits.up),
+                down: rateAsWritten(host.conversion.limits.down),
+              },
+            },
           },
         }),
     ...(codecServer === undefined

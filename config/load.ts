@@ -2,14 +2,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { needsOperator } from '../domain/errors.ts';
-import { ConfigError, schemaProblems, yamlProblems } from './problems.ts';
+import { ConfigError, maxAliasCount, schemaProblems, yamlProblems } from './problems.ts';
 import { configSchema, type Config } from './schema.ts';
 
 const systemFile = '/etc/vmferry/vmferry.yaml';
 /** A file beyond this is no configuration. */
 const maxBytes = 1024 * 1024;
-/** YAML aliases can multiply: this many are more than any honest file has. */
-const maxAliases = 100;
 
 export interface LoadOptions {
   /** What `--config` said. */
@@ -100,7 +98,7 @@ export function parseConfig(text: string, file = 'vmferry.yaml'): Config {
   });
   const broken = yamlProblems(document, lines);
   if (broken.length > 0) throw new ConfigError(file, broken);
-  const parsed = configSchema.safeParse(document.toJS({ maxAliasCount: maxAliases }) ?? {}, {
+  const parsed = configSchema.safeParse(document.toJS({ maxAliasCount }) ?? {}, {
     reportInput: true,
   });
   if (!parsed.success)

@@ -3,6 +3,9 @@ import type { z } from 'zod';
 import { VmFerryError } from '../domain/errors.ts';
 import { configJsonSchema, schemaAt, type JsonSchema } from './json-schema.ts';
 
+/** YAML aliases can multiply: this many are more than any honest file has. */
+export const maxAliasCount = 100;
+
 /** One thing wrong with a configuration file. */
 export interface ConfigProblem {
   /** 1-based. */
@@ -61,14 +64,16 @@ export function schemaProblems(
   { document, lines }: { document: Document; lines: LineCounter },
 ): ConfigProblem[] {
   const schema = configJsonSchema();
+  const file: unknown = document.toJS({ maxAliasCount });
   return issues
     .flatMap((issue): ConfigProblem[] => {
       if (issue.code !== 'unrecognized_keys') {
-        return [{ ...place({ document, lines, path: issue.path }), ...valueWords(issue, schema) }];
+        const at = schemaAt(schema, issue.path, file);
+        return [{ ...place({ document, lines, path: issue.path }), ...valueWords(issue, at) }];
       }
       return issue.keys.map((unknown) => ({
         ...place({ document, lines, path: [...issue.path, unknown], atKey: true }),
-        ...unknownWords(unknown, Object.keys(schemaAt(schema, issue.path)?.properties ?? {})),
+        ...unknownWords(unknown, Object.keys(schemaAt(schema, issue.path, file)?.properties ?? {})),
       }));
     })
     .sort((a, b) => a.line - b.line || a.column - b.column);
@@ -76,9 +81,8 @@ export function schemaProblems(
 
 function valueWords(
   issue: z.core.$ZodIssue,
-  schema: JsonSchema,
+  at: JsonSchema | undefined,
 ): Pick<ConfigProblem, 'message' | 'remedy'> {
-  const at = schemaAt(schema, issue.path);
   const example = at?.examples?.[0];
   const known = Object.keys(at?.properties ?? {});
   const remedy =

@@ -1,37 +1,13 @@
 import { isIP, isIPv4 } from 'node:net';
 import { z } from 'zod';
-import { byteRateForm, tryParseByteRate } from './units.ts';
+import { absolutePath, address, byteRate, name, reference, says } from './fields.ts';
+import { conversion, providers } from './provider-schema.ts';
 
 /*
  * One file serves the CLI, the control worker and the host worker; each reads the sections it needs.
  * Descriptions and examples end up in the JSON Schema and in error messages; no message repeats a value,
  * because somebody may have written a secret where a reference belongs.
  */
-
-const says = (expected: string) => ({ error: () => `expected ${expected}` });
-
-const name = (what: string) =>
-  z
-    .string(says(what))
-    .regex(
-      /^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/,
-      says(`${what}: 1 to 64 of A-Z a-z 0-9 . _ -`),
-    );
-
-const absolutePath = z
-  .string(says('an absolute path'))
-  .regex(/^\/[^\0]*$/, says('an absolute path'));
-
-const referenceForm = 'a reference to a secret: env:NAME, file:/PATH or exec:/PROGRAM ARGUMENTS';
-/** Where a secret is to be had; the secret itself has no place in the file. */
-const reference = z
-  .string(says(referenceForm))
-  .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/[^\0\n]+|exec:\/[^\0\n]+)$/, says(referenceForm));
-
-const address = z
-  .string(says('HOST:PORT'))
-  .regex(/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, says('HOST:PORT'))
-  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, says('HOST:PORT'));
 
 const endpoint = (what: string) =>
   z.string(says(what)).transform((text, context) => {
@@ -58,15 +34,6 @@ const portRange = z
     const [first = 0, last = 0] = text.split('-').map(Number);
     if (first >= 1024 && first <= last && last <= 65_535) return { first, last };
     context.issues.push({ code: 'custom', message: `expected ${portRangeForm}`, input: text });
-    return z.NEVER;
-  });
-
-const byteRate = z
-  .union([z.literal(0), z.string()], says(byteRateForm))
-  .transform((value, context) => {
-    const parsed = value === 0 ? 0 : tryParseByteRate(value);
-    if (parsed !== undefined) return parsed;
-    context.issues.push({ code: 'custom', message: `expected ${byteRateForm}`, input: value });
     return z.NEVER;
   });
 
@@ -256,6 +223,8 @@ const host = z
       description: 'libvirt’s hooks folder; the guard’s hook goes into qemu.d below it.',
       examples: ['/etc/libvirt/hooks'],
     }),
+    providers,
+    conversion,
   })
   .meta({ description: 'For the worker on a KVM host.' });
 
@@ -328,6 +297,10 @@ type Frozen<T> = T extends (infer Item)[]
 export type Config = Frozen<z.output<typeof configSchema>>;
 /** Section `host`. */
 export type HostConfig = NonNullable<Config['host']>;
+/** A foreign platform of `host.providers`. */
+export type ProviderConfig = HostConfig['providers'][string];
+/** Section `host.conversion`. */
+export type ConversionConfig = HostConfig['conversion'];
 /** Section `temporal`. */
 export type TemporalConfig = Config['temporal'];
 /** Section `encryption`. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { configJsonSchema } from '../../../config/json-schema.ts';
+import type { JsonSchema } from '../../../config/json-schema.ts';
 import { findConfig, loadConfig, parseConfig } from '../../../config/load.ts';
 import { ConfigError, nearest, type ConfigProblem } from '../../../config/problems.ts';
 
@@ -64,6 +65,11 @@ describe('a configuration', () => {
       },
       limits: { bandwidth: 104_857_600, parallelCopies: 4 },
       hooksDir: '/etc/libvirt/hooks',
+      providers: {},
+      conversion: {
+        ...{ cacheSeconds: 86_400, parallel: 10, secrets: {} },
+        limits: { up: 0, down: 0 },
+      },
     });
     expect(config.codecServer?.listen).toEqual({ host: '::1', port: 8234 });
   });
@@ -261,30 +267,30 @@ describe('the JSON Schema', () => {
     );
   });
 
+  /** Every key with its description and its way from the top. */
+  function* keys(
+    schema: JsonSchema | boolean | undefined,
+    path = '',
+  ): Generator<{ path: string; name: string; description: string | undefined }> {
+    if (typeof schema !== 'object') return;
+    for (const [name, part] of Object.entries(schema.properties ?? {})) {
+      yield { path: `${path}${name}`, name, description: part.description };
+      yield* keys(part, `${path}${name}.`);
+    }
+    yield* keys(schema.items, `${path}[].`);
+    yield* keys(schema.additionalProperties, `${path}*.`);
+    for (const form of schema.oneOf ?? []) yield* keys(form, path);
+  }
+
   it('describes every key, for editors and for the documentation', () => {
-    const undescribed: string[] = [];
-    const walk = (schema: ReturnType<typeof configJsonSchema>, path: string): void => {
-      for (const [name, part] of Object.entries(schema.properties ?? {})) {
-        if (part.description === undefined) undescribed.push(`${path}${name}`);
-        walk(part, `${path}${name}.`);
-        if (part.items !== undefined) walk(part.items, `${path}${name}[].`);
-      }
-    };
-    walk(configJsonSchema(), '');
-    expect(undescribed).toEqual([]);
+    const all = [...keys(configJsonSchema())];
+    expect(all.filter(({ description }) => description === undefined)).toEqual([]);
+    expect(all.map(({ path }) => path)).toContain('host.providers.*.jump.[].hostKey');
   });
 
   it('has every key in docs/configuration.md', () => {
     const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8');
-    const names = new Set<string>();
-    const walk = (schema: ReturnType<typeof configJsonSchema>): void => {
-      for (const [name, part] of Object.entries(schema.properties ?? {})) {
-        names.add(name);
-        walk(part);
-        if (part.items !== undefined) walk(part.items);
-      }
-    };
-    walk(configJsonSchema());
+    const names = new Set([...keys(configJsonSchema())].map(({ name }) => name));
     expect([...names].filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 
