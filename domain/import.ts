@@ -61,6 +61,8 @@ export interface ImportShape {
   secureBoot?: boolean;
   /** Of a guest that is converted; `virtio-scsi` if absent. */
   bus?: ImportBus;
+  /** KVM if absent and the target offers it; `qemu` is emulation, for where KVM is offered and does not work. */
+  domainType?: 'kvm' | 'qemu';
 }
 
 /** What a person asked for. Everything else is found out. */

@@ -2,6 +2,8 @@
 import type { Logger } from 'pino';
 import { createHostActivities } from '../activities/index.ts';
 import type { HostActivities } from '../activities/contract.ts';
+import type { ImportActivities } from '../activities/import/contract.ts';
+import { createImportActivities } from '../activities/import/index.ts';
 import type { HostBandwidth } from '../activities/host-bandwidth.ts';
 import type { OrphanActivities } from '../activities/orphans.ts';
 import { createOrphanActivities } from '../activities/orphans-verbs.ts';
@@ -12,13 +14,15 @@ import type { HostConfig } from '../config/schema.ts';
 import { Quarantine } from '../guard/quarantine.ts';
 import { Exports } from '../platforms/libvirt/export.ts';
 import type { NbdDataPlane } from './data-plane.ts';
+import { importParts, keepCaches } from './import-duties.ts';
 import { PolicyFile } from './policy-file.ts';
 import type { TemporalAccess } from './process.ts';
 import { Reconciler } from './reconcile.ts';
 import { TemporalWitness } from './reconcile-temporal.ts';
+import type { Witness } from './reconcile-temporal.ts';
 
 export interface Duties {
-  activities: HostActivities & UpkeepActivities & OrphanActivities;
+  activities: HostActivities & UpkeepActivities & OrphanActivities & ImportActivities;
   /** Clears up until `stop`; resolves then. */
   reconcile(): Promise<void>;
   stop(): void;
@@ -63,9 +67,16 @@ export async function takeUpDuties(options: {
     .meetServer()
     .catch((error: unknown) => logger.warn({ error }, 'Temporal does not tell which server it is'));
   const stopping = new AbortController();
+  const conversion = importParts(parts, host, () => reconciler.server);
+  const log = (level: 'info' | 'warn', facts: object, message: string): void =>
+    logger[level](facts, message);
   return {
     activities: {
       ...createHostActivities(parts, gate, bandwidth),
+      ...createImportActivities({
+        ...{ parts, gate },
+        ...(conversion === undefined ? {} : { conversion }),
+      }),
       ...createOrphanActivities(parts, {
         quarantine,
         look: () => reconciler.round(),
@@ -74,7 +85,15 @@ export async function takeUpDuties(options: {
         admit: (operator) => gate.admitOrder('remove-orphan', operator),
       }),
     },
-    reconcile: () => reconciler.run(stopping.signal),
+    reconcile: async () => {
+      const fateOf: Witness['fateOf'] = (move) => witness.fateOf(move);
+      const { signal } = stopping;
+      const caches = conversion === undefined ? [] : [conversion];
+      await Promise.all([
+        reconciler.run(signal),
+        ...caches.map((own) => keepCaches(own, { fateOf, log, signal })),
+      ]);
+    },
     stop: () => stopping.abort(),
   };
 }

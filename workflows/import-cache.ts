@@ -70,6 +70,18 @@ export async function fillCache(run: Import, judged: Judged): Promise<void> {
     disks.reduce((sum, { bytesCopied }) => sum + bytesCopied, 0),
   );
   if (!judged.plan.clone) await record.during('verify-source', () => readSourceBack(run, judged));
+  // Its guest stood still for as long as it was read, and no longer.
+  else if (input.request.running === 'pause') await letGoOn(run);
+}
+
+async function letGoOn({ record, hosts, ref, input }: Import): Promise<void> {
+  const { running } = await hosts.do({
+    host: input.request.conversionHost,
+    what: `let ${input.vm.name} go on`,
+    limit: limits.act,
+    call: (at) => at.restartForeign({ ...ref, restart: false }),
+  });
+  record.report.sourceRunning = running;
 }
 
 /** A source that is to stay off is off, and its disks are what was copied. */

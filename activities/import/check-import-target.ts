@@ -29,7 +29,11 @@ function planned(
   target: HostFacts,
 ): { plan?: ImportPlan; concerns: Concern[] } {
   try {
-    const plan = planImport({ vm: foreign.vm, request, target, newUuid: vm.uuid });
+    const { domainType } = request.shape;
+    const plan = planImport({
+      ...{ vm: foreign.vm, request, target, newUuid: vm.uuid },
+      ...(domainType === undefined ? {} : { domainType }),
+    });
     return { plan, concerns: [] };
   } catch (error) {
     if (!(error instanceof VmFerryError)) throw error;

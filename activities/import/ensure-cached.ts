@@ -48,24 +48,29 @@ async function copyAll(
   await cache.write(record);
   const pause = running === 'pause';
   const done: CachedDisk[] = [];
-  await atProvider(parts, provider, { label: migrationId, pause, signal }, async (source) => {
-    if (pause && !isVmOff(await source.state(vm.id)) && record.source?.paused !== true) {
-      // Before it is paused: a worker that dies here must know that it may have been.
-      const before = record.source ?? { wasRunning: true, stopped: false };
-      record.source = { ...before, paused: true };
-      await cache.write(record);
-    }
-    const progress = new Map<string, DiskProgress>();
-    for (const disk of chosen(input)) {
-      const report = (one: DiskProgress): void => {
-        progress.set(one.name, one);
-        attempt.report({ disks: [...progress.values()] });
-      };
-      const options = { parts, cache, record, disk, report };
-      done.push(await copyOne(source, input, options, attempt));
-    }
-    await vouch(source, input, { cache, record, signal });
-  });
+  await atProvider(
+    parts,
+    provider,
+    { label: migrationId, pause, reads: true, signal },
+    async (source) => {
+      if (pause && !isVmOff(await source.state(vm.id)) && record.source?.paused !== true) {
+        // Before it is paused: a worker that dies here must know that it may have been.
+        const before = record.source ?? { wasRunning: true, stopped: false };
+        record.source = { ...before, paused: true };
+        await cache.write(record);
+      }
+      const progress = new Map<string, DiskProgress>();
+      for (const disk of chosen(input)) {
+        const report = (one: DiskProgress): void => {
+          progress.set(one.name, one);
+          attempt.report({ disks: [...progress.values()] });
+        };
+        const options = { parts, cache, record, disk, report };
+        done.push(await copyOne(source, input, options, attempt));
+      }
+      await vouch(source, input, { cache, record, signal });
+    },
+  );
   for (const disk of record.disks) disk.whole = true;
   await cache.write(record);
   return { disks: done };

@@ -60,7 +60,16 @@ function conversionVerbs({
         if (conversion === undefined) throw noConversionHost(parts.name);
         return run(conversion, input, attempt);
       });
-  const throttleOf = (bytesPerSecond: number) => new Throttle({ bytesPerSecond });
+  const all = new Throttle({ bytesPerSecond: conversion?.conversion.bytesPerSecond ?? 0 });
+  const throttleOf = (bytesPerSecond: number): Pick<Throttle, 'take'> => {
+    const own = new Throttle({ bytesPerSecond });
+    return {
+      take: async (bytes, signal) => {
+        await own.take(bytes, signal);
+        await all.take(bytes, signal);
+      },
+    };
+  };
   return {
     conversionFacts: () =>
       verb('conversionFacts', (own, _: undefined, { signal }) => conversionFacts(own, signal))(
@@ -100,7 +109,8 @@ function conversionVerbs({
 const noConversionHost = (host: string) =>
   needsOperator({
     code: 'no-conversion-host',
-    message: `${host} is no conversion host: its configuration has no section \`host.conversion\``,
-    remedy: 'Add it there, restart its worker, then `vmferry retry`; or name another host.',
+    message: `${host} is no conversion host: its configuration names no provider`,
+    remedy:
+      'Add one to `host.providers` there, restart its worker, then `vmferry retry`; or name another host.',
     host,
   });

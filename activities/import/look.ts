@@ -24,7 +24,7 @@ export async function listForeign(
   { provider, skip, most }: ListForeignInput,
   signal: AbortSignal,
 ): Promise<ListForeignResult> {
-  const options = { label: lookLabel, pause: false, signal };
+  const options = { label: lookLabel, pause: false, reads: true, signal };
   return atProvider(parts, provider, options, async (source) => {
     const vms: ForeignVmSummary[] = [];
     let [seen, bytes] = [0, 0];
@@ -44,7 +44,7 @@ export async function inspectForeign(
   { provider, vm }: InspectForeignInput,
   signal: AbortSignal,
 ): Promise<InspectForeignResult> {
-  const options = { label: lookLabel, pause: false, signal };
+  const options = { label: lookLabel, pause: false, reads: true, signal };
   return atProvider(parts, provider, options, async (source) => {
     const found = await source.inspect(vm, signal);
     return { vm: found, concerns: await source.concerns(found, signal) };

@@ -9,6 +9,8 @@ export interface OpenProviderOptions {
   label: string;
   /** A guest that runs is paused before its disks are read. */
   pause: boolean;
+  /** Whether bytes of disks are read for good; else it is only looked at, and what checks all of them is left out. */
+  reads: boolean;
   signal: AbortSignal;
 }
 
@@ -24,6 +26,8 @@ export interface ConversionSettings {
   cacheDir: string;
   /** Copies and conversions at a time. */
   parallel: number;
+  /** Cap over all that is read from sources together; 0 is none. */
+  bytesPerSecond: number;
   /** Folder or ISO with drivers for Windows. */
   virtioWin?: string;
   /** `virt-v2v-in-place` if absent. */

@@ -28,22 +28,27 @@ export async function stopForeign(
   const { provider, migrationId, foreign } = input;
   const cache = cacheOf(parts, input);
   return cache.alone('stop the source', signal, () =>
-    atProvider(parts, provider, { label: migrationId, pause: false, signal }, async (source) => {
-      const record = takenBy(input, await cache.read(), parts.server());
-      const off = isVmOff(await source.state(foreign.id));
-      const memory = record.source ?? { wasRunning: !off, stopped: false, paused: false };
-      record.source = memory;
-      if (!off) {
-        const before = { ...memory, stopped: true };
-        record.source = before;
+    atProvider(
+      parts,
+      provider,
+      { label: migrationId, pause: false, reads: false, signal },
+      async (source) => {
+        const record = takenBy(input, await cache.read(), parts.server());
+        const off = isVmOff(await source.state(foreign.id));
+        const memory = record.source ?? { wasRunning: !off, stopped: false, paused: false };
+        record.source = memory;
+        if (!off) {
+          const before = { ...memory, stopped: true };
+          record.source = before;
+          await cache.write(record);
+          await takeDown(source, input, { alreadyAsked: memory.stopped, signal });
+        }
+        record.source.offAtMs ??= Date.now();
         await cache.write(record);
-        await takeDown(source, input, { alreadyAsked: memory.stopped, signal });
-      }
-      record.source.offAtMs ??= Date.now();
-      await cache.write(record);
-      const { wasRunning, offAtMs } = record.source;
-      return { wasRunning, downForMs: Math.max(0, Date.now() - offAtMs) };
-    }),
+        const { wasRunning, offAtMs } = record.source;
+        return { wasRunning, downForMs: Math.max(0, Date.now() - offAtMs) };
+      },
+    ),
   );
 }
 
@@ -101,7 +106,7 @@ export async function restartForeign(
     const record = await cache.read();
     const memory = memoryOf(record, migrationId);
     if (record === undefined || memory === undefined) return { running: false, wasStopped: false };
-    const options = { label: migrationId, pause: false, signal };
+    const options = { label: migrationId, pause: false, reads: false, signal };
     return atProvider(parts, provider, options, async (source) => {
       if (memory.paused) await source.resume?.(foreign.id);
       if (restart && memory.stopped && memory.wasRunning) await source.start?.(foreign.id);

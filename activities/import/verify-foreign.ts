@@ -16,7 +16,7 @@ export async function verifyForeign(
 ): Promise<void> {
   const { provider, migrationId, vm, disks } = input;
   const cache = cacheOf(parts, input);
-  const options = { label: migrationId, pause: false, signal };
+  const options = { label: migrationId, pause: false, reads: false, signal };
   await cache.alone('read the source back', signal, () =>
     atProvider(parts, provider, options, async (source) => {
       const record = await cache.read();

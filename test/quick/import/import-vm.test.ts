@@ -1,0 +1,185 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { ImportReport } from '../../../domain/import.ts';
+import { updateNames } from '../../../workflows/contract.ts';
+import { ImportWorld } from './fake-import.ts';
+import type { Verb } from './fake-import.ts';
+import { ImportBench, importRequest, untilPhase } from './import-bench.ts';
+
+// Several imports play at a time: on a busy machine each takes its turn.
+vi.setConfig({ testTimeout: 60_000 });
+
+let bench: ImportBench;
+beforeAll(async () => {
+  bench = await ImportBench.open();
+}, 60_000);
+afterAll(() => bench.close());
+
+/** What must hold after every import that came to nothing. */
+function expectUndone(world: ImportWorld, { running }: { running: boolean }): void {
+  const story = world.log.join(' | ');
+  expect(world.splitBrain, story).toBeUndefined();
+  expect(world.target, story).toEqual({ volumes: new Set(), defined: false, running: false });
+  expect(world.ledger, story).toBeUndefined();
+  expect(world.exports.size, story).toBe(0);
+  expect(world.source, story).toMatchObject({ running, paused: false });
+}
+
+const orderOf = { operator: 'test', discardTargetWrites: true };
+
+describe.concurrent('an import without faults', () => {
+  it('brings a VM that is off, and leaves it off', async () => {
+    const world = new ImportWorld({ running: false });
+    const report = await bench.run(world, importRequest());
+    expect(report).toMatchObject({ phase: 'committed', clone: false, oneRunning: 'observed' });
+    expect(world.target).toMatchObject({ defined: true, running: false });
+    expect(world.ledger).toMatchObject({ state: 'owner', epoch: 2 });
+    expect(report.disks).toMatchObject([
+      { key: '2000', name: 'sda', bytesCopied: 4096, bytesTransferred: 8, verified: true },
+      { key: '2001', name: 'sdb', bytesCopied: 4096, bytesTransferred: 8, verified: true },
+    ]);
+    expect(report.notes.join()).toContain('stays off on beta (it was off)');
+    expect(world.cache.disks.size).toBe(0);
+  });
+
+  it('shuts a running VM down, starts it on the target, and says for how long it was away', async () => {
+    const world = new ImportWorld({ running: true });
+    const report = await bench.run(world, importRequest());
+    expect(report).toMatchObject({ phase: 'committed', targetRunning: true, sourceRunning: false });
+    expect(report.downtimeMs).toBeGreaterThanOrEqual(4);
+    expect(report.steps.map(({ state }) => state)).toEqual(report.steps.map(() => 'done'));
+    expect(world.splitBrain).toBeUndefined();
+  });
+
+  it.each(['leave', 'pause'] as const)('makes a clone of a running VM with %s', async (running) => {
+    const world = new ImportWorld({ running: true });
+    const report = await bench.run(world, importRequest({ running, autoStart: true }));
+    expect(report).toMatchObject({ phase: 'committed', clone: true, oneRunning: 'none' });
+    expect(report.vm.uuid).not.toBe('6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e042');
+    expect(world.source.running).toBe(true);
+    expect(world.target.running).toBe(false);
+    const skipped = report.steps.filter(({ state }) => state === 'skipped');
+    expect(skipped.map(({ name }) => name)).toEqual(['stop-source', 'verify-source', 'start']);
+    // A guest that was paused for its copy goes on.
+    expect(world.source.paused).toBe(false);
+  });
+
+  it('waits for a person, and goes back by their word', async () => {
+    const world = new ImportWorld({ running: true });
+    const report = await bench.run(world, importRequest({ autoCommit: false }), async (handle) => {
+      await untilPhase(handle, 'awaiting-commit');
+      await handle.executeUpdate(updateNames.rollback, { args: [orderOf] });
+    });
+    expect(report).toMatchObject({ phase: 'rolled-back', sourceRunning: true });
+    expect(report.cachedUntil).toBe('2030-01-01T00:00:00Z');
+    expectUndone(world, { running: true });
+  });
+
+  it('refuses to go back from what has run without the word that it is lost', async () => {
+    const world = new ImportWorld({ running: true });
+    await bench.run(world, importRequest({ autoCommit: false }), async (handle) => {
+      await untilPhase(handle, 'awaiting-commit');
+      const refused = handle.executeUpdate(updateNames.rollback, {
+        args: [{ ...orderOf, discardTargetWrites: false }],
+      });
+      await expect(refused).rejects.toThrow();
+      await handle.executeUpdate(updateNames.commit, { args: [{ operator: 'test' }] });
+    });
+    expect(world.target.running).toBe(true);
+  });
+});
+
+/** All steps that can be called off or fail for good, in their order. */
+const steps: Verb[] = [
+  ...(['checkForeign', 'checkImportTarget', 'stopForeign', 'ensureCached'] as const),
+  ...(['verifyForeign', 'ensureConverted', 'reserveTarget', 'ensureCachedExport'] as const),
+  ...(['ensureCopied', 'hashCached', 'hashDisk', 'closeCachedExports', 'defineImport'] as const),
+];
+const lateSteps: Verb[] = ['takeOwnership', 'ensureStarted', 'ensureHealthy'];
+
+describe.concurrent('an import that comes to nothing', () => {
+  it.each(steps)('leaves nothing when it is called off at %s', async (verb) => {
+    const world = new ImportWorld({ running: true });
+    let cancel: () => Promise<void> = () => Promise.resolve();
+    let isCalledOff = false;
+    world.onCall = async (called) => {
+      if (called !== verb || isCalledOff) return;
+      isCalledOff = true;
+      await cancel();
+      // The word has to arrive before the verb has done its work.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    };
+    const report = await bench.run(world, importRequest(), async (handle) => {
+      cancel = async () => void (await handle.cancel());
+    });
+    expect(isCalledOff).toBe(true);
+    expect(report.phase).toBe('cancelled');
+    expectUndone(world, { running: true });
+  });
+
+  // What acted and then failed has most to undo; of what never acted a few tell enough.
+  const failures = [
+    ...[...steps, ...lateSteps].map((verb) => ({ verb, when: 'after' as const })),
+    ...(['stopForeign', 'reserveTarget', 'takeOwnership'] as const).map((verb) => ({
+      ...{ verb, when: 'before' as const },
+    })),
+  ];
+  it.each(failures)('leaves nothing when it fails for good $when $verb', async ({ verb, when }) => {
+    const world = new ImportWorld({ running: true });
+    world.injections.push({ verb, when, handling: 'permanent', times: 1 });
+    const report = await bench.run(world, importRequest());
+    expect(report).toMatchObject({ phase: 'failed', fault: { code: 'injected' } });
+    expect(report.firstError?.message).toBe(`${when} ${verb}`);
+    expectUndone(world, { running: true });
+  });
+
+  it('does not start the target once the source was started by somebody', async () => {
+    const world = new ImportWorld({ running: false });
+    world.onCall = (verb) => {
+      if (verb === 'defineImport') world.source.running = true;
+    };
+    const report = await bench.run(world, importRequest({ autoStart: true }));
+    expect(report).toMatchObject({ phase: 'failed', fault: { code: 'source-changed' } });
+    // What was copied is of another state: it is not kept.
+    expect(report.cachedUntil).toBeUndefined();
+    expectUndone(world, { running: true });
+  });
+
+  it('says that a source which it stopped is off, if it is not to be started again', async () => {
+    const world = new ImportWorld({ running: true });
+    world.injections.push({
+      verb: 'ensureConverted',
+      when: 'before',
+      handling: 'permanent',
+      times: 1,
+    });
+    const report = await bench.run(world, importRequest({ restartSource: false }));
+    expect(report.notes.join()).toContain('web was shut down at vc and is off there');
+    expectUndone(world, { running: false });
+  });
+});
+
+describe.concurrent('an import with faults that pass', () => {
+  const passing: Verb[] = ['stopForeign', 'ensureCached', 'ensureCopied', 'takeOwnership'];
+  it.each(passing)('goes on after a transient fault at %s', async (verb) => {
+    const world = new ImportWorld({ running: true });
+    world.injections.push({ verb, when: 'after', handling: 'transient', times: 1 });
+    const report = await bench.run(world, importRequest());
+    expect(report.phase).toBe('committed');
+    expect(world.crossed).toBe(8192);
+  });
+
+  it('stands still for a person, and copies nothing twice when told to go on', async () => {
+    const world = new ImportWorld({ running: true });
+    world.injections.push({
+      ...{ verb: 'ensureConverted', when: 'before', times: 1 },
+      handling: 'needs-operator',
+    });
+    const report: ImportReport = await bench.run(world, importRequest(), async (handle) => {
+      const parked = await untilPhase(handle, 'parked');
+      expect(parked).toMatchObject({ parkedIn: 'converting', fault: { code: 'injected' } });
+      await handle.executeUpdate(updateNames.retry, { args: [{ operator: 'test' }] });
+    });
+    expect(report).toMatchObject({ phase: 'committed', orders: [{ order: 'retry' }] });
+    expect(world.crossed).toBe(8192);
+  });
+});

@@ -1,0 +1,65 @@
+/** What makes a host worker a conversion host: its providers, its cache, and the upkeep of that. */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expireCaches } from '../activities/import/keep-cache.ts';
+import type { CacheUpkeep } from '../activities/import/keep-cache.ts';
+import type { ImportParts } from '../activities/import/parts.ts';
+import type { HostParts } from '../activities/parts.ts';
+import { Turns } from '../activities/turns.ts';
+import type { HostConfig } from '../config/schema.ts';
+import { resolveReference } from '../config/secrets.ts';
+import { needsOperator } from '../domain/errors.ts';
+import type { ServerIdentity } from '../domain/orphans.ts';
+import { ConfiguredProviders } from './providers.ts';
+
+/** Undefined where the configuration names no provider: then nothing is imported through this host. */
+export function importParts(
+  parts: HostParts,
+  config: HostConfig,
+  server: () => ServerIdentity,
+): ImportParts | undefined {
+  const { name, stateDir, providers, conversion } = config;
+  if (Object.keys(providers).length === 0) return undefined;
+  const { cacheDir = join(stateDir, 'import-cache'), parallel, virtioWin, program } = conversion;
+  return {
+    host: parts,
+    providers: new ConfiguredProviders({ host: name, providers, scratchDir: cacheDir }),
+    conversion: {
+      ...{ cacheDir, parallel, bytesPerSecond: conversion.limits.down },
+      ...(virtioWin === undefined ? {} : { virtioWin }),
+      ...(program === undefined ? {} : { program }),
+      secret: (reference) => secretOf(config, reference),
+    },
+    turns: new Turns(parallel),
+    server,
+  };
+}
+
+/** Only what the configuration names is ever fetched: an import's words name a secret, not a place. */
+async function secretOf({ name, conversion }: HostConfig, wanted: string): Promise<Uint8Array> {
+  const { secrets } = conversion;
+  const reference = Object.hasOwn(secrets, wanted) ? secrets[wanted] : undefined;
+  if (reference !== undefined) return resolveReference(reference);
+  throw needsOperator({
+    code: 'secret-unknown',
+    message: `the configuration of ${name} names no secret ${JSON.stringify(wanted.slice(0, 100))}`,
+    remedy: 'Add it to `host.conversion.secrets` there, restart its worker, then `vmferry retry`.',
+    host: name,
+  });
+}
+
+const everyMs = 5 * 60_000;
+
+/** Looks after the caches until `signal` fires; what goes wrong is logged, and the next look tries again. */
+export async function keepCaches(
+  parts: Pick<ImportParts, 'host' | 'conversion'>,
+  upkeep: CacheUpkeep,
+): Promise<void> {
+  const { signal, log } = upkeep;
+  while (!signal.aborted) {
+    await expireCaches(parts, upkeep).catch((error: unknown) => {
+      if (!signal.aborted) log('warn', { error }, 'could not look after the import cache');
+    });
+    await delay(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+}
