@@ -24,6 +24,7 @@ import { passthroughDevice } from './rules/devices/passthrough-device.ts';
 import { usbDevice } from './rules/devices/usb-device.ts';
 import { bootDriverUnsure } from './rules/disks/boot-driver-unsure.ts';
 import { diskEncrypted } from './rules/disks/disk-encrypted.ts';
+import { diskIndependentRunning } from './rules/disks/disk-independent-running.ts';
 import { diskIndependent } from './rules/disks/disk-independent.ts';
 import { diskRaw } from './rules/disks/disk-raw.ts';
 import { diskShared } from './rules/disks/disk-shared.ts';
@@ -80,6 +81,7 @@ export const vmRules: readonly ForeignRule<VmView>[] = [
   diskRaw,
   diskShared,
   diskIndependent,
+  diskIndependentRunning,
   diskSizeUnknown,
   diskStays,
   snapshotsStay,

@@ -36,6 +36,7 @@ function rows(): string[] {
 }
 
 it('docs/checks.md lists every rule, with the words of the table', async () => {
-  const text = await readFile(page, 'utf8');
+  // Those of imports come after; a test of their own holds them.
+  const [text = ''] = (await readFile(page, 'utf8')).split('\n## Imports\n');
   expect(text.split('\n').filter((line) => line.startsWith('| `'))).toEqual(rows());
 });

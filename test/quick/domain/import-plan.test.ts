@@ -207,7 +207,7 @@ const questions = fc
       kind: fc.constantFrom('vsphere', 'kvm', 'ova'),
       name: fc.oneof(
         { weight: 15, arbitrary: fc.constantFrom('web', 'Web Server') },
-        fc.string({ unit: 'binary', maxLength: 6 }),
+        fc.array(fc.nat(0x3fff), { maxLength: 6 }).map((points) => String.fromCodePoint(...points)),
       ),
       state: fc.constantFrom('running', 'paused', 'shut-off', 'crashed'),
       uuid: fc.constantFrom('', foreignVm().uuid),

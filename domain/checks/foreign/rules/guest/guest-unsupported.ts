@@ -13,8 +13,7 @@ export const guestUnsupported: ForeignRule<VmView, Code> = {
     'guest-unsupported': {
       level: 'critical',
       meaning: 'The guest’s system is one that virt-v2v does not convert.',
-      remedy:
-        'Bring it with emulated devices: --no-convert. Or put virtio drivers into it at the source, and then do so.',
+      remedy: 'Bring it with emulated devices: --no-convert.',
     },
     'guest-outdated': {
       level: 'warning',
@@ -27,7 +26,8 @@ export const guestUnsupported: ForeignRule<VmView, Code> = {
       level: 'warning',
       meaning:
         'Nothing tells which system the guest has; the conversion finds out, and may refuse.',
-      remedy: 'Nothing to do; if it is refused, nothing is copied again: retry with --no-convert.',
+      remedy:
+        'Nothing to do; if it is refused, ask again with --no-convert: what was copied is used again.',
     },
   },
   judge: ({ vm, request }): Finding<Code>[] => {
