@@ -198,6 +198,8 @@ export interface ConversionHostFacts {
   parallel: number;
   /** Bytes that running imports have still to write into the cache. */
   promisedBytes: number;
+  /** How long its cache keeps what was copied, where an import does not say. */
+  cacheSeconds?: number;
 }
 
 export interface ProviderLine {

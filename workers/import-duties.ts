@@ -26,6 +26,7 @@ export function importParts(
     providers: new ConfiguredProviders({ host: name, providers, scratchDir: cacheDir }),
     conversion: {
       ...{ cacheDir, parallel, bytesPerSecond: conversion.limits.down },
+      cacheSeconds: conversion.cacheSeconds,
       ...(virtioWin === undefined ? {} : { virtioWin }),
       ...(program === undefined ? {} : { program }),
       secret: (reference) => secretOf(config, reference),

@@ -21,7 +21,7 @@ export async function conversionFacts(
   signal: AbortSignal,
 ): Promise<ConversionHostFacts> {
   const { host, providers, conversion } = parts;
-  const { cacheDir, virtioWin, parallel } = conversion;
+  const { cacheDir, virtioWin, parallel, cacheSeconds } = conversion;
   await mkdir(cacheDir, { recursive: true, mode: 0o700 });
   const [room, tool, use] = await Promise.all([
     statfs(cacheDir),
@@ -43,6 +43,7 @@ export async function conversionFacts(
     kvm: await canRead('/dev/kvm'),
     providers: providers.lines(),
     parallel,
+    ...(cacheSeconds === undefined ? {} : { cacheSeconds }),
     ...use,
   };
 }

@@ -26,6 +26,8 @@ export interface ConversionSettings {
   cacheDir: string;
   /** Copies and conversions at a time. */
   parallel: number;
+  /** How long the cache keeps what was copied, where an import does not say. */
+  cacheSeconds?: number;
   /** Cap over all that is read from sources together; 0 is none. */
   bytesPerSecond: number;
   /** Folder or ISO with drivers for Windows. */
