@@ -1,0 +1,158 @@
+/** A lab whose first host is a conversion host, and imports started on it as a client does. */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Client, Connection } from '@temporalio/client';
+import type { WorkflowHandle } from '@temporalio/client';
+import { parse, stringify } from 'yaml';
+import { dataConverter } from '../../../client/payload-codec.ts';
+import { loadConfig } from '../../../config/load.ts';
+import { resolvePayloadKeys } from '../../../config/secrets.ts';
+import { connectionSettings } from '../../../config/temporal-connection.ts';
+import { importDefaults, isImportEnd } from '../../../domain/import.ts';
+import type { ImportReport, ImportRequest } from '../../../domain/import.ts';
+import {
+  controlQueue,
+  importId,
+  labelsOfImport,
+  queryNames,
+  workflowTypes,
+} from '../../../workflows/contract.ts';
+import type { ImportVmInput } from '../../../workflows/contract.ts';
+import { openStage } from '../stage.ts';
+import type { Stage } from '../stage.ts';
+
+const run = promisify(execFile);
+const importMs = 240_000;
+
+export interface ImportStage extends Stage {
+  /** Where the conversion host `alpha` keeps what it copied. */
+  cacheDir: string;
+  start(request: ImportRequest, name?: string): Promise<WorkflowHandle>;
+  /** Adds to section `host` of alpha's configuration and starts its worker anew. */
+  configure(section: object): Promise<void>;
+}
+
+export async function openImportStage(
+  options: Parameters<typeof openStage>[0] & { conversion?: object; providers: object },
+): Promise<ImportStage> {
+  const stage = await openStage(options);
+  const cacheDir = join(stage.dir, 'cache');
+  const closing = new AsyncDisposableStack();
+  closing.defer(() => stage.close());
+  try {
+    const configure = async (section: object): Promise<void> => {
+      const path = join(stage.dir, 'vmferry-alpha.yaml');
+      const config = parse(await readFile(path, 'utf8')) as { host: object };
+      await writeFile(path, stringify({ ...config, host: { ...config.host, ...section } }));
+      const worker = stage.fleet.worker('alpha');
+      await worker.stop();
+      worker.start();
+      await stage.fleet.workerReady(worker);
+    };
+    const conversion = { cacheDir, ...options.conversion };
+    await configure({ providers: options.providers, conversion });
+    const config = loadConfig({ path: stage.fleet.configPath });
+    const { namespace } = config.temporal;
+    const connection = await Connection.connect(await connectionSettings(config.temporal));
+    closing.defer(() => connection.close());
+    const keys = await resolvePayloadKeys(config.encryption);
+    const client = new Client({ connection, namespace, dataConverter: dataConverter(keys) });
+    return {
+      ...stage,
+      cacheDir,
+      configure,
+      start: async (request, name = request.vm) => {
+        const input: ImportVmInput = {
+          cluster: config.cluster,
+          vm: { id: request.vm, name },
+          request,
+        };
+        return client.workflow.start(workflowTypes.importVm, {
+          workflowId: importId(config.cluster, request.provider, request.vm),
+          taskQueue: controlQueue,
+          args: [input],
+          ...labelsOfImport(input),
+        });
+      },
+      close: () => closing.disposeAsync(),
+    };
+  } catch (error) {
+    await closing.disposeAsync();
+    throw error;
+  }
+}
+
+/** From alpha to beta, by emulation: no guest of a lab runs by KVM. */
+export const labRequest = (
+  asked: Pick<ImportRequest, 'provider' | 'vm'> & Partial<ImportRequest>,
+): ImportRequest => ({
+  ...importDefaults,
+  ...{ conversionHost: 'alpha', to: 'beta', defaultNetwork: 'network:default' },
+  storage: { pool: 'default', format: 'qcow2' },
+  operator: 'test',
+  convert: 'no',
+  autoCommit: true,
+  ...asked,
+  shape: { domainType: 'qemu', ...asked.shape },
+});
+
+export const reportOf = (handle: WorkflowHandle): Promise<ImportReport> =>
+  handle.query<ImportReport>(queryNames.report);
+
+/** Asks an import until `done` says so; fails with the last report if it ends before. */
+export async function untilImport(
+  handle: WorkflowHandle,
+  done: (report: ImportReport) => boolean | Promise<boolean>,
+  limitMs = importMs,
+): Promise<ImportReport> {
+  const deadline = performance.now() + limitMs;
+  let last: unknown;
+  while (performance.now() < deadline) {
+    try {
+      const report = await reportOf(handle);
+      last = report;
+      if (await done(report)) return report;
+      if (isImportEnd(report.phase)) break;
+    } catch (error) {
+      last = error;
+    }
+    await delay(100);
+  }
+  const shown = last instanceof Error ? String(last) : JSON.stringify(last, null, 1);
+  throw new Error(`the import ended or its time was up; at last: ${shown}`);
+}
+
+export const importEnded = (handle: WorkflowHandle, limitMs?: number): Promise<ImportReport> =>
+  untilImport(handle, ({ phase }) => isImportEnd(phase), limitMs);
+
+/** SHA-256 of a raw file. */
+export async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** What a guest sees of a volume of a host, as SHA-256. */
+export async function volumeHash(
+  stage: Stage,
+  { host, pool = 'default', volume }: { host: string; pool?: string; volume: string },
+): Promise<string> {
+  const path = await stage.virsh(host, 'vol-path', volume, pool);
+  const folder = join(stage.dir, 'out');
+  await mkdir(folder, { recursive: true });
+  const raw = join(folder, `${host}-${volume}.raw`);
+  await stage.lab
+    .host(host)
+    .exec(['qemu-img', 'convert', '-O', 'raw', path, raw], { timeoutMs: 120_000 });
+  return hashOf(raw);
+}
+
+/** Names below a folder; empty if it is not there. */
+export const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
+
+export const qemuImg = (...args: string[]): Promise<unknown> => run('qemu-img', args);

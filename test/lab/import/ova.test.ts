@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
+import { imageOf, manifestOf, writeTar } from '../../contract/foreign/ova-fixture.ts';
+import type { Member } from '../../contract/foreign/ova-fixture.ts';
+import { vmwareOvf } from '../../quick/ova/ovf-texts.ts';
+import {
+  hashOf,
+  importEnded,
+  labRequest,
+  namesIn,
+  openImportStage,
+  untilImport,
+  volumeHash,
+} from './import-stage.ts';
+import type { ImportStage } from './import-stage.ts';
+
+const MiB = 1024 ** 2;
+const diskBytes = 96 * MiB;
+/** Of them. */
+const dataBytes = 48 * MiB;
+
+let dir: string;
+let stage: ImportStage;
+let rawHash: string;
+
+/** An OVA of one machine with one compressed image, whose every chunk is another. */
+async function makeOva(name: string): Promise<string> {
+  const raw = join(dir, `${name}.raw`);
+  await using file = await open(raw, 'w');
+  await file.truncate(diskBytes);
+  await file.write(randomBytes(dataBytes), 0, dataBytes, MiB);
+  const options = 'subformat=streamOptimized';
+  const image = await imageOf(raw, join(dir, `${name}.vmdk`), { format: 'vmdk', options });
+  const href = `${name}-disk1.vmdk`;
+  const ovf: Member = {
+    name: `${name}.ovf`,
+    body: Buffer.from(vmwareOvf({ name, disks: [{ id: 'disk1', href, capacity: diskBytes }] })),
+  };
+  const disk: Member = { name: href, body: image };
+  await writeTar(join(dir, 'ova', `${name}.ova`), [ovf, manifestOf([ovf, disk]), disk]);
+  return hashOf(raw);
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'import-ova-'));
+  await mkdir(join(dir, 'ova'));
+  rawHash = await makeOva('web');
+  stage = await openImportStage({
+    name: 'import-ova',
+    providers: { shelf: { kind: 'ova', folder: join(dir, 'ova') } },
+  });
+}, 240_000);
+afterAll(async () => {
+  await stage?.close();
+  await rm(dir, { recursive: true, force: true });
+}, 60_000);
+
+const showLogs = (): void => onTestFailed(async () => console.error(await stage.logs()));
+const ova = (changes: Partial<Parameters<typeof labRequest>[0]> = {}) =>
+  labRequest({ provider: 'shelf', vm: 'web.ova#web', ...changes });
+
+describe('a machine of an OVA', () => {
+  it('comes to the target with its bytes, runs there and is committed', async () => {
+    showLogs();
+    const handle = await stage.start(ova({ autoStart: true }), 'web');
+    const report = await importEnded(handle);
+    expect(report).toMatchObject({
+      ...{ phase: 'committed', oneRunning: 'observed', targetRunning: true },
+      disks: [{ name: 'sda', verified: true, bytesRecopied: 0, bytesFromCache: 0 }],
+    });
+    expect(report.disks[0]!.bytesCopied).toBeGreaterThanOrEqual(dataBytes);
+    expect(await stage.virsh('beta', 'domstate', 'web')).toBe('running');
+    await stage.virsh('beta', 'destroy', 'web');
+    const hash = await volumeHash(stage, { host: 'beta', volume: 'web-0.qcow2' });
+    expect(hash).toBe(rawHash);
+    expect(await namesIn(stage.cacheDir)).toEqual([]);
+    await stage.virsh('beta', 'undefine', 'web');
+  });
+
+  it('goes on after kill -9 of the worker in mid-copy, and copies nothing twice', async () => {
+    showLogs();
+    const bandwidthBytesPerSecond = 8 * MiB;
+    const request = ova({ bandwidthBytesPerSecond, shape: { name: 'killed' } });
+    const handle = await stage.start(request, 'web');
+    await untilImport(handle, async ({ phase }) => {
+      if (phase !== 'copying') return false;
+      const { raw } = await handle.describe();
+      const [beat] = raw.pendingActivities ?? [];
+      return (beat?.heartbeatDetails?.payloads?.length ?? 0) > 0;
+    });
+    await stage.fleet.worker('alpha').kill9();
+    const report = await importEnded(handle);
+    expect(report.phase).toBe('committed');
+    expect(report.firstError?.code).toBe('worker-lost');
+    const [disk] = report.disks;
+    // What had been read and was not on stable storage yet crosses again: less than the copier may hold.
+    expect(disk!.bytesRecopied).toBeLessThanOrEqual(48 * MiB);
+    expect(disk!.bytesCopied - disk!.bytesRecopied).toBeLessThanOrEqual(dataBytes + 2 * MiB);
+    expect(await volumeHash(stage, { host: 'beta', volume: 'killed-0.qcow2' })).toBe(rawHash);
+    await stage.virsh('beta', 'undefine', 'killed');
+  });
+
+  it('leaves nothing on the target when it is called off, and the next import takes its copy', async () => {
+    showLogs();
+    const request = ova({ bandwidthBytesPerSecond: 8 * MiB, shape: { name: 'again' } });
+    const first = await stage.start(request, 'web');
+    await untilImport(first, ({ phase }) => phase === 'transferring');
+    await first.cancel();
+    const called = await importEnded(first);
+    expect(called.phase).toBe('cancelled');
+    expect(called.cachedUntil).toBeDefined();
+    expect(await stage.virsh('beta', 'list', '--all', '--name')).not.toContain('again');
+    expect(await stage.virsh('beta', 'vol-list', 'default')).not.toContain('again');
+    const second = await stage.start(ova({ shape: { name: 'again' } }), 'web');
+    const report = await importEnded(second);
+    expect(report).toMatchObject({ phase: 'committed', disks: [{ bytesCopied: 0 }] });
+    expect(report.disks[0]!.bytesFromCache).toBeGreaterThanOrEqual(dataBytes);
+    expect(await volumeHash(stage, { host: 'beta', volume: 'again-0.qcow2' })).toBe(rawHash);
+    await stage.virsh('beta', 'undefine', 'again');
+  });
+});
