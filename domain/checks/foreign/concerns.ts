@@ -12,7 +12,7 @@ import type { BatchView, ConversionView, TargetView, VmView } from './views.ts';
 /** What may be known beside the question itself. */
 export interface AlsoKnown
   extends
-    Pick<TargetView, 'offer' | 'existingVolumes'>,
+    Pick<TargetView, 'offer' | 'existingVolumes' | 'ledger'>,
     Pick<ConversionView, 'enabled' | 'cachedBytes'> {
   /** What the platform itself said of the VM (`ForeignSource.concerns`); it comes first. */
   said?: readonly Concern[];
@@ -20,15 +20,9 @@ export interface AlsoKnown
 
 /** Of an import. */
 export function importConcerns(question: ImportQuestion, known: AlsoKnown = {}): Concern[] {
-  const { said = [], offer, existingVolumes, enabled, cachedBytes } = known;
+  const { said = [], ...facts } = known;
   const { request, target, conversionHost } = question;
-  const view = {
-    ...question,
-    ...(offer !== undefined && { offer }),
-    ...(existingVolumes !== undefined && { existingVolumes }),
-    ...(enabled !== undefined && { enabled }),
-    ...(cachedBytes !== undefined && { cachedBytes }),
-  };
+  const view = { ...question, ...facts };
   const mode = modeOfImport(question.vm, request);
   const found = [
     ...findBy(vmRules, view, { mode }),

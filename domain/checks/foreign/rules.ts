@@ -45,11 +45,13 @@ import { networkUnmapped } from './rules/network/network-unmapped.ts';
 import { nicDisconnected } from './rules/network/nic-disconnected.ts';
 import { noNic } from './rules/network/no-nic.ts';
 import { firmwareMissing } from './rules/target/firmware-missing.ts';
+import { guardNotLive } from './rules/target/guard-not-live.ts';
 import { machineUnsupported } from './rules/target/machine-unsupported.ts';
 import { macTaken } from './rules/target/mac-taken.ts';
 import { memory } from './rules/target/memory.ts';
 import { nameTaken } from './rules/target/name-taken.ts';
 import { networkMissing } from './rules/target/network-missing.ts';
+import { ownershipConflict } from './rules/target/ownership-conflict.ts';
 import { poolUnfit } from './rules/target/pool-unfit.ts';
 import { room } from './rules/target/room.ts';
 import { uuidTaken } from './rules/target/uuid-taken.ts';
@@ -108,6 +110,8 @@ export const vmRules: readonly ForeignRule<VmView>[] = [
 export const requestRules: readonly ForeignRule<RequestView>[] = [diskUnknown, networkUnmapped];
 
 export const targetRules: readonly ForeignRule<TargetView>[] = [
+  guardNotLive,
+  ownershipConflict,
   uuidTaken,
   nameTaken,
   macTaken,

@@ -3,6 +3,7 @@ import type { ForeignVm } from '../../foreign.ts';
 import type { ConversionHostFacts, ImportPlan, ImportRequest } from '../../import.ts';
 import type { UseTarget } from '../../import/use.ts';
 import type { HostFacts } from '../../host.ts';
+import type { OwnerState } from '../../ownership.ts';
 
 /** The VM, and what was asked of it; its defaults, where it was only looked at. */
 export interface VmView {
@@ -32,6 +33,8 @@ export interface TargetView extends RequestView {
   offer?: MachineOffer;
   /** Volumes that the target already has, `pool/volume`; absent if nobody looked. */
   existingVolumes?: readonly string[];
+  /** What the target's ledger says under the UUID that the VM would have, if anything. */
+  ledger?: { state: OwnerState; note: string };
 }
 
 export interface ConversionView extends RequestView {

@@ -200,6 +200,16 @@ const requestRows: Row[] = [
 
 const targetRows: Row[] = [
   [
+    'guard-not-live',
+    { target: { guard: { hookLive: false, detail: 'no hook' } } },
+    'the guard of beta is not live: no hook',
+  ],
+  [
+    'ownership-conflict',
+    { known: { ledger: { state: 'owner', note: 'claimed' } } },
+    'the ledger of beta already says owner for web (claimed)',
+  ],
+  [
     'uuid-taken',
     { target: { vms: [{ ...neighbour, uuid: foreignVm().uuid }] } },
     'beta already has a VM with the UUID',

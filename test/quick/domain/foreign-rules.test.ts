@@ -4,7 +4,9 @@ import {
   foreignVmConcerns,
   importConcerns,
 } from '../../../domain/checks/foreign/concerns.ts';
+import { judgeImport } from '../../../domain/checks/foreign/judge.ts';
 import { allForeignRules } from '../../../domain/checks/foreign/rules.ts';
+import { allRules } from '../../../domain/checks/rules.ts';
 import { blocks } from '../../../domain/concerns.ts';
 import type { Concern } from '../../../domain/concerns.ts';
 import { modeOfImport } from '../../../domain/import/mode.ts';
@@ -32,6 +34,17 @@ it('every outcome of every rule has a case, and no code is of two rules', () => 
   expect(codesOf('batch').sort()).toEqual(codes(batchFixtures).sort());
   const all = allForeignRules.flatMap(({ outcomes }) => Object.keys(outcomes));
   expect(new Set(all).size).toBe(all.length);
+});
+
+it('a code that moves have too means as much for an import', () => {
+  const ofMoves = new Map(allRules.flatMap(({ outcomes }) => Object.entries(outcomes)));
+  const shared = allForeignRules
+    .flatMap(({ outcomes }) => Object.entries(outcomes))
+    .filter(([code]) => ofMoves.has(code));
+  expect(codes(shared.map(([code]) => ({ code })))).toContain('guard-not-live');
+  for (const [code, { level }] of shared) {
+    expect({ code, level }).toEqual({ code, level: ofMoves.get(code)!.level });
+  }
 });
 
 describe('each rule speaks where it should, with its level and what to do', () => {
@@ -97,6 +110,32 @@ describe('what a platform said itself', () => {
     const critical = [said('vsphere-suspended', 'critical')];
     expect(blocks(importConcerns(importQuestion(), { said: critical }))).toBe(true);
     expect(blocks(importConcerns(importQuestion()))).toBe(false);
+  });
+});
+
+describe('the judgement', () => {
+  const newUuid = 'aaaaaaaa-0000-4000-8000-000000000009';
+  const critical: Concern = { code: 'x', level: 'critical', message: 'm', remedy: 'r' };
+  it('is a plan where nothing forbids it, with what is to be known', () => {
+    const question = questionOf({ vm: { snapshots: ['a'] } });
+    const { concerns, plan } = judgeImport(question, { newUuid });
+    expect(codes(concerns)).toEqual(['snapshots-stay']);
+    expect(plan).toMatchObject({ name: 'web', clone: false, domainType: 'kvm' });
+  });
+  it('follows a wish for emulation', () => {
+    const question = questionOf({ request: { shape: { domainType: 'qemu' } } });
+    expect(judgeImport(question, { newUuid }).plan?.domainType).toBe('qemu');
+  });
+  it('has no plan where a rule or the platform forbids it', () => {
+    const forbidden = judgeImport(questionOf({ vm: { name: '' } }), { newUuid });
+    expect(forbidden.plan).toBeUndefined();
+    expect(codes(forbidden.concerns)).toEqual(['name-invalid']);
+    // The platform's word is not repeated.
+    expect(judgeImport(importQuestion(), { newUuid, said: [critical] })).toEqual({ concerns: [] });
+  });
+  it('has nothing against a VM that this host gave away before', () => {
+    const ledger = { state: 'released' as const, note: '' };
+    expect(judgeImport(importQuestion(), { newUuid, ledger }).concerns).toEqual([]);
   });
 });
 

@@ -9,7 +9,7 @@ export const shutdownUnheard: ForeignRule<VmView, 'shutdown-unheard'> = {
     'shutdown-unheard': {
       level: 'warning',
       meaning:
-        'The VM is to be shut down in order, and nothing shows that guest tools run in it which would hear of it. Nothing is forced: the import gives up when its time is over.',
+        'The VM is to be shut down in order, and nothing shows that guest tools run in it which would hear of it. Nothing is forced: when its time is over the import waits for a person.',
       remedy: 'Start the guest tools, shut it down yourself, or say --running force-off.',
     },
   },
