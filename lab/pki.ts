@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { chmod, copyFile, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { dhParams, dhParamsFile } from '../domain/dh-group.ts';
 
 /** Paths of a key pair and of the CA that vouches for it, as seen by whoever opens them. */
 export interface CertificatePaths {
@@ -115,5 +116,8 @@ export async function layOutPki(pkiDir: string, etc: string, name: string): Prom
   for (const folder of ['CA', 'libvirt/private', 'qemu']) {
     await mkdir(join(pki, folder), { recursive: true });
   }
-  await Promise.all(copies.map(([from, to]) => copyFile(join(fleet, from), join(pki, to))));
+  await Promise.all([
+    ...copies.map(([from, to]) => copyFile(join(fleet, from), join(pki, to))),
+    writeFile(join(pki, 'qemu', dhParamsFile), dhParams),
+  ]);
 }

@@ -2,6 +2,7 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { dhParams, dhParamsFile } from '../domain/dh-group.ts';
 import { needsOperator, permanent } from '../domain/errors.ts';
 import { privateMode, publicMode, readIfThere, writeWhole } from './files.ts';
 
@@ -53,6 +54,12 @@ export async function installBundle(options: InstallOptions): Promise<string[]> 
     await makeFolder(dirname(path));
     await writeWhole(path, text, { mode, replace: true });
     changed.push(path);
+  }
+  const params = join(pkiDir, 'qemu', dhParamsFile);
+  // The administrator's own are as good.
+  if ((await readIfThere(params)) === undefined) {
+    await writeWhole(params, dhParams, { mode: publicMode, replace: true });
+    changed.push(params);
   }
   return changed;
 }

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { VmFerryError, permanent, transient } from '../../domain/errors.ts';
 import { withFileLock } from './export-lock.ts';
+import { exportTlsDir } from './export-tls.ts';
 import { argumentsOf, endProcess, isAlive, isOnThisHost, startTimeOf } from './process.ts';
 import type { ProcessIdentity } from './process.ts';
 import { isReady, portTaken, startServer, untilReady } from './qemu-nbd.ts';
@@ -179,9 +180,10 @@ export class Exports {
     const { host, address, readSecret } = this.#options;
     const { moveId, diskName, path, format } = request;
     const exportName = exportNameOf(key);
+    const tlsDir = await exportTlsDir(this.#options);
     const server = await startServer({
       command: ['qemu-nbd'],
-      arguments: this.#serverArguments(request, { exportName, port }),
+      arguments: this.#serverArguments(request, { exportName, port, tlsDir }),
       image: request,
       ...(readSecret === undefined ? {} : { readSecret }),
       pidPath: this.#pathOf(key, 'pid'),
@@ -213,9 +215,12 @@ export class Exports {
     return record;
   }
 
-  #serverArguments(request: ExportRequest, at: { exportName: string; port: number }): string[] {
-    const { tlsDir, address } = this.#options;
-    const dir = escapeOption(tlsDir);
+  #serverArguments(
+    request: ExportRequest,
+    at: { exportName: string; port: number; tlsDir: string },
+  ): string[] {
+    const { address } = this.#options;
+    const dir = escapeOption(at.tlsDir);
     const identity = escapeOption(dnOf(request.allow));
     return [
       '--read-only',

@@ -1,11 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { dhParams } from '../../../domain/dh-group.ts';
 import { Exports } from '../../../platforms/libvirt/export.ts';
 import type { ExportRecord, ExportRequest } from '../../../platforms/libvirt/export.ts';
 import { LocalNbdServers } from '../../../platforms/libvirt/local-nbd.ts';
@@ -197,6 +198,20 @@ it.each([
 ])('refuses %s', async (_what, more, code, handling) => {
   await expect(exports.ensure(request(more))).rejects.toMatchObject({ code, handling });
   expect(await serversHere()).toEqual([]);
+});
+
+it('serves with Diffie-Hellman parameters that are at hand, and what the administrator renews', async () => {
+  const { pid } = await exports.ensure(request());
+  const folder = /dir=([^,]+)/.exec(await readFile(`/proc/${pid}/cmdline`, 'utf8'))?.[1] ?? '';
+  expect(await readFile(join(folder, 'dh-params.pem'), 'utf8')).toBe(dhParams);
+  for (const name of ['ca-cert.pem', 'server-cert.pem', 'server-key.pem']) {
+    expect(await realpath(join(folder, name))).toBe(join(pki.dirOf('alpha'), name));
+  }
+  const own = join(dir, 'own-parameters');
+  await cp(pki.dirOf('alpha'), own, { recursive: true });
+  await writeFile(join(own, 'dh-params.pem'), dhParams);
+  const other = await make({ tlsDir: own }).ensure(request({ diskName: 'vdb' }));
+  expect(await readFile(`/proc/${other.pid}/cmdline`, 'utf8')).toContain(`dir=${own},`);
 });
 
 it('says what is wrong with certificates', async () => {

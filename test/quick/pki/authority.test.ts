@@ -164,7 +164,7 @@ describe('a bundle on its host', () => {
   it('lies where QEMU and libvirt look, keys for root alone, and again changes nothing', async () => {
     const bundle = await bundleOf(alpha);
     const pkiDir = at('etc');
-    expect(await installBundle({ bundle, pkiDir })).toHaveLength(12);
+    expect(await installBundle({ bundle, pkiDir })).toHaveLength(13);
     expect(await modeOf(join(pkiDir, 'qemu/server-key.pem'))).toBe(0o600);
     expect(await modeOf(join(pkiDir, 'libvirt/private'))).toBe(0o700);
     expect(await modeOf(join(pkiDir, 'qemu/ca-cert.pem'))).toBe(0o644);
