@@ -60,14 +60,12 @@ export async function checkSource(
   if (blocks(concerns)) return check;
   const xml = Buffer.from(await hypervisor.definition(vm.uuid));
   const offer = { ref: input, operation: 'offer the definition', signal };
-  const { definition, nonces } = await whileOpen(parts, offer, async () => ({
-    definition: await offerBytes(parts, input, {
-      name: definitionExport,
-      file: offeredDefinition,
-      bytes: xml,
-    }),
-    nonces: await writeNonces(parts, input, vm),
-  }));
+  const [definition, nonces] = await whileOpen(parts, offer, () =>
+    Promise.all([
+      offerBytes(parts, input, { name: definitionExport, file: offeredDefinition, bytes: xml }),
+      writeNonces(parts, input, vm),
+    ]),
+  );
   return {
     ...check,
     definition,

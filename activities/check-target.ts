@@ -11,7 +11,7 @@ import { clockAhead } from './clock-ahead.ts';
 import type { CheckTargetInput, TargetCheck } from './contract.ts';
 import { folderOf, whileOpen } from './ours.ts';
 import type { HostParts } from './parts.ts';
-import { hostFacts } from './read.ts';
+import { recentHostFacts } from './read.ts';
 
 /** Largest definition that is taken over, bytes. */
 const maxDefinitionBytes = 256 * 1024;
@@ -27,7 +27,7 @@ export async function checkTarget(
   const { source, request, vm } = input;
   const clock = clockAhead();
   const [target, entry, machine] = await Promise.all([
-    hostFacts(parts),
+    recentHostFacts(parts),
     ledger.read(vm.uuid),
     hypervisor.machine(),
   ]);
@@ -140,7 +140,10 @@ async function takeDefinition(
   signal: AbortSignal,
 ): Promise<void> {
   const { definition, definitionHash } = input.source;
-  const remote = await parts.dataPlane.openRemote(definition, { signal, host: parts.name });
+  const remote = await parts.dataPlane.openRemote(definition, {
+    ...{ signal, host: parts.name },
+    isSmall: true,
+  });
   let xml: Buffer;
   try {
     if (remote.sizeBytes > 2 * maxDefinitionBytes)

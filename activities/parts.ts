@@ -182,8 +182,11 @@ export interface DataPlane {
   /** Connects with this host's certificate. */
   openRemote(
     endpoint: ExportEndpoint,
-    /** `ownOnly`: all that the exported image does not hold itself comes as `unchanged`. */
-    options: { signal: AbortSignal; host: string; ownOnly?: boolean },
+    /**
+     * `ownOnly`: all that the exported image does not hold itself comes as `unchanged`. `isSmall`: one connection
+     * will do.
+     */
+    options: { signal: AbortSignal; host: string; ownOnly?: boolean; isSmall?: boolean },
   ): Promise<DiskSource>;
   /** Reads a disk at rest of this host past the page cache; `cached`: through it, since it is being copied from as well. */
   openLocal(options: LocalDisk & { signal: AbortSignal; cached?: boolean }): Promise<DiskSource>;

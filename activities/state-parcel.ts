@@ -63,7 +63,7 @@ async function readParcel(
   signal: AbortSignal,
 ): Promise<Buffer> {
   if (sizeBytes > maxParcelBytes) throw damaged(name, endpoint, 'it is too large');
-  const remote = await dataPlane.openRemote(endpoint, { signal, host: name });
+  const remote = await dataPlane.openRemote(endpoint, { signal, host: name, isSmall: true });
   try {
     if (remote.sizeBytes < sizeBytes) throw damaged(name, endpoint, 'it is cut short');
     const whole = Buffer.alloc(Math.ceil(sizeBytes / blockBytes) * blockBytes);

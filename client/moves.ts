@@ -112,9 +112,11 @@ export class Moves {
     const { directory } = this.#fleet;
     const named = withDefaults(asked, this.#access.operator);
     assertTwoHosts(named);
-    await directory.assertOnline(named.from);
-    if (named.to !== '') await directory.assertOnline(named.to);
-    const { name, uuid, state } = await this.#fleet.vm(named.from, named.vm);
+    const [{ name, uuid, state }] = await Promise.all([
+      this.#fleet.vm(named.from, named.vm),
+      directory.assertOnline(named.from),
+      ...(named.to === '' ? [] : [directory.assertOnline(named.to)]),
+    ]);
     const placed =
       named.to === '' ? await this.#placed({ asked, named, uuid, name }, reserve) : undefined;
     const request = { ...named, to: placed?.chosen ?? named.to };

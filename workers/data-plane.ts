@@ -74,7 +74,7 @@ export class NbdDataPlane implements DataPlane {
 
   async openRemote(
     { address, port, exportName, serverName }: ExportEndpoint,
-    { signal, ownOnly }: { signal: AbortSignal; ownOnly?: boolean },
+    { signal, ownOnly, isSmall }: { signal: AbortSignal; ownOnly?: boolean; isSmall?: boolean },
   ): Promise<DiskSource> {
     const trust = await readClientTrust(this.#config);
     return openNbdSource({
@@ -82,7 +82,7 @@ export class NbdDataPlane implements DataPlane {
       exportName,
       ...(ownOnly === true ? { dirtyContext: allocationDepth } : {}),
       tls: { ...trust, serverName },
-      connections: remoteConnections,
+      connections: isSmall === true ? 1 : remoteConnections,
       allowsMany: true,
       requestTimeoutMs: remoteRequestMs,
       what: `the export of ${serverName} (${address}:${port})`,

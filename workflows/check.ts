@@ -1,3 +1,4 @@
+import { patched } from '@temporalio/workflow';
 import { Handling } from '../domain/errors.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
@@ -8,7 +9,7 @@ import type { Compensation } from './compensations.ts';
 import { MoveFailed } from './faults.ts';
 import type { SourceCheck, TargetCheck } from '../activities/contract.ts';
 import type { Checked, Move } from './move.ts';
-import { limits } from './on-host.ts';
+import { activitiesOf, limits } from './on-host.ts';
 
 /** Both hosts judge the move before anything is touched; a critical concern ends it here. */
 export async function judge(move: Move): Promise<Checked> {
@@ -25,6 +26,7 @@ export async function judge(move: Move): Promise<Checked> {
 }
 
 async function bothJudge(move: Move): Promise<Checked> {
+  if (patched('target-reads-ahead')) readAhead(move);
   const source = await checkSource(move);
   refuseCriticals(source.concerns);
   const target = await checkTarget(move, source);
@@ -33,6 +35,14 @@ async function bothJudge(move: Move): Promise<Checked> {
   const epoch = Math.max(source.ledger?.epoch ?? 1, target.ledger?.epoch ?? 1);
   const targetAddress = target.migrationAddress ?? move.input.request.to;
   return { source, disks: target.disks, epoch, targetAddress };
+}
+
+/** The target reads itself while the source does; it judges by that. Whatever goes wrong here, the check will tell. */
+function readAhead({ input }: Move): void {
+  const { to } = input.request;
+  void activitiesOf(to, `${to}: read its facts ahead of the check`, limits.check)
+    .hostFacts()
+    .catch(() => undefined);
 }
 
 /** Turns a live move that a concern forbids into a cold one, if that was allowed. */

@@ -74,9 +74,10 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
     }
     tell(report, result);
     const { held } = result;
-    if (held !== undefined)
-      await CancellationScope.nonCancellable(() => endHold(move, what.ref, held));
-    const place = await CancellationScope.nonCancellable(() => whereItIs(move, what.ref));
+    const place = await CancellationScope.nonCancellable(async () => {
+      const isThere = held !== undefined && (await endHold(move, what.ref, held));
+      return isThere ? 'target' : whereItIs(move, what.ref);
+    });
     if (place === 'target') return undefined;
     if (place === 'down') throw new MoveFailed(wentDown(input.request.from, input.vm.name));
     const fault = result.fault ?? brokeOff(input.request.from, input.vm.name);
@@ -86,18 +87,23 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
   }
 }
 
-/** The source let go of a guest that arrived paused: it goes on there, first of all. */
-async function endHold(move: Move, ref: EpochRef, held: HeldGuest): Promise<void> {
+/**
+ * The source let go of a guest that arrived paused: it goes on there, first of all. True where it does, which is all
+ * that has to be known then: what let go cannot come back.
+ */
+async function endHold(move: Move, ref: EpochRef, held: HeldGuest): Promise<boolean> {
   const { record, input } = move;
   const beganMs = Date.now();
-  await letGoOn(move, ref, held);
-  if (held.keepPaused === true || held.forMs !== undefined) return;
+  const { place, job } = await letGoOn(move, ref, held);
+  const isThere = place === 'running' && job === 'none';
+  if (held.keepPaused === true || held.forMs !== undefined) return isThere;
   const report = liveReport(move);
   if (report.downtimeMs !== undefined) report.downtimeMs += Date.now() - beganMs;
   if (held.trouble !== undefined)
     record.note(
       `${input.request.from} could not let ${input.vm.name} go on at ${input.request.to} by itself (${held.trouble}); the worker there did`,
     );
+  return isThere;
 }
 
 /** Leave at the target, then the run itself; the source attaches to one that goes on already. */

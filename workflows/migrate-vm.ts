@@ -47,7 +47,6 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
     if (live !== undefined && (await moveLive(move, checked, live))) {
       await CancellationScope.nonCancellable(() => cutOverLive(move, checked));
     } else await moveCold(move, checked);
-    await giveSlots(move);
     await CancellationScope.nonCancellable(() => settle(move, checked));
   } catch (error) {
     await undoAndEnd(move, error);

@@ -231,34 +231,39 @@ describe.concurrent('a live move', () => {
   });
 });
 
+/** `mayHold`: whether the guest arrives paused; then nobody has to ask where it is. */
 const verbs = [
-  ['beta', 'admitLive'],
-  ['alpha', 'moveLive'],
-  ['beta', 'liveView'],
-  ['alpha', 'liveView'],
-  ['alpha', 'releaseSource'],
-  ['beta', 'takeOwnership'],
+  ['beta', 'admitLive', true],
+  ['alpha', 'moveLive', true],
+  ['beta', 'settleArrival', true],
+  ['beta', 'liveView', false],
+  ['alpha', 'liveView', false],
+  ['alpha', 'releaseSource', true],
+  ['beta', 'takeOwnership', true],
 ] as const;
 
 describe.concurrent('a fault at a live move', () => {
-  const cases = verbs.flatMap(([host, verb]) =>
-    (['before', 'after'] as const).map((when) => ({ host, verb, when })),
+  const cases = verbs.flatMap(([host, verb, mayHold]) =>
+    (['before', 'after'] as const).map((when) => ({ host, verb, when, mayHold })),
   );
-  it.each(cases)('$when $verb on $host: it is tried again and ends well', async (at) => {
-    const world = worldOf();
-    world.injections.push({ ...at, handling: 'transient', times: 1 });
-    const report = await bench.run(world, live());
-    expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', vmRunning: true });
-    expect(report.firstError?.code).toBe('injected-transient');
-    expectSound(world, report);
-  });
+  it.each(cases)(
+    '$when $verb on $host: it is tried again and ends well',
+    async ({ mayHold, ...at }) => {
+      const world = worldOf();
+      world.injections.push({ ...at, handling: 'transient', times: 1 });
+      const report = await bench.run(world, live({ postCopy: !mayHold }));
+      expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', vmRunning: true });
+      expect(report.firstError?.code).toBe('injected-transient');
+      expectSound(world, report);
+    },
+  );
 
   it.each(cases.slice(0, 4))(
     '$when $verb on $host, for good: one copy runs, whichever',
-    async (at) => {
+    async ({ mayHold, ...at }) => {
       const world = worldOf();
       world.injections.push({ ...at, handling: 'permanent', times: 1 });
-      const report = await bench.run(world, live(), async (handle) => {
+      const report = await bench.run(world, live({ postCopy: !mayHold }), async (handle) => {
         const { phase } = await until(
           handle,
           (now) => isEnd(now.phase) || now.phase === 'awaiting-commit',

@@ -44,6 +44,10 @@ const broken: LiveRun = {
 };
 
 const stories: Record<string, Story> = {
+  'live-held': { changes: live() },
+  'live-held-in-vain': { changes: live(), liveRuns: ['taken-back'] },
+  'live-held-until-the-target': { changes: live(), liveRuns: ['kept'] },
+  'committed-read-ahead': {},
   'live-committed': { changes: live() },
   'live-after-interruption': { changes: live(), liveRuns: [broken] },
   'live-cancelled': {
