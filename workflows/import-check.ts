@@ -1,5 +1,6 @@
 import { uuid4 } from '@temporalio/workflow';
-import type { ForeignCheck } from '../activities/import/contract.ts';
+import type { MoveRef } from '../activities/contract.ts';
+import type { ForeignCheck, ImportTargetCheck } from '../activities/import/contract.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
 import { Handling } from '../domain/errors.ts';
@@ -12,24 +13,21 @@ import { limits } from './on-host.ts';
 
 /** Both hosts judge before anything is touched; a critical concern ends the import here. */
 export async function judge(run: Import): Promise<Judged> {
-  const { record, ref } = run;
+  const { record } = run;
   record.enter(ImportPhase.checking);
   return record.during('check', async () => {
     const foreign = await look(run);
-    const target = {
-      moveId: ref.moveId,
-      migrationId: ref.migrationId,
-      vm: { name: record.report.vm.name, uuid: uuidFor(run, foreign) },
-    };
-    return judgeTarget(run, foreign, target);
+    // The target's check has them among its own; what ends the import before that is told here.
+    if (blocks(foreign.concerns)) record.judged(foreign.concerns);
+    refuseCriticals(foreign.concerns);
+    return judgeTarget(run, foreign);
   });
 }
 
-async function look(run: Import): Promise<ForeignCheck> {
+export async function look(run: Import): Promise<ForeignCheck> {
   const { record, hosts, ref, input } = run;
-  const { conversionHost: host } = input.request;
   const foreign = await hosts.do({
-    host,
+    host: input.request.conversionHost,
     what: `look at ${input.vm.name}`,
     limit: limits.check,
     call: (at) => at.checkForeign(ref),
@@ -37,25 +35,39 @@ async function look(run: Import): Promise<ForeignCheck> {
   const { report } = record;
   report.foreign.kind = foreign.vm.kind;
   report.sourceRunning = !isOff(foreign.vm);
-  record.judged(foreign.concerns);
-  refuseCriticals(foreign.concerns);
   return foreign;
 }
 
 /** A clone is another VM than its source. */
-function uuidFor({ input }: Import, { vm }: ForeignCheck): string {
+export function targetRef({ input, ref, record }: Import, { vm }: ForeignCheck): MoveRef {
   const isClone = modeOfImport(vm, input.request) === 'clone';
-  return isClone || vm.uuid === '' ? uuid4() : vm.uuid;
+  const uuid = isClone || vm.uuid === '' ? uuid4() : vm.uuid;
+  const { moveId, migrationId } = ref;
+  return { moveId, migrationId, vm: { name: record.report.vm.name, uuid } };
 }
 
-async function judgeTarget(
+async function judgeTarget(run: Import, foreign: ForeignCheck): Promise<Judged> {
+  const { record } = run;
+  const target = targetRef(run, foreign);
+  const check = await askTarget(run, foreign, target);
+  record.judged(check.concerns, check.plan);
+  refuseCriticals(check.concerns);
+  const { plan, ledger } = check;
+  if (plan === undefined) throw new Error('a check without a concern has no plan');
+  run.epoch = Math.max(1, ledger?.epoch ?? 1);
+  if (plan.clone) record.skip('stop-source', 'verify-source');
+  else if (isOff(foreign.vm)) record.skip('stop-source');
+  return { foreign, plan, target, epoch: run.epoch };
+}
+
+/** What the target says; what it made or noted of the import is cleared by the undo from here on. */
+export async function askTarget(
   run: Import,
   foreign: ForeignCheck,
-  target: Judged['target'],
-): Promise<Judged> {
-  const { record, hosts, input, undo } = run;
+  target: MoveRef,
+): Promise<ImportTargetCheck> {
+  const { hosts, input, undo } = run;
   const { request } = input;
-  let epoch = 1;
   undo.push({
     name: `clear ${request.to} of what the import made there`,
     run: () =>
@@ -63,12 +75,10 @@ async function judgeTarget(
         host: request.to,
         what: 'clear the target',
         limit: limits.act,
-        // Before the reservation there is a file at most, under no epoch yet.
-        call: (at) =>
-          at.clearImport({ ...target, epoch: run.reserving ? undoEpochOf(run, epoch) : 0 }),
+        call: (at) => at.clearImport({ ...target, epoch: undoEpochOf(run) }),
       }),
   });
-  const check = await hosts
+  return hosts
     .do({
       host: request.to,
       what: `check room and fit for ${target.vm.name}`,
@@ -81,14 +91,6 @@ async function judgeTarget(
       if (isUnheard) undo.forget();
       throw error;
     });
-  record.judged(check.concerns, check.plan);
-  refuseCriticals(check.concerns);
-  const { plan } = check;
-  if (plan === undefined) throw new Error('a check without a concern has no plan');
-  epoch = Math.max(1, check.ledger?.epoch ?? 1);
-  if (plan.clone) record.skip('stop-source', 'verify-source');
-  else if (isOff(foreign.vm)) record.skip('stop-source');
-  return { foreign, plan, target, epoch };
 }
 
 /** The first critical concern becomes the fault; all of them stand in the report. */

@@ -120,7 +120,7 @@ const startsBy = ({ input }: Import, { plan }: Placed, { wasRunning }: SourceSto
   !plan.clone && (wasRunning || input.request.autoStart);
 
 /** What runs on the target is ended before anything of it goes, or the source gets its guest back. */
-async function revoke(run: Import, { target, epoch }: Placed): Promise<void> {
+async function revoke(run: Import, { target }: Placed): Promise<void> {
   const { to, conversionHost: source } = run.input.request;
   await run.hosts.do({
     host: to,
@@ -128,7 +128,7 @@ async function revoke(run: Import, { target, epoch }: Placed): Promise<void> {
     limit: limits.act,
     call: (at) =>
       at.revokeTarget({
-        ...{ ...target, epoch: undoEpochOf(run, epoch), source },
+        ...{ ...target, epoch: undoEpochOf(run), source },
         discardWrites: true,
       }),
   });

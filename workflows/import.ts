@@ -22,6 +22,8 @@ export interface Import {
   cutoverBegan: boolean;
   /** The target was asked for room: its ledger may know the VM. */
   reserving: boolean;
+  /** Under which the target holds a place for the VM; known after the check. */
+  epoch?: number;
 }
 
 /** What the checks found out, fixed for the rest of the import. */
@@ -51,6 +53,9 @@ export function importRef({ vm, request }: ImportVmInput): ImportRef {
   };
 }
 
-/** Once the target may own the VM under `epoch + 1`, it gives it up under a newer one. */
-export const undoEpochOf = ({ cutoverBegan }: Import, epoch: number): number =>
-  cutoverBegan ? epoch + 2 : epoch;
+/**
+ * Once the target may own the VM under `epoch + 1`, it gives it up under a newer one. Before the reservation it has a
+ * file at most, under no epoch yet.
+ */
+export const undoEpochOf = ({ cutoverBegan, reserving, epoch = 0 }: Import): number =>
+  reserving ? epoch + (cutoverBegan ? 2 : 0) : 0;

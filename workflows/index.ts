@@ -2,6 +2,7 @@
 export { dryRun } from './dry-run.ts';
 export { drain } from './drain.ts';
 export { host } from './host.ts';
+export { forecastImport } from './import-forecast.ts';
 export { importVm } from './import-vm.ts';
 export { migrateVm } from './migrate-vm.ts';
 export { listOrphans, settleOrphan } from './orphans.ts';

@@ -4,7 +4,7 @@
  * copied, and the journals tell by the disks' fingerprints whether it is still of use.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { needsOperator } from '../../domain/errors.ts';
@@ -130,6 +130,13 @@ export class ImportCache {
     await replaceDurably({ path, temporary: `${path}.new` }, data, realIo);
   }
 
+  /** What the images take up of the file system. */
+  async takenBytes(): Promise<number> {
+    const disks = (await this.read().catch(() => undefined))?.disks ?? [];
+    const taken = await Promise.all(disks.map((disk) => blocksOf(this.pathOf(disk))));
+    return taken.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   /** What was made of the copies is worthless once these change. */
   async dropConversion(): Promise<void> {
     await rm(this.conversionFolder, { recursive: true, force: true });
@@ -159,6 +166,13 @@ export class ImportCache {
     await rm(this.folder, { recursive: true, force: true });
   }
 }
+
+/** 0 if it is not there. */
+const blocksOf = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ blocks }) => blocks * 512,
+    () => 0,
+  );
 
 const keyOf = (provider: string, vm: string): string =>
   createHash('sha256')

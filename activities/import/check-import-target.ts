@@ -1,11 +1,13 @@
 import { VmFerryError } from '../../domain/errors.ts';
+import { importConcerns } from '../../domain/checks/foreign/concerns.ts';
+import { blocks } from '../../domain/concerns.ts';
 import type { Concern } from '../../domain/concerns.ts';
 import type { HostFacts } from '../../domain/host.ts';
 import type { ImportPlan } from '../../domain/import.ts';
 import { planImport } from '../../domain/import/plan.ts';
 import type { HostParts } from '../parts.ts';
 import { hostFacts } from '../read.ts';
-import type { CheckImportTargetInput, ImportTargetCheck } from './contract.ts';
+import type { CheckImportTargetInput, ForeignCheck, ImportTargetCheck } from './contract.ts';
 
 /** Judges the target and plans what the VM becomes; nothing is made. */
 export async function checkImportTarget(
@@ -13,9 +15,19 @@ export async function checkImportTarget(
   input: CheckImportTargetInput,
 ): Promise<ImportTargetCheck> {
   const { ledger } = parts;
-  const { vm } = input;
+  const { vm, request, foreign } = input;
   const [target, entry] = await Promise.all([hostFacts(parts), ledger.read(vm.uuid)]);
-  const { plan, concerns } = planned(input, target);
+  const { plan, trouble } = planned(input, target);
+  const question = { vm: foreign.vm, request, target, conversionHost: foreign.host };
+  const loaders = await efiLoaders(parts, foreign, plan);
+  const found = importConcerns(question, {
+    said: foreign.concerns,
+    cachedBytes: foreign.cachedBytes,
+    ...(plan === undefined ? {} : { existingVolumes: await existingVolumes(parts, plan) }),
+    ...(loaders === undefined ? {} : { offer: { efiLoaders: loaders } }),
+  });
+  // The rules have said it already, as a rule; what they do not know must not be lost.
+  const concerns = blocks(found) ? found : [...found, ...trouble];
   return {
     concerns,
     guardLive: target.guard.hookLive,
@@ -24,21 +36,43 @@ export async function checkImportTarget(
   };
 }
 
+/** What this host would start the VM with; undefined where its firmware is not UEFI, or libvirt does not tell. */
+async function efiLoaders(
+  { hypervisor }: HostParts,
+  { vm }: ForeignCheck,
+  plan: ImportPlan | undefined,
+): Promise<string[] | undefined> {
+  if (vm.firmware !== 'uefi' || plan === undefined) return undefined;
+  const { domainType, machine } = plan;
+  return hypervisor.efiLoaders({ domainType, arch: vm.arch, machine });
+}
+
+async function existingVolumes(
+  { hypervisor }: HostParts,
+  { disks }: ImportPlan,
+): Promise<string[]> {
+  const found: string[] = [];
+  for (const { targetPool, targetVolume } of disks)
+    if (await hypervisor.volumeExists(targetPool, targetVolume))
+      found.push(`${targetPool}/${targetVolume}`);
+  return found;
+}
+
 function planned(
   { request, foreign, vm }: CheckImportTargetInput,
   target: HostFacts,
-): { plan?: ImportPlan; concerns: Concern[] } {
+): { plan?: ImportPlan; trouble: Concern[] } {
   try {
     const { domainType } = request.shape;
     const plan = planImport({
       ...{ vm: foreign.vm, request, target, newUuid: vm.uuid },
       ...(domainType === undefined ? {} : { domainType }),
     });
-    return { plan, concerns: [] };
+    return { plan, trouble: [] };
   } catch (error) {
     if (!(error instanceof VmFerryError)) throw error;
     const { code, message, remedy, host } = error;
     const where = host === undefined ? {} : { host };
-    return { concerns: [{ level: 'critical', code, message, remedy, ...where }] };
+    return { trouble: [{ level: 'critical', code, message, remedy, ...where }] };
   }
 }

@@ -55,6 +55,8 @@ export interface InspectForeignResult {
 /** What the conversion host found out; fixed for the rest of the import. */
 export interface ForeignCheck extends InspectForeignResult {
   host: ConversionHostFacts;
+  /** What the cache has of this VM already, by what its images take up. */
+  cachedBytes: number;
 }
 
 export interface StopForeignInput extends ImportRef {

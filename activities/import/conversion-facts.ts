@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { access, mkdir, stat, statfs } from 'node:fs/promises';
+import { access, mkdir, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, totalmem } from 'node:os';
 import { detectTool } from '../../convert/tool.ts';
 import type { ConversionTool } from '../../convert/tool.ts';
@@ -70,17 +70,13 @@ async function cacheUse({
   let [running, promisedBytes] = [0, 0];
   for (const key of await cachedKeys(cacheDir)) {
     const cache = new ImportCache({ cacheDir, stateDir: host.stateDir, host: host.name }, { key });
+    // A damaged one is named when somebody needs it.
     const record = await cache.read().catch(() => undefined);
     if (record === undefined || record.until !== undefined) continue;
     running += 1;
-    for (const disk of record.disks) {
-      if (disk.whole) continue;
-      const taken = await stat(cache.pathOf(disk)).then(
-        ({ blocks }) => blocks * 512,
-        () => 0,
-      );
-      promisedBytes += Math.max(0, disk.capacityBytes - taken);
-    }
+    const begun = record.disks.filter((disk) => !disk.whole);
+    const wanted = begun.reduce((sum, { capacityBytes }) => sum + capacityBytes, 0);
+    promisedBytes += Math.max(0, wanted - (wanted === 0 ? 0 : await cache.takenBytes()));
   }
   return { running, promisedBytes };
 }

@@ -19,8 +19,9 @@ import type { ImportParts } from './parts.ts';
 export async function ensureConverted(
   parts: ImportParts,
   input: ConvertInput,
-  { signal, report }: Attempt,
+  attempt: Attempt,
 ): Promise<ConversionReport> {
+  const { signal } = attempt;
   const { migrationId } = input;
   const { operations } = parts.host;
   const cache = cacheOf(parts, input);
@@ -31,7 +32,7 @@ export async function ensureConverted(
         await keepFolderFor(cache, request);
         const done = await convertInPlace({
           ...request,
-          onProgress: (conversion) => report({ conversion }),
+          onProgress: (conversion) => attempt.report({ conversion }),
         });
         const { notes, logPath, elapsedMs, already, virtio } = done;
         return {

@@ -62,8 +62,8 @@ export async function dropCache(
 }
 
 export interface CacheUpkeep {
-  fateOf(move: CacheRecord['usedBy']): Promise<MoveFate>;
-  log(level: 'info' | 'warn', facts: object, message: string): void;
+  fateOf: (move: CacheRecord['usedBy']) => Promise<MoveFate>;
+  log: (level: 'info' | 'warn', facts: object, message: string) => void;
   signal: AbortSignal;
 }
 

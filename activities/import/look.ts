@@ -1,6 +1,7 @@
 /** What a conversion host says of foreign platforms and of itself; nothing is changed anywhere. */
 import type { ForeignVmSummary } from '../../domain/foreign.ts';
 import { atProvider } from './at-provider.ts';
+import { cacheOf } from './cache-of.ts';
 import { conversionFacts } from './conversion-facts.ts';
 import type {
   ForeignCheck,
@@ -53,12 +54,14 @@ export async function inspectForeign(
 
 export async function checkForeign(
   parts: ImportParts,
-  { provider, foreign }: ImportRef,
+  ref: ImportRef,
   signal: AbortSignal,
 ): Promise<ForeignCheck> {
-  const [found, host] = await Promise.all([
+  const { provider, foreign } = ref;
+  const [found, host, cachedBytes] = await Promise.all([
     inspectForeign(parts, { provider, vm: foreign.id }, signal),
     conversionFacts(parts, signal),
+    cacheOf(parts, ref).takenBytes(),
   ]);
-  return { ...found, host };
+  return { ...found, host, cachedBytes };
 }

@@ -41,7 +41,7 @@ async function makeOva(name: string): Promise<string> {
   };
   const disk: Member = { name: href, body: image };
   await writeTar(join(dir, 'ova', `${name}.ova`), [ovf, manifestOf([ovf, disk]), disk]);
-  return hashOf(raw);
+  return await hashOf(raw);
 }
 
 beforeAll(async () => {
@@ -54,7 +54,7 @@ beforeAll(async () => {
   });
 }, 240_000);
 afterAll(async () => {
-  await stage?.close();
+  await stage.close();
   await rm(dir, { recursive: true, force: true });
 }, 60_000);
 

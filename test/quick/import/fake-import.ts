@@ -133,7 +133,10 @@ export class ImportWorld {
   #conversionHost(): Partial<ImportActivities> {
     const { source, cache } = this;
     return {
-      checkForeign: () => Promise.resolve({ vm: this.#vm(), concerns: [], host: facts }),
+      checkForeign: () => {
+        const check = { vm: this.#vm(), concerns: [], host: facts, cachedBytes: 0 };
+        return Promise.resolve(check);
+      },
       stopForeign: () => {
         source.memory ??= { wasRunning: source.running };
         source.running = false;

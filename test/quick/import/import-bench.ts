@@ -118,7 +118,7 @@ function onStage(worlds: Map<string, ImportWorld>): PlayedVerbs {
     if (act === undefined) throw new Error(`no ${verb} for ${input.moveId}`);
     return (act as (input: unknown) => Promise<unknown>)(input);
   };
-  return Object.fromEntries(verbs.map((verb) => [verb, delegate(verb)])) as unknown as PlayedVerbs;
+  return Object.fromEntries(verbs.map((verb) => [verb, delegate(verb)]));
 }
 
 export async function untilPhase(handle: WorkflowHandle, phase: string): Promise<ImportReport> {

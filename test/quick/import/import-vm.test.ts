@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ImportReport } from '../../../domain/import.ts';
-import { updateNames } from '../../../workflows/contract.ts';
+import { queryNames, updateNames } from '../../../workflows/contract.ts';
 import { ImportWorld } from './fake-import.ts';
 import type { Verb } from './fake-import.ts';
 import { ImportBench, importRequest, untilPhase } from './import-bench.ts';
@@ -109,7 +109,10 @@ describe.concurrent('an import that comes to nothing', () => {
       await new Promise((resolve) => setTimeout(resolve, 300));
     };
     const report = await bench.run(world, importRequest(), async (handle) => {
-      cancel = async () => void (await handle.cancel());
+      cancel = async () => {
+        await handle.cancel();
+      };
+      await handle.query(queryNames.report);
     });
     expect(isCalledOff).toBe(true);
     expect(report.phase).toBe('cancelled');
