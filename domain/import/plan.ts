@@ -11,7 +11,6 @@ import { modeOfImport } from './mode.ts';
 import { nameTrouble } from './names.ts';
 import { cardsOf, networkFor } from './networks.ts';
 import {
-  archOf,
   busFor,
   cpusOf,
   domainTypeFor,
@@ -97,7 +96,7 @@ function plannedType(
   { vm, target, domainType }: PlanContext,
   machine: ImportPlan['machine'],
 ): ImportPlan['domainType'] {
-  const arch = archOf(vm);
+  const { arch } = vm;
   const offered = domainTypeFor({ arch, machine }, target);
   if (offered !== undefined) return domainType ?? offered;
   throw permanent({

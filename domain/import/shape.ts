@@ -23,10 +23,6 @@ export const secureBootOf = (
 export const tpmOf = ({ tpm }: Pick<ForeignVm, 'tpm'>, shape: ImportShape): boolean =>
   shape.tpm ?? tpm;
 
-/** x86 guests all run on an x86_64 host. */
-export const archOf = ({ arch }: Pick<ForeignVm, 'arch'>): string =>
-  /^(?:i[3-6]86|x86)$/.test(arch) ? 'x86_64' : arch;
-
 /**
  * The old machine is for one case: a guest that keeps its drivers and whose boot disk is on IDE finds the same
  * controller there. All others have q35, as UEFI wants it anyway.

@@ -4,7 +4,6 @@ import {
   foreignVmConcerns,
   importConcerns,
 } from '../../../domain/checks/foreign/concerns.ts';
-import { judgeImport } from '../../../domain/checks/foreign/judge.ts';
 import { allForeignRules } from '../../../domain/checks/foreign/rules.ts';
 import { allRules } from '../../../domain/checks/rules.ts';
 import { blocks } from '../../../domain/concerns.ts';
@@ -113,30 +112,8 @@ describe('what a platform said itself', () => {
   });
 });
 
-describe('the judgement', () => {
-  const newUuid = 'aaaaaaaa-0000-4000-8000-000000000009';
-  const critical: Concern = { code: 'x', level: 'critical', message: 'm', remedy: 'r' };
-  it('is a plan where nothing forbids it, with what is to be known', () => {
-    const question = questionOf({ vm: { snapshots: ['a'] } });
-    const { concerns, plan } = judgeImport(question, { newUuid });
-    expect(codes(concerns)).toEqual(['snapshots-stay']);
-    expect(plan).toMatchObject({ name: 'web', clone: false, domainType: 'kvm' });
-  });
-  it('follows a wish for emulation', () => {
-    const question = questionOf({ request: { shape: { domainType: 'qemu' } } });
-    expect(judgeImport(question, { newUuid }).plan?.domainType).toBe('qemu');
-  });
-  it('has no plan where a rule or the platform forbids it', () => {
-    const forbidden = judgeImport(questionOf({ vm: { name: '' } }), { newUuid });
-    expect(forbidden.plan).toBeUndefined();
-    expect(codes(forbidden.concerns)).toEqual(['name-invalid']);
-    // The platform's word is not repeated.
-    expect(judgeImport(importQuestion(), { newUuid, said: [critical] })).toEqual({ concerns: [] });
-  });
-  it('has nothing against a VM that this host gave away before', () => {
-    const ledger = { state: 'released' as const, note: '' };
-    expect(judgeImport(importQuestion(), { newUuid, ledger }).concerns).toEqual([]);
-  });
+it('a VM that the target gave away before may come to it', () => {
+  expect(foundIn({ known: { ledger: { state: 'released', note: '' } } })).toEqual([]);
 });
 
 describe('a clone', () => {

@@ -87,8 +87,10 @@ describe('a VM that is off', () => {
     const context = { vm: foreignVm(), request: importRequest(), target: beta(), newUuid };
     expect(planImport({ ...context, domainType: 'qemu' }).domainType).toBe('qemu');
   });
-  it('of 32 bits is one of x86_64 for the target', () => {
-    expect(planned({ arch: 'i686' }).domainType).toBe('kvm');
+  it('of 32 bits needs a target that has its architecture', () => {
+    const target = beta({ machines: ['kvm/i686/q35', 'kvm/x86_64/q35'] });
+    expect(planned({ arch: 'i686' }, {}, target).domainType).toBe('kvm');
+    expect(faultOf(() => planned({ arch: 'i686' })).code).toBe('machine-unsupported');
   });
 });
 
@@ -264,7 +266,7 @@ const questions = fc
         },
       }),
       target: beta({
-        machines: ['kvm/x86_64/q35', 'qemu/x86_64/pc'],
+        machines: ['kvm/x86_64/q35', 'qemu/x86_64/pc', 'qemu/i686/q35'],
         pools: [
           pool(),
           pool({ name: 'vg', type: 'logical', path: '/dev/vg' }),

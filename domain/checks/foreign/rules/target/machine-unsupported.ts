@@ -1,4 +1,4 @@
-import { archOf, domainTypeFor, machineFor } from '../../../../import/shape.ts';
+import { domainTypeFor, machineFor } from '../../../../import/shape.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { TargetView } from '../../views.ts';
@@ -21,7 +21,8 @@ export const machineUnsupported: ForeignRule<TargetView, Code> = {
     },
   },
   judge: ({ vm, request, target }) => {
-    const [arch, machine] = [archOf(vm), machineFor(vm, request)];
+    const { arch } = vm;
+    const machine = machineFor(vm, request);
     const type = domainTypeFor({ arch, machine }, target);
     if (type === 'kvm') return [];
     return type === undefined
