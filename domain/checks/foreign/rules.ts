@@ -58,6 +58,7 @@ import { uuidTaken } from './rules/target/uuid-taken.ts';
 import { vcpus } from './rules/target/vcpus.ts';
 import { volumeTaken } from './rules/target/volume-taken.ts';
 import { becomesClone } from './rules/vm/becomes-clone.ts';
+import { cloneUnreadable } from './rules/vm/clone-unreadable.ts';
 import { nameInvalid } from './rules/vm/name-invalid.ts';
 import { platformSettingsStay } from './rules/vm/platform-settings-stay.ts';
 import { shutdownUnheard } from './rules/vm/shutdown-unheard.ts';
@@ -74,6 +75,7 @@ export const vmRules: readonly ForeignRule<VmView>[] = [
   sourceStops,
   shutdownUnheard,
   becomesClone,
+  cloneUnreadable,
   nameInvalid,
   uuidMissing,
   sizeUnfit,

@@ -77,6 +77,11 @@ const vmRows: Row[] = [
     { vm: running(), host: kvm, request: { running: 'leave' } },
     'web stays running at its source; what comes is a clone',
   ],
+  [
+    'clone-unreadable',
+    { vm: running({ kind: 'vsphere' }), request: { running: 'leave' } },
+    'web is running, and the disks of a VM of vSphere are read only while it is off',
+  ],
   ['name-invalid', { vm: { name: 'a/b' } }, 'no VM of libvirt can be called "a/b": it has a slash'],
   ['name-not-dns', { vm: { name: 'Web Server (old)' } }, '"Web Server (old)" is no name of a host'],
   ['uuid-missing', { vm: { uuid: '' } }, 'web has no UUID'],
