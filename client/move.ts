@@ -16,6 +16,7 @@ import type {
   RollbackOrder,
   TuneOrder,
 } from '../workflows/contract.ts';
+import { beatsOf } from './beats.ts';
 import { toVmFerryError } from './errors.ts';
 import type { ErrorContext } from './errors.ts';
 import { HistoryReader } from './story/events.ts';
@@ -175,22 +176,12 @@ export class Move {
   }
 
   /** What the activities that run now said last. */
-  async #beats({
-    raw,
-  }: WorkflowExecutionDescription): Promise<{ progress: DiskProgress[]; live?: LiveProgress }> {
-    const converter = this.#client.options.loadedDataConverter;
-    const progress: DiskProgress[] = [];
-    let live: LiveProgress | undefined;
-    for (const { heartbeatDetails } of raw.pendingActivities ?? []) {
-      const [payload] = heartbeatDetails?.payloads ?? [];
-      if (payload === undefined) continue;
-      const decoded = await decodeOne(converter.payloadCodecs, payload);
-      const beat = converter.payloadConverter.fromPayload<Partial<
-        CopyHeartbeat & LiveHeartbeat
-      > | null>(decoded);
-      progress.push(...(beat?.disks ?? []));
-      live = beat?.live ?? live;
-    }
+  async #beats(
+    described: WorkflowExecutionDescription,
+  ): Promise<{ progress: DiskProgress[]; live?: LiveProgress }> {
+    const beats = await beatsOf<CopyHeartbeat & LiveHeartbeat>(this.#client, described);
+    const live = beats.findLast((beat) => beat.live !== undefined)?.live;
+    const progress = beats.flatMap(({ disks = [] }) => disks);
     return { progress, ...(live === undefined ? {} : { live }) };
   }
 
@@ -209,15 +200,6 @@ const absences: readonly number[] = [3, 5];
 
 const isAbsence = (error: unknown): boolean =>
   isGrpcServiceError(error) && absences.includes(error.code.valueOf());
-
-type Codecs = Client['options']['loadedDataConverter']['payloadCodecs'];
-type Payload = Parameters<Codecs[number]['decode']>[0][number];
-
-async function decodeOne(codecs: Codecs, payload: Payload): Promise<Payload> {
-  let payloads = [payload];
-  for (const codec of [...codecs].reverse()) payloads = await codec.decode(payloads);
-  return payloads[0] ?? payload;
-}
 
 const pastCancel: readonly Phase[] = [
   Phase.cuttingOver,

@@ -74,15 +74,24 @@ export class Moves {
   }
 
   async find(idOrVm: string, { runId }: { runId?: string }): Promise<Move> {
-    return this.#access.attempt(`find the move ${idOrVm}`, async () =>
-      this.of(await this.#resolve(idOrVm), runId),
-    );
+    const id = await this.resolve(idOrVm);
+    if (!id.startsWith('import/')) return this.of(id, runId);
+    throw permanent({
+      code: 'move-not-found',
+      message: `${idOrVm} came by the import ${id}, which is no move`,
+      remedy: 'Look at it with `vmferry status`.',
+    });
+  }
+
+  /** The ID of the move or the import that a person means. Throws `move-not-found`, `move-ambiguous`. */
+  async resolve(idOrVm: string): Promise<string> {
+    return this.#access.attempt(`find the move ${idOrVm}`, () => this.#resolve(idOrVm));
   }
 
   async list({ limit = 50 }: { limit?: number }): Promise<MoveSummary[]> {
     return this.#access.attempt('list moves', async () => {
       const found: MoveSummary[] = [];
-      const query = `WorkflowType = '${workflowTypes.migrateVm}'`;
+      const query = `WorkflowType IN ('${workflowTypes.migrateVm}', '${workflowTypes.importVm}')`;
       for await (const one of this.#access.client.workflow.list({ query })) {
         const attributes = one.typedSearchAttributes;
         found.push({
@@ -189,7 +198,7 @@ export class Moves {
   }
 
   async #resolve(idOrVm: string): Promise<string> {
-    if (idOrVm.startsWith('migrate/')) return idOrVm;
+    if (idOrVm.startsWith('migrate/') || idOrVm.startsWith('import/')) return idOrVm;
     if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(idOrVm)) {
       return moveId(this.#access.cluster, idOrVm.toLowerCase());
     }

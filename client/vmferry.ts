@@ -9,6 +9,7 @@ import { resolvePayloadKeys } from '../config/secrets.ts';
 import { connectionSettings } from '../config/temporal-connection.ts';
 import type { DrainRequest } from '../domain/drain/drain.ts';
 import { transient } from '../domain/errors.ts';
+import type { ForeignVmSummary } from '../domain/foreign.ts';
 import type { HostFacts } from '../domain/host.ts';
 import type { HostChange } from '../domain/hosts/settings.ts';
 import type { HostState } from '../domain/hosts/state.ts';
@@ -30,17 +31,30 @@ import { toVmFerryError } from './errors.ts';
 import { findVm } from './find-vm.ts';
 import { Fleet } from './fleet.ts';
 import type { OrphanAsk } from './fleet.ts';
+import type { Import } from './import.ts';
+import type { V2vRequest } from './import-request.ts';
+import { Imports } from './imports.ts';
+import type { V2vForecast, V2vStart } from './imports.ts';
 import type { Move } from './move.ts';
 import { Moves } from './moves.ts';
 import { dataConverter } from './payload-codec.ts';
 import type { PlaceRequest } from './place.ts';
+import { Providers } from './providers.ts';
+import type { ForeignLook, ProviderList } from './providers.ts';
 import type { MigrateRequest } from './request.ts';
 import { listVersions } from './versions.ts';
 import type { VersionList } from './versions.ts';
 
 export { Drain } from './drain.ts';
 export type { DrainPlan, DrainPlanLine, DrainStatus } from './drain.ts';
+export { Import } from './import.ts';
+export type { V2vRequest } from './import-request.ts';
+export type { V2vForecast, V2vForecastLine, V2vStart } from './imports.ts';
 export { Move } from './move.ts';
+export type { ForeignLook, ProviderList, ProviderState } from './providers.ts';
+export type { ForeignVm, ForeignVmSummary } from '../domain/foreign.ts';
+export type { ImportReport, ImportRequest, ImportStatus } from '../domain/import.ts';
+export type { UseLine } from '../domain/import/use.ts';
 export type { PlaceRequest } from './place.ts';
 export type { DrainLine, DrainReport, DrainRequest } from '../domain/drain/drain.ts';
 export type { MigrateRequest } from './request.ts';
@@ -89,6 +103,8 @@ export class VmFerry {
   readonly #fleet: Fleet;
   readonly #moves: Moves;
   readonly #drains: Drains;
+  readonly #providers: Providers;
+  readonly #imports: Imports;
 
   private constructor(connection: Connection, options: VmFerryOptions) {
     this.#access = new Access({
@@ -104,6 +120,8 @@ export class VmFerry {
     const { client, cluster, operator, address } = this.#access;
     const moveOf = (id: string): Move => this.#moves.of(id);
     this.#drains = new Drains({ client, cluster, moveOf, operator, address });
+    this.#providers = new Providers(this.#access, this.#fleet);
+    this.#imports = new Imports(this.#access, { fleet: this.#fleet, providers: this.#providers });
   }
 
   /**
@@ -275,7 +293,51 @@ export class VmFerry {
     return this.#moves.find(idOrVm, options);
   }
 
-  /** The latest moves first. */
+  /** The foreign platforms that conversion hosts know, and whether each answers. Throws `host-unknown`, `host-offline`. */
+  async providers(options: { host?: string } = {}): Promise<ProviderList> {
+    return this.#providers.list(options);
+  }
+
+  /** The VMs of a provider, as they come. Throws `provider-unknown`, `no-conversion-host`, and what the platform throws. */
+  foreignVms(provider: string, options: { on?: string } = {}): AsyncIterable<ForeignVmSummary> {
+    return this.#providers.vms(provider, options);
+  }
+
+  /** One VM of a provider by ID, name or UUID. Throws as `foreignVms`, `vm-not-found`, `vm-ambiguous`. */
+  async inspectForeign(
+    provider: string,
+    vm: string,
+    options: { on?: string } = {},
+  ): Promise<ForeignLook> {
+    return this.#providers.inspect(provider, vm, options);
+  }
+
+  /**
+   * What imports of up to 50 VMs would do: plans, concerns, expected use of the targets. Nothing is touched. Throws as
+   * `inspectForeign`, `host-unknown`, `host-offline`, `batch-too-large`.
+   */
+  async forecastV2v(asked: readonly V2vRequest[]): Promise<V2vForecast> {
+    return this.#imports.forecast(asked);
+  }
+
+  /**
+   * Begins imports, each a workflow of its own, of what is asked or of what was forecast. One that cannot begin does
+   * not keep the others from it: it has a fault, as `import-already-running`. Throws as `forecastV2v`, and what
+   * speaks against all of them together.
+   */
+  async v2v(asked: readonly V2vRequest[] | V2vForecast): Promise<V2vStart[]> {
+    return this.#imports.begin('imports' in asked ? asked : await this.forecastV2v(asked));
+  }
+
+  /** A move or an import, by its workflow ID, or the latest of a VM by its name. Throws as `move`. */
+  async work(idOrVm: string, options: { runId?: string } = {}): Promise<Move | Import> {
+    const id = await this.#moves.resolve(idOrVm);
+    return id.startsWith('import/')
+      ? this.#imports.of(id, options.runId)
+      : this.#moves.of(id, options.runId);
+  }
+
+  /** The latest moves and imports first. */
   async moves(options: { limit?: number } = {}): Promise<MoveSummary[]> {
     return this.#moves.list(options);
   }

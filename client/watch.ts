@@ -11,7 +11,7 @@ export interface WatchOptions {
 }
 
 /**
- * What `ask` gives, about twice a second, until `isLast` says so. Throws the error of `ask` once nothing was answered
+ * What `ask` gives, about twice a second unless told otherwise, until `isLast` says so. Throws the error of `ask` once nothing was answered
  * for as long as patience lasts, or at once where `mayPass` says that waiting is of no use.
  */
 export async function* watchUntil<Status>(
@@ -19,10 +19,13 @@ export async function* watchUntil<Status>(
     ask,
     isLast,
     mayPass = () => Promise.resolve(true),
+    everyMs = pollMs,
   }: {
     ask: () => Promise<Status>;
     isLast: (status: Status) => boolean;
     mayPass?: () => Promise<boolean>;
+    /** Between two questions; half a second if absent. */
+    everyMs?: number;
   },
   { signal, patienceMs = defaultPatienceMs }: WatchOptions,
 ): AsyncGenerator<Status, void, undefined> {
@@ -36,7 +39,7 @@ export async function* watchUntil<Status>(
     } catch (error) {
       if (Date.now() - lastAnswerMs > patienceMs || !(await mayPass())) throw error;
     }
-    await delay(pollMs, signal);
+    await delay(everyMs, signal);
   }
 }
 
