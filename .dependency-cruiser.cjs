@@ -4,7 +4,8 @@ const rooms = {
   protocols: [],
   config: ['domain'],
   transfer: ['protocols', 'domain'],
-  guard: ['domain'],
+  // Of the protocols the kernel's alone, which the locks are made of.
+  guard: ['protocols', 'domain'],
   pki: ['domain'],
   convert: ['domain'],
   platforms: ['protocols', 'domain'],

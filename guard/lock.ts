@@ -4,7 +4,7 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cancelled, needsOperator, permanent, transient } from '../domain/errors.ts';
-import { tryFlock } from './flock.ts';
+import { tryFlock } from '../protocols/posix/flock.ts';
 import { isVmUuid } from './ledger-file.ts';
 
 export interface VmLockOptions {

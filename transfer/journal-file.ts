@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { open, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { transient } from '../domain/errors.ts';
+import type { VmFerryError } from '../domain/errors.ts';
+import { tryFlock } from '../protocols/posix/flock.ts';
 import { syncFolderOf } from './sync-folder.ts';
 
 /** Where a journal's bytes live; tests put a file system that forgets behind it. */
@@ -27,12 +29,15 @@ const openTries = 5;
 const busyStatus = 75;
 
 /**
- * Takes flock(2) on the open file by a short-lived `flock` of util-linux that inherits the descriptor: the lock
- * belongs to the open file description, which afterwards only this process holds. So it dies with the process,
+ * Takes flock(2) on the open file, where this process cannot call it by a short-lived `flock` of util-linux that inherits
+ * the descriptor: the lock belongs to the open file description, which afterwards only this process holds. So it dies with the process,
  * is seen from every container and namespace that shares the file, and leaves nothing to clean up; a PID in a
  * file or a socket in the abstract namespace has neither virtue.
  */
 const lock = async (file: FileHandle, path: string): Promise<void> => {
+  const tried = await tryFlock(file.fd);
+  if (tried === 'taken') return;
+  if (tried === 'busy') throw inUse(path);
   const child = spawn('flock', ['-x', '-n', '-E', String(busyStatus), '3'], {
     stdio: ['ignore', 'ignore', 'ignore', file.fd],
     timeout: lockTimeoutMs,
@@ -42,13 +47,16 @@ const lock = async (file: FileHandle, path: string): Promise<void> => {
   });
   if (status === 0) return;
   if (status !== busyStatus) throw new Error(`flock on ${path} ended with ${String(status)}`);
-  throw transient({
+  throw inUse(path);
+};
+
+const inUse = (path: string): VmFerryError =>
+  transient({
     code: 'journal-in-use',
     message: `another copy of this disk holds the journal ${path}`,
     remedy:
       'It is tried again by itself; if the other copy hangs, end its process: the lock goes with it.',
   });
-};
 
 /** Opens or makes the file and locks it. Throws `journal-in-use` if another copy holds it. */
 export const openJournalFile = async (path: string): Promise<JournalStorage> => {

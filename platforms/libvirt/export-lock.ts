@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { transient } from '../../domain/errors.ts';
+import { tryFlock } from '../../protocols/posix/flock.ts';
 
 /** A server comes up within 15 s and ends within 10; who waits longer has met something that hangs. */
 const waitSeconds = 40;
@@ -46,6 +47,8 @@ export async function withFileLock<T>(
 
 /** Whether the lock of that open file is held now, and stays so until its descriptor is closed. */
 async function flock(fd: number): Promise<boolean> {
+  // Nearly always nobody else has it, and no program has to be started to wait.
+  if ((await tryFlock(fd)) === 'taken') return true;
   const child = spawn(
     'flock',
     ['-x', '-w', String(waitSeconds), '-E', String(timedOutStatus), '3'],

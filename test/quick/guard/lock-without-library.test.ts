@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
-import { tryFlock } from '../../../guard/flock.ts';
+import { tryFlock } from '../../../protocols/posix/flock.ts';
 import { withVmLock } from '../../../guard/lock.ts';
 import { stateFolder } from './state-folder.ts';
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { tryFlock } from '../../../guard/flock.ts';
+import { tryFlock } from '../../../protocols/posix/flock.ts';
 import { withVmLock } from '../../../guard/lock.ts';
 import { ledgerIn, stateFolder, to } from './state-folder.ts';
 
