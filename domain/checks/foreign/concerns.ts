@@ -4,7 +4,7 @@ import { importDefaults } from '../../import.ts';
 import type { ImportQuestion } from '../../import.ts';
 import { ImportMode, modeOfImport } from '../../import/mode.ts';
 import type { Finding } from '../rule.ts';
-import { withoutRepeats } from './platform-words.ts';
+import { withoutRepeats, wordsFor } from './platform-words.ts';
 import type { ForeignRule } from './rule.ts';
 import { batchRules, conversionRules, requestRules, targetRules, vmRules } from './rules.ts';
 import type { BatchView, ConversionView, TargetView, VmView } from './views.ts';
@@ -14,16 +14,17 @@ export interface AlsoKnown
   extends
     Pick<TargetView, 'offer' | 'existingVolumes' | 'ledger'>,
     Pick<ConversionView, 'enabled' | 'cachedBytes'> {
-  /** What the platform itself said of the VM (`ForeignSource.concerns`); it comes first. */
+  /** What the platform itself said of the VM (`ForeignSource.concerns`): what fits the request comes first. */
   said?: readonly Concern[];
 }
 
 /** Of an import. */
 export function importConcerns(question: ImportQuestion, known: AlsoKnown = {}): Concern[] {
-  const { said = [], ...facts } = known;
+  const { said: platform = [], ...facts } = known;
   const { request, target, conversionHost } = question;
   const view = { ...question, ...facts };
   const mode = modeOfImport(question.vm, request);
+  const said = wordsFor(mode, platform);
   const found = [
     ...findBy(vmRules, view, { mode }),
     ...findBy(requestRules, view, { mode }),
@@ -36,13 +37,12 @@ export function importConcerns(question: ImportQuestion, known: AlsoKnown = {}):
 /** Of a VM that is only looked at: as if it were to come by the defaults. */
 export function foreignVmConcerns(
   vm: VmView['vm'],
-  {
-    said = [],
-    request = importDefaults,
-  }: { said?: readonly Concern[]; request?: VmView['request'] } = {},
+  options: { said?: readonly Concern[]; request?: VmView['request'] } = {},
 ): Concern[] {
-  const found = findBy(vmRules, { vm, request }, { mode: modeOfImport(vm, request) });
-  return [...said, ...withoutRepeats(found, said)];
+  const { request = importDefaults } = options;
+  const mode = modeOfImport(vm, request);
+  const said = wordsFor(mode, options.said ?? []);
+  return [...said, ...withoutRepeats(findBy(vmRules, { vm, request }, { mode }), said)];
 }
 
 /** Of several imports at once, beside what speaks against each. */

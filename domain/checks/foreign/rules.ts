@@ -26,6 +26,7 @@ import { bootDriverUnsure } from './rules/disks/boot-driver-unsure.ts';
 import { diskEncrypted } from './rules/disks/disk-encrypted.ts';
 import { diskIndependentRunning } from './rules/disks/disk-independent-running.ts';
 import { diskIndependent } from './rules/disks/disk-independent.ts';
+import { diskOverNetwork } from './rules/disks/disk-over-network.ts';
 import { diskRaw } from './rules/disks/disk-raw.ts';
 import { diskShared } from './rules/disks/disk-shared.ts';
 import { diskSizeUnknown } from './rules/disks/disk-size-unknown.ts';
@@ -83,6 +84,7 @@ export const vmRules: readonly ForeignRule<VmView>[] = [
   noDisk,
   diskEncrypted,
   diskRaw,
+  diskOverNetwork,
   diskShared,
   diskIndependent,
   diskIndependentRunning,

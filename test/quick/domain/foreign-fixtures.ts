@@ -97,6 +97,11 @@ const vmRows: Row[] = [
   ['disk-encrypted', { vm: disks({ encrypted: true }) }, 'disk disk1 of web (web-disk1.vmdk)'],
   ['disk-raw', { vm: disks({ raw: true }) }, 'disk disk1 of web (web-disk1.vmdk) is a raw device'],
   ['disk-raw-copied', { vm: { kind: 'kvm', ...disks({ raw: true }) } }, 'is a raw device'],
+  [
+    'disk-over-network',
+    { vm: running(disks({ path: 'rbd:pool/web' })), host: kvm },
+    'disk disk1 of web (rbd:pool/web) is reached over the network',
+  ],
   ['disk-shared', { vm: disks({}, { shared: true }) }, 'disk disk2 of web'],
   ['disk-independent', { vm: disks({ independent: true }) }, 'is left out of snapshots'],
   [

@@ -105,6 +105,13 @@ describe('what a platform said itself', () => {
     const other = said('vsphere-template', 'warning');
     expect(codes(foreignVmConcerns(silent, { said: [other] }))).toContain('addresses-unknown');
   });
+  it('of reading a VM that runs does not matter to one that is shut down first', () => {
+    const old = said('pull-backup-unsupported', 'critical');
+    const vm = { kind: 'kvm' as const, state: 'running' as const };
+    const known = { said: [old] };
+    expect(codes(foundIn({ vm, known }))).not.toContain(old.code);
+    expect(codes(foundIn({ vm, known, request: { running: 'leave' } }))).toContain(old.code);
+  });
   it('counts for the verdict', () => {
     const critical = [said('vsphere-suspended', 'critical')];
     expect(blocks(importConcerns(importQuestion(), { said: critical }))).toBe(true);
