@@ -71,7 +71,7 @@ function plannedName(vm: ForeignVm, { shape }: ImportRequest): string {
   const name = nameOf(vm, shape);
   const trouble = nameTrouble(name);
   if (trouble === undefined) return name;
-  const message = `no VM of libvirt can be called ${JSON.stringify(name.slice(0, 200))}: ${trouble}`;
+  const message = `no VM can be called ${JSON.stringify(name.slice(0, 200))}: ${trouble}`;
   throw invalid('name-invalid', message, 'Give it another name: --name.');
 }
 

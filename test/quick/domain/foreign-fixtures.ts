@@ -82,7 +82,7 @@ const vmRows: Row[] = [
     { vm: running({ kind: 'vsphere' }), request: { running: 'leave' } },
     'web is running, and the disks of a VM of vSphere are read only while it is off',
   ],
-  ['name-invalid', { vm: { name: 'a/b' } }, 'no VM of libvirt can be called "a/b": it has a slash'],
+  ['name-invalid', { vm: { name: 'a/b' } }, 'no VM can be called "a/b": it has a slash'],
   ['name-not-dns', { vm: { name: 'Web Server (old)' } }, '"Web Server (old)" is no name of a host'],
   ['uuid-missing', { vm: { uuid: '' } }, 'web has no UUID'],
   ['cpus-unfit', { vm: { cpus: 0 } }, 'web would have 0 CPUs'],

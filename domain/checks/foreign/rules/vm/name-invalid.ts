@@ -12,7 +12,7 @@ export const nameInvalid: ForeignRule<VmView, Code> = {
   outcomes: {
     'name-invalid': {
       level: 'critical',
-      meaning: 'libvirt, or the files that it keeps, cannot have a VM of that name.',
+      meaning: 'libvirt, its files or a terminal cannot have a VM of that name.',
       remedy: 'Give it another one: --name.',
     },
     'name-not-dns': {
@@ -26,7 +26,7 @@ export const nameInvalid: ForeignRule<VmView, Code> = {
     const name = nameOf(vm, request.shape);
     const trouble = nameTrouble(name);
     if (trouble !== undefined) {
-      const message = `no VM of libvirt can be called ${quoted(name)}: ${trouble}`;
+      const message = `no VM can be called ${quoted(name)}: ${trouble}`;
       return [{ code: 'name-invalid', message }];
     }
     return isDnsLabel(name)
