@@ -98,7 +98,7 @@ export const labRequest = (
   convert: 'no',
   autoCommit: true,
   ...asked,
-  shape: { domainType: 'qemu', ...asked.shape },
+  shape: { domainType: 'qemu', cpus: 1, memoryBytes: 128 * 1024 ** 2, ...asked.shape },
 });
 
 export const reportOf = (handle: WorkflowHandle): Promise<ImportReport> =>

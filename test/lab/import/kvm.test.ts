@@ -1,0 +1,79 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
+import type { ImportRequest } from '../../../domain/import.ts';
+import { openForeignHost } from './foreign-kvm.ts';
+import type { ForeignLogin } from './foreign-kvm.ts';
+import { importEnded, labRequest, openImportStage, volumeHash } from './import-stage.ts';
+import type { ImportStage } from './import-stage.ts';
+
+let dir: string;
+let stage: ImportStage;
+let login: ForeignLogin;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'import-kvm-'));
+  stage = await openImportStage({
+    name: 'import-kvm',
+    hosts: ['alpha', 'beta', 'old'],
+    providers: {},
+  });
+  login = await openForeignHost(stage.lab.host('old'), dir);
+  await stage.configure({ providers: { attic: login.provider } });
+}, 240_000);
+afterAll(async () => {
+  login.end();
+  await stage.close();
+  await rm(dir, { recursive: true, force: true });
+}, 60_000);
+
+const dataDisk = { sizeMiB: 64, fillMiB: 16, format: 'qcow2' as const };
+const bring = (vm: string, changes: Partial<ImportRequest> = {}) =>
+  labRequest({ provider: 'attic', vm, ...changes });
+
+describe('a VM of a foreign KVM host', () => {
+  it('comes with its bytes when it is off', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const vm = await stage.vm('old', { name: 'off', dataDisk });
+    const report = await importEnded(await stage.start(bring(vm.uuid), 'off'));
+    expect(report).toMatchObject({
+      ...{ phase: 'committed', clone: false, oneRunning: 'observed', targetRunning: false },
+      vm: { name: 'off', uuid: vm.uuid },
+    });
+    const there = await volumeHash(stage, { host: 'beta', volume: 'off-0.qcow2' });
+    expect(await volumeHash(stage, { host: 'old', volume: 'off-vda.qcow2' })).toBe(there);
+    expect(await login.traces()).toEqual([]);
+  });
+
+  it('is shut down, comes, and runs on the target alone', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const vm = await stage.vm('old', { name: 'runs', dataDisk, run: true });
+    const report = await importEnded(await stage.start(bring(vm.uuid), 'runs'));
+    expect(report).toMatchObject({
+      ...{ phase: 'committed', oneRunning: 'observed', targetRunning: true, sourceRunning: false },
+    });
+    expect(report.downtimeMs).toBeGreaterThan(0);
+    expect(await stage.virsh('old', 'domstate', 'runs')).toBe('shut off');
+    expect(await stage.virsh('beta', 'domstate', 'runs')).toBe('running');
+    expect(await login.traces()).toEqual([]);
+  });
+
+  it('is left running, and comes as a clone that is off', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const vm = await stage.vm('old', { name: 'stays', dataDisk, run: true });
+    const request = bring(vm.uuid, { running: 'leave', autoStart: true });
+    const report = await importEnded(await stage.start(request, 'stays'));
+    expect(report).toMatchObject({ phase: 'committed', clone: true, oneRunning: 'none' });
+    expect(report.vm.uuid).not.toBe(vm.uuid);
+    expect(await stage.virsh('old', 'domstate', 'stays')).toBe('running');
+    expect(await stage.virsh('beta', 'domstate', 'stays')).toBe('shut off');
+    const macs = await Promise.all(
+      ['old', 'beta'].map((host) => stage.virsh(host, 'domiflist', 'stays')),
+    );
+    const [before, after] = macs.map((text) => /([0-9a-f]{2}:){5}[0-9a-f]{2}/.exec(text)?.[0]);
+    expect(after).toBeDefined();
+    expect(after).not.toBe(before);
+    expect(await login.traces()).toEqual([]);
+  });
+});
