@@ -42,7 +42,7 @@ export interface UseLine {
 }
 
 /** Whether the import itself starts the VM: one that ran is always started, a clone never. */
-export const isStarted = ({ vm, request, plan }: PlannedImport): boolean =>
+const isStarted = ({ vm, request, plan }: PlannedImport): boolean =>
   !plan.clone && (request.autoStart || !isOff(vm));
 
 /**

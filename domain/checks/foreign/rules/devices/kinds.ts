@@ -10,7 +10,7 @@ const kinds: readonly [FixedKind, RegExp][] = [
   ['passed-through', /^(?:PCI passthrough|SCSI passthrough|hostdev |disk )/],
 ];
 
-export const kindOf = (device: string): FixedKind =>
+const kindOf = (device: string): FixedKind =>
   kinds.find(([, pattern]) => pattern.test(device))?.[0] ?? 'other';
 
 /** Those of a kind, in their order. */
