@@ -21,8 +21,9 @@ import type { Checked, Move } from './move.ts';
 /** What the hosts' settings mean for a move that has its places. */
 export interface Slots {
   /**
-   * Cap of the move in bytes a second: its own, or of a cold move the source's share if that is less; 0 is none. The
-   * source's worker shares its cap among live moves itself, as they come and go.
+   * Cap of the move in bytes a second: its own, or a share of the other host's cap if that is less; 0 is none. Of a cold
+   * move that is the source's share, of a live one the target's; the host that does the work shares its own cap among
+   * its moves itself, as they come and go.
    */
   bandwidthBytesPerSecond: number;
   /** Where the target is to be reached for a live migration, if somebody set that. */
@@ -70,10 +71,14 @@ export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
   }
   const { source, target } = answer;
   const { upBytesPerSecond = 0, movesOut } = source.limits;
-  // The reader at the other end holds to it, who knows nothing of the source's other moves.
-  const share = shareOfCap(upBytesPerSecond, movesOut);
+  const isLive = move.input.request.live !== undefined;
+  const { downBytesPerSecond = 0, movesIn } = target.limits;
+  // Each end knows its own moves only: a copy is read by the target, a guest is sent by the source.
+  const share = isLive
+    ? shareOfCap(downBytesPerSecond, movesIn)
+    : shareOfCap(upBytesPerSecond, movesOut);
   return {
-    bandwidthBytesPerSecond: move.input.request.live === undefined ? lowestCap(own, share) : own,
+    bandwidthBytesPerSecond: lowestCap(own, share),
     ...(target.migrationAddress === undefined ? {} : { targetAddress: target.migrationAddress }),
   };
 }

@@ -130,6 +130,8 @@ export class FakeWorld {
   /** What runs were told while they ran. */
   readonly tuned: unknown[] = [];
   liveWaits = false;
+  /** Of each copy and each live run, bytes a second. */
+  readonly caps: number[] = [];
   lastRun = 0;
   lastEnd: Fault | HeldGuest = {};
 
@@ -297,6 +299,7 @@ function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
     },
     moveLive: async (input) => {
       host.require('migrating-out', input);
+      world.caps.push(input.bandwidthBytesPerSecond);
       // A run is begun once, however often it is asked for.
       if (world.lastRun !== input.run) {
         world.lastRun = input.run;
@@ -434,6 +437,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
     },
     ensureCopied: (input) => {
       host.require('incoming', input);
+      world.caps.push(input.bandwidthBytesPerSecond);
       host.volumes.set(disk.targetPath, world.alpha.volumes.get(disk.sourcePath) ?? 'nothing');
       return now({ bytesCopied: 8, bytesRecopied: 0 });
     },

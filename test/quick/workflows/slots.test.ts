@@ -6,13 +6,14 @@ import type {
   ReserveMoveAnswer,
   ReserveMoveInput,
 } from '../../../activities/control/contract.ts';
+import { defaultLiveWishes } from '../../../domain/live.ts';
 import { queryNames } from '../../../workflows/contract.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import { FakeWorld } from './fake-hosts.ts';
 import { MoveBench } from './move-bench.ts';
 import { request } from './move-request.ts';
 
-const limits = { movesIn: 2, movesOut: 2, upBytesPerSecond: 1000 };
+const limits = { movesIn: 4, movesOut: 2, upBytesPerSecond: 1000, downBytesPerSecond: 800 };
 const granted: ReserveMoveAnswer = { granted: true, source: { limits }, target: { limits } };
 const refused = (code: string, handling: 'transient' | 'permanent'): ReserveMoveAnswer => ({
   granted: false,
@@ -69,6 +70,16 @@ describe('a move and its places', () => {
       arrivedOn: 'beta',
     });
   }, 120_000);
+
+  it.each([
+    ['cold', {}, 500],
+    ['live', { live: defaultLiveWishes }, 200],
+    ['slower by its own word', { live: defaultLiveWishes, bandwidthBytesPerSecond: 7 }, 7],
+  ])("holds to its share of the other host's cap: %s", async (_words, changes, cap) => {
+    const world = new FakeWorld({ running: true });
+    expect((await bench.run(world, request(changes))).phase).toBe('committed');
+    expect(world.caps).toEqual([cap]);
+  });
 
   it('ends with nothing touched where no waiting helps', async () => {
     const world = new FakeWorld({ running: true });
