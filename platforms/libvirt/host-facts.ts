@@ -61,8 +61,18 @@ export async function readDomainTypes(host: LibvirtHost): Promise<string[]> {
   });
 }
 
+type Capabilities = Pick<HostFacts, 'hostUuid' | 'arch' | 'machines'>;
+
+/** They change with the host's software alone, and to read them takes 50 ms of a processor. */
+let latest: { xml: string; capabilities: Capabilities } | undefined;
+
 /** The host's UUID and architecture, and `domainType/arch/machine` triples with aliases and their canonical names. */
-export function readCapabilities(xml: string): Pick<HostFacts, 'hostUuid' | 'arch' | 'machines'> {
+export function readCapabilities(xml: string): Capabilities {
+  if (latest?.xml !== xml) latest = { xml, capabilities: parseCapabilities(xml) };
+  return latest.capabilities;
+}
+
+function parseCapabilities(xml: string): Capabilities {
   const root = parseXml(xml, {
     root: 'capabilities',
     maxBytes: maxCapabilitiesBytes,
