@@ -5,7 +5,8 @@ import type { TestSpecification } from 'vitest/node';
 
 /** The longest files, longest first: two at a time end soonest if none of these is left for the last. */
 const long = [
-  ...['quick/workflows/migrate-vm', 'quick/faults/fault-table', 'quick/workflows/drain'],
+  ...['quick/workflows/migrate-vm', 'quick/faults/fault-table', 'quick/import/import-vm'],
+  ...['quick/setup/run', 'quick/workflows/drain'],
   ...['lab/matrix/', 'lab/disks/', 'lab/reconcile/terminated', 'lab/refusals/'],
   ...['contract/faults/every-step', 'contract/reconcile/supervision', 'contract/pki/data-plane'],
 ];
@@ -33,6 +34,8 @@ const lane = (name: string, options: { testTimeout: number; parallel: boolean })
     expect: { poll: { timeout: options.testTimeout / 2 } },
     fileParallelism: options.parallel,
     pool: 'forks' as const,
+    // A process a file takes as much of the processor as all that the small files do in it.
+    ...(name === 'quick' ? { isolate: false, setupFiles: ['test/quick/fresh-modules.ts'] } : {}),
     // Whole moves run the prebuilt bundle: it has to be that of these sources.
     globalSetup: [
       'scripts/vitest-parent.mjs',

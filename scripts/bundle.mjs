@@ -16,7 +16,7 @@ const inputs = () =>
   ]);
 
 /** @type {import('./step.mjs').Step} */
-export const bundleStep = {
+const bundleStep = {
   title: 'Workflow bundle',
   check: () => (existsSync(output) && isStamped('bundle', inputs()) ? 'as the sources' : undefined),
   act: async () => {
@@ -30,4 +30,7 @@ export const bundleStep = {
     'A workflow may import only `domain/` and what Temporal allows in its sandbox; the lines above name the import.',
 };
 
-export const builtFromSources = () => ensure(bundleStep);
+/** Builds it if it is not of these sources; a checkout without workers has none. */
+export const builtFromSources = async () => {
+  if (existsSync(join(root, 'workers/build-bundle.ts'))) await ensure(bundleStep);
+};

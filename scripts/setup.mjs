@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { bundleStep } from './bundle.mjs';
+import { builtFromSources } from './bundle.mjs';
 import { debianStep, packagesLimit, pipPackages } from './debian.mjs';
 import { capture, root, run } from './process.mjs';
 import { elapsed, ensure, hashOf, isStamped, stamp, unstamp } from './step.mjs';
@@ -28,7 +28,7 @@ export async function setUp(extent) {
   else console.log(`! Debian packages: ${limit.what}`);
   await ensure(temporalStep);
   if (limit === undefined) await guest();
-  if (existsSync(join(root, 'workers/build-bundle.ts'))) await ensure(bundleStep);
+  await builtFromSources();
   console.log(`✓ set up  ${elapsed(start)}`);
   return { limits: limit === undefined ? [] : [limit] };
 }
