@@ -16,6 +16,7 @@ import { conversionHostSmall } from './rules/conversion/conversion-host-small.ts
 import { conversionSlow } from './rules/conversion/conversion-slow.ts';
 import { conversionToolMissing } from './rules/conversion/conversion-tool-missing.ts';
 import { providerUnknown } from './rules/conversion/provider-unknown.ts';
+import { roomShared } from './rules/conversion/room-shared.ts';
 import { windowsDriversMissing } from './rules/conversion/windows-drivers-missing.ts';
 import { cdroms } from './rules/devices/cdroms.ts';
 import { deviceStays } from './rules/devices/device-stays.ts';
@@ -68,6 +69,7 @@ import { socketsChange } from './rules/vm/sockets-change.ts';
 import { sourceStops } from './rules/vm/source-stops.ts';
 import { stateUnfit } from './rules/vm/state-unfit.ts';
 import { uuidMissing } from './rules/vm/uuid-missing.ts';
+import { wishWithoutEffect } from './rules/vm/wish-without-effect.ts';
 import type { BatchView, ConversionView, RequestView, TargetView, VmView } from './views.ts';
 
 /** Of the VM as its source has it. */
@@ -111,7 +113,11 @@ export const vmRules: readonly ForeignRule<VmView>[] = [
 ];
 
 /** Of what was asked, whatever the target. */
-export const requestRules: readonly ForeignRule<RequestView>[] = [diskUnknown, networkUnmapped];
+export const requestRules: readonly ForeignRule<RequestView>[] = [
+  diskUnknown,
+  networkUnmapped,
+  wishWithoutEffect,
+];
 
 export const targetRules: readonly ForeignRule<TargetView>[] = [
   guardNotLive,
@@ -135,6 +141,7 @@ export const conversionRules: readonly ForeignRule<ConversionView>[] = [
   conversionToolMissing,
   windowsDriversMissing,
   cacheFull,
+  roomShared,
   conversionHostSmall,
   conversionSlow,
   conversionHostBusy,

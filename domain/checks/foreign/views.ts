@@ -38,6 +38,8 @@ export interface TargetView extends RequestView {
 }
 
 export interface ConversionView extends RequestView {
+  /** It may be the conversion host itself. */
+  target: HostFacts;
   conversionHost: ConversionHostFacts;
   /** A person took it out of service; absent if nobody knows. */
   enabled?: boolean;

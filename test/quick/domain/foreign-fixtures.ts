@@ -206,6 +206,11 @@ const requestRows: Row[] = [
     'web has no disk "vdz"; it has: disk1',
   ],
   ['network-unmapped', { request: { networks: {} } }, '"VM Network" of web is mapped to nothing'],
+  [
+    'wish-without-effect',
+    { request: { convert: 'no', root: '/dev/sda2', shape: { bus: 'virtio-blk' } } },
+    'web is not converted, and was asked to have disks on virtio-blk, a root device',
+  ],
 ];
 
 const targetRows: Row[] = [
@@ -336,6 +341,16 @@ const conversionRows: Row[] = [
     'cache-tight',
     { host: { promisedBytes: 95 * gibibyte } },
     'beside 97280 MiB for running imports; web may need 10752 MiB',
+  ],
+  [
+    'room-shared',
+    {
+      host: {
+        name: 'beta',
+        cache: { path: '/c', capacityBytes: 100 * gibibyte, availableBytes: 4 * gibibyte },
+      },
+    },
+    'look like one file system with 4032 MiB free; web needs 2560 MiB and 2048 MiB there',
   ],
   ['conversion-host-small', { host: { cpus: 4 } }, 'conversion host gamma has 4 CPUs; it should'],
   ['conversion-slow', { host: { kvm: false } }, 'gamma converts without KVM'],

@@ -243,6 +243,17 @@ describe('near a limit', () => {
       'cache-tight',
     ]);
   });
+  it('a cache and a pool on one file system need room for both', () => {
+    const shared = (availableBytes: number, capacityBytes = 100 * 1024 ** 3, name = 'beta') => {
+      const cache = { path: '/c', capacityBytes, availableBytes };
+      return codes(foundIn({ host: { name, cache } })).includes('room-shared');
+    };
+    // Two disks of 2 GiB, 512 MiB for a conversion, 64 MiB that stay free.
+    expect(shared(4 * 1024 ** 3 + 576 * 1024 ** 2)).toBe(false);
+    expect(shared(4 * 1024 ** 3 + 575 * 1024 ** 2)).toBe(true);
+    expect(shared(4 * 1024 ** 3, 99 * 1024 ** 3)).toBe(false);
+    expect(shared(4 * 1024 ** 3, 100 * 1024 ** 3, 'gamma')).toBe(false);
+  });
   it('a network of two cards is told once', () => {
     const nics = [foreignNic(), foreignNic({ key: 'nic2', mac: '00:50:56:00:00:02' })];
     const found = foundIn({ vm: { nics }, request: { networks: {} } });
