@@ -1,11 +1,9 @@
 /** A lab whose first host is a conversion host, and imports started on it as a client does. */
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import type { WorkflowHandle } from '@temporalio/client';
 import { parse, stringify } from 'yaml';
@@ -26,7 +24,6 @@ import type { ImportVmInput } from '../../../workflows/contract.ts';
 import { openStage } from '../stage.ts';
 import type { Stage } from '../stage.ts';
 
-const run = promisify(execFile);
 const importMs = 240_000;
 
 export interface ImportStage extends Stage {
@@ -117,7 +114,8 @@ export async function untilImport(
       const report = await reportOf(handle);
       last = report;
       if (await done(report)) return report;
-      if (isImportEnd(report.phase)) break;
+      // Nobody here tells it to go on.
+      if (isImportEnd(report.phase) || report.phase === 'parked') break;
     } catch (error) {
       last = error;
     }
@@ -137,22 +135,20 @@ export async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** What a guest sees of a volume of a host, as SHA-256. */
-export async function volumeHash(
-  stage: Stage,
-  { host, pool = 'default', volume }: { host: string; pool?: string; volume: string },
-): Promise<string> {
-  const path = await stage.virsh(host, 'vol-path', volume, pool);
+/** What a guest sees of an image of a host, as SHA-256. */
+export async function imageHash(stage: Stage, host: string, path: string): Promise<string> {
   const folder = join(stage.dir, 'out');
   await mkdir(folder, { recursive: true });
-  const raw = join(folder, `${host}-${volume}.raw`);
+  const raw = join(folder, `${host}-${basename(path)}.raw`);
   await stage.lab
     .host(host)
     .exec(['qemu-img', 'convert', '-O', 'raw', path, raw], { timeoutMs: 120_000 });
   return hashOf(raw);
 }
 
+/** The same of a volume. */
+export const volumeHash = async (stage: Stage, host: string, volume: string): Promise<string> =>
+  imageHash(stage, host, await stage.virsh(host, 'vol-path', volume, 'default'));
+
 /** Names below a folder; empty if it is not there. */
 export const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
-
-export const qemuImg = (...args: string[]): Promise<unknown> => run('qemu-img', args);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
 import type { ImportRequest } from '../../../domain/import.ts';
 import { openForeignHost } from './foreign-kvm.ts';
 import type { ForeignLogin } from './foreign-kvm.ts';
-import { importEnded, labRequest, openImportStage, volumeHash } from './import-stage.ts';
+import { imageHash, importEnded, labRequest, openImportStage, volumeHash } from './import-stage.ts';
 import type { ImportStage } from './import-stage.ts';
 
 let dir: string;
@@ -41,8 +41,8 @@ describe('a VM of a foreign KVM host', () => {
       ...{ phase: 'committed', clone: false, oneRunning: 'observed', targetRunning: false },
       vm: { name: 'off', uuid: vm.uuid },
     });
-    const there = await volumeHash(stage, { host: 'beta', volume: 'off-0.qcow2' });
-    expect(await volumeHash(stage, { host: 'old', volume: 'off-vda.qcow2' })).toBe(there);
+    const there = await volumeHash(stage, 'beta', 'off-0.qcow2');
+    expect(await imageHash(stage, 'old', vm.diskPath)).toBe(there);
     expect(await login.traces()).toEqual([]);
   });
 

@@ -74,7 +74,7 @@ describe('a machine of an OVA', () => {
     expect(report.disks[0]!.bytesCopied).toBeGreaterThanOrEqual(dataBytes);
     expect(await stage.virsh('beta', 'domstate', 'web')).toBe('running');
     await stage.virsh('beta', 'destroy', 'web');
-    const hash = await volumeHash(stage, { host: 'beta', volume: 'web-0.qcow2' });
+    const hash = await volumeHash(stage, 'beta', 'web-0.qcow2');
     expect(hash).toBe(rawHash);
     expect(await namesIn(stage.cacheDir)).toEqual([]);
     await stage.virsh('beta', 'undefine', 'web');
@@ -99,7 +99,7 @@ describe('a machine of an OVA', () => {
     // What had been read and was not on stable storage yet crosses again: less than the copier may hold.
     expect(disk!.bytesRecopied).toBeLessThanOrEqual(48 * MiB);
     expect(disk!.bytesCopied - disk!.bytesRecopied).toBeLessThanOrEqual(dataBytes + 2 * MiB);
-    expect(await volumeHash(stage, { host: 'beta', volume: 'killed-0.qcow2' })).toBe(rawHash);
+    expect(await volumeHash(stage, 'beta', 'killed-0.qcow2')).toBe(rawHash);
     await stage.virsh('beta', 'undefine', 'killed');
   });
 
@@ -118,7 +118,7 @@ describe('a machine of an OVA', () => {
     const report = await importEnded(second);
     expect(report).toMatchObject({ phase: 'committed', disks: [{ bytesCopied: 0 }] });
     expect(report.disks[0]!.bytesFromCache).toBeGreaterThanOrEqual(dataBytes);
-    expect(await volumeHash(stage, { host: 'beta', volume: 'again-0.qcow2' })).toBe(rawHash);
+    expect(await volumeHash(stage, 'beta', 'again-0.qcow2')).toBe(rawHash);
     await stage.virsh('beta', 'undefine', 'again');
   });
 });

@@ -256,7 +256,7 @@ export class ImportWorld {
   }
 }
 
-const planFor = (uuid: string, clone: boolean): ImportPlan => ({
+export const planFor = (uuid: string, clone: boolean): ImportPlan => ({
   ...{ name: 'web', uuid, clone, domainType: 'qemu', machine: 'q35' },
   disks: foreignVm.disks.map(({ key, capacityBytes }, index) => ({
     key,

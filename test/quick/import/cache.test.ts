@@ -1,0 +1,211 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { cacheOf } from '../../../activities/import/cache-of.ts';
+import { ensureCached } from '../../../activities/import/ensure-cached.ts';
+import { dropCache, expireCaches, keepCache } from '../../../activities/import/keep-cache.ts';
+import { conversionFacts } from '../../../activities/import/conversion-facts.ts';
+import { restartForeign, stopForeign } from '../../../activities/import/stop-foreign.ts';
+import { verifyForeign } from '../../../activities/import/verify-foreign.ts';
+import type { CacheInput } from '../../../activities/import/contract.ts';
+import type { ImportParts } from '../../../activities/import/parts.ts';
+import type { MoveFate } from '../../../domain/orphans.ts';
+import { conversionHost, MiB, PlayedSource, refOf } from './played-source.ts';
+
+const keys = ['2000', '2001'];
+let dir: string;
+let source: PlayedSource;
+let parts: ImportParts;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'import-cache-'));
+  source = new PlayedSource();
+  for (const key of keys) source.disks.set(key, { bytes: randomBytes(6 * MiB), fingerprint: 'a' });
+  parts = await conversionHost(dir, source);
+});
+afterEach(async () => {
+  // Nothing may stay open at a source, whatever came of it.
+  expect(source.opened).toBe(0);
+  await rm(dir, { recursive: true, force: true });
+});
+
+const never = new AbortController().signal;
+const inputOf = (migrationId: string): CacheInput => ({
+  ...refOf(migrationId),
+  ...{ vm: source.vm, disks: keys, bandwidthBytesPerSecond: 0, running: 'shutdown' },
+});
+const copy = (migrationId: string, signal = never) =>
+  ensureCached(parts, inputOf(migrationId), {
+    ...{ signal, report: () => undefined, throttle: { take: () => Promise.resolve() } },
+  });
+/** SHA-256 of each: megabytes are compared by them at once. */
+const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+const images = async (): Promise<string[]> => {
+  const cache = cacheOf(parts, refOf('one'));
+  const disks = (await cache.read())?.disks ?? [];
+  return Promise.all(disks.map(async (disk) => hashOf(await readFile(cache.pathOf(disk)))));
+};
+const content = (): string[] => [...source.disks.values()].map(({ bytes }) => hashOf(bytes));
+
+describe('the cache of a conversion host', () => {
+  it('holds the bytes of each disk, and serves the next import of the VM without a copy', async () => {
+    const first = await copy('one');
+    expect(first.disks).toMatchObject(
+      keys.map((key) => ({ key, bytesCopied: 6 * MiB, bytesRecopied: 0, bytesFromCache: 0 })),
+    );
+    expect(await images()).toEqual(content());
+    const second = await copy('two');
+    expect(second.disks).toMatchObject(
+      keys.map((key) => ({ key, bytesCopied: 0, bytesRecopied: 0, bytesFromCache: 6 * MiB })),
+    );
+    expect(source.readBytes).toBe(12 * MiB);
+  });
+
+  it('goes on where an attempt was ended', async () => {
+    const stop = new AbortController();
+    source.onRead = () => {
+      if (source.readBytes >= 8 * MiB) stop.abort(new Error('ended'));
+    };
+    await expect(copy('one', stop.signal)).rejects.toThrow();
+    source.onRead = () => undefined;
+    const { disks } = await copy('one');
+    // The first disk was whole; of the second only what had not become durable crosses again.
+    expect(disks[0]).toMatchObject({ bytesCopied: 6 * MiB, bytesRecopied: 0 });
+    expect(source.readBytes).toBeLessThanOrEqual(12 * MiB + 2 * MiB);
+    expect(await images()).toEqual(content());
+  });
+
+  it('copies a disk anew that is in another state, and says why', async () => {
+    await copy('one');
+    source.disks.set('2001', { bytes: randomBytes(6 * MiB), fingerprint: 'b' });
+    const { disks } = await copy('two');
+    expect(disks[0]).toMatchObject({ bytesCopied: 0 });
+    expect(disks[1]).toMatchObject({ bytesCopied: 6 * MiB });
+    expect(disks[1]?.restarted).toContain('another state');
+    expect(await images()).toEqual(content());
+  });
+
+  it('drops what was read of two states of the source', async () => {
+    source.isChanged = true;
+    await expect(copy('one')).rejects.toMatchObject({ code: 'source-changed' });
+    expect(await images()).toEqual([]);
+  });
+
+  it('finds out by reading back that a stopped source runs again, or was written', async () => {
+    await copy('one');
+    await verifyForeign(parts, inputOf('one'), never);
+    source.state_ = 'running';
+    await expect(verifyForeign(parts, inputOf('one'), never)).rejects.toMatchObject({
+      code: 'source-changed',
+    });
+    expect(await images()).toEqual([]);
+    source.state_ = 'shut-off';
+    await copy('one');
+    source.disks.set('2000', { bytes: randomBytes(6 * MiB), fingerprint: 'b' });
+    await expect(verifyForeign(parts, inputOf('one'), never)).rejects.toMatchObject({
+      code: 'source-changed',
+    });
+  });
+
+  it('tells what running imports have still to write', async () => {
+    await copy('one');
+    expect(await conversionFacts(parts, never)).toMatchObject({ running: 1, promisedBytes: 0 });
+    await keepCache(parts, { ...refOf('one'), seconds: 60 }, never);
+    expect(await conversionFacts(parts, never)).toMatchObject({ running: 0 });
+  }, 20_000);
+});
+
+describe('what is left of an import', () => {
+  const upkeep = (state: MoveFate['state']) => ({
+    fateOf: () => Promise.resolve({ state, how: 'failed', why: 'unclear', detail: '' } as MoveFate),
+    log: () => undefined,
+    signal: never,
+  });
+  const folders = () => readdir(join(dir, 'cache'));
+
+  it('is kept for a while, and goes once its time is up', async () => {
+    await copy('one');
+    const { until } = await keepCache(parts, { ...refOf('one'), seconds: 60 }, never);
+    expect(Date.parse(until ?? '') - Date.now()).toBeGreaterThan(50_000);
+    await expireCaches(parts, upkeep('closed'));
+    expect(await folders()).toHaveLength(1);
+    const cache = cacheOf(parts, refOf('one'));
+    const record = await cache.read();
+    await cache.write({ ...record!, until: new Date(Date.now() - 1).toISOString() });
+    await expireCaches(parts, upkeep('unknown'));
+    expect(await folders()).toEqual([]);
+  });
+
+  it('gets its time from the upkeep where the import ended without a last word', async () => {
+    await copy('one');
+    for (const state of ['open', 'unknown'] as const) {
+      await expireCaches(parts, upkeep(state));
+      expect((await cacheOf(parts, refOf('one')).read())?.until).toBeUndefined();
+    }
+    await expireCaches(parts, upkeep('closed'));
+    expect((await cacheOf(parts, refOf('one')).read())?.until).toBeDefined();
+  });
+
+  it('is let alone by an import that is over, once another one uses it', async () => {
+    await copy('one');
+    await copy('two');
+    expect(await keepCache(parts, { ...refOf('one'), seconds: 0 }, never)).toEqual({});
+    expect(await images()).toEqual(content());
+  });
+
+  it('is dropped by a person, but not while it is in use', async () => {
+    await copy('one');
+    const { provider, foreign } = refOf('one');
+    await expect(dropCache(parts, { provider, foreign }, never)).rejects.toMatchObject({
+      code: 'cache-in-use',
+    });
+    await keepCache(parts, { ...refOf('one'), seconds: 60 }, never);
+    await dropCache(parts, { provider, foreign }, never);
+    expect(await folders()).toEqual([]);
+  });
+});
+
+describe('a source that runs', () => {
+  beforeEach(() => {
+    source.state_ = 'running';
+  });
+  const stop = (running: 'shutdown' | 'force-off', shutdownTimeoutMs: number) =>
+    stopForeign(parts, { ...refOf('one'), running, shutdownTimeoutMs }, never);
+
+  it('is powered off if that was asked, and started again with the word to do so', async () => {
+    expect(await stop('force-off', 1_000)).toMatchObject({ wasRunning: true });
+    expect(source.state_).toBe('shut-off');
+    // A later attempt finds it off, and still knows that it ran.
+    expect(await stop('force-off', 1_000)).toMatchObject({ wasRunning: true });
+    const left = await restartForeign(parts, { ...refOf('one'), restart: false }, never);
+    expect(left).toEqual({ running: false, wasStopped: true });
+    const back = await restartForeign(parts, { ...refOf('one'), restart: true }, never);
+    expect(back).toEqual({ running: true, wasStopped: true });
+  });
+
+  it('is asked to shut down once, however many attempts wait for it', async () => {
+    for (const attempt of [1, 2])
+      await expect(stop('shutdown', 50), String(attempt)).rejects.toMatchObject({
+        code: 'shutdown-timed-out',
+      });
+    expect(source.asked).toEqual(['shutdown']);
+  });
+
+  it('is not started by the undo of an import that did not stop it', async () => {
+    source.state_ = 'shut-off';
+    await stop('shutdown', 50);
+    await restartForeign(parts, { ...refOf('one'), restart: true }, never);
+    expect(source.asked).toEqual([]);
+  });
+
+  it('goes on after a pause', async () => {
+    await ensureCached(
+      parts,
+      { ...inputOf('one'), running: 'pause' },
+      { signal: never, report: () => undefined, throttle: { take: () => Promise.resolve() } },
+    );
+    await restartForeign(parts, { ...refOf('one'), restart: false }, never);
+    expect(source.asked).toEqual(['resume']);
+  });
+});
