@@ -16,6 +16,7 @@ import {
   domainTypeFor,
   leastMemoryBytes,
   machineFor,
+  machineText,
   memoryOf,
   nameOf,
   secureBootOf,
@@ -28,8 +29,6 @@ export interface PlanContext {
   target: HostFacts;
   /** A new UUID, for a clone or a VM that has none: the same one for the same import. */
   newUuid: string;
-  /** Where KVM is offered and known not to work. Absent: KVM if the target offers it. */
-  domainType?: 'kvm' | 'qemu';
 }
 
 const invalid = (code: string, message: string, remedy: string) =>
@@ -93,15 +92,15 @@ function plannedSecureBoot(vm: ForeignVm, { shape }: ImportRequest): boolean {
 }
 
 function plannedType(
-  { vm, target, domainType }: PlanContext,
+  { vm, request, target }: PlanContext,
   machine: ImportPlan['machine'],
 ): ImportPlan['domainType'] {
-  const { arch } = vm;
-  const offered = domainTypeFor({ arch, machine }, target);
-  if (offered !== undefined) return domainType ?? offered;
+  const wish = request.shape.domainType;
+  const type = domainTypeFor(vm, { machine, wish }, target);
+  if (type !== undefined) return type;
   throw permanent({
     code: 'machine-unsupported',
-    message: `${target.name} cannot run ${vm.name}: it has no emulator for ${arch}/${machine}`,
+    message: `${target.name} cannot run ${vm.name}: it has no emulator for ${machineText(vm, { machine, wish })}`,
     remedy: 'Choose another host, or install the emulator of that architecture there.',
     host: target.name,
   });

@@ -38,9 +38,21 @@ export function busFor(vm: ForeignVm, wishes: Wishes): ImportBus {
   return machineFor(vm, wishes) === 'pc' ? 'ide' : 'sata';
 }
 
-/** KVM where the target has it for that machine, else emulation; undefined if it has neither. */
-export const domainTypeFor = (
-  { arch, machine }: { arch: string; machine: string },
+/**
+ * As was asked, else KVM where the target has it for that machine, else emulation; undefined if it does not have what is
+ * wanted.
+ */
+export function domainTypeFor(
+  { arch }: Pick<ForeignVm, 'arch'>,
+  { machine, wish }: { machine: string; wish: ImportShape['domainType'] },
   { machines }: Pick<HostFacts, 'machines'>,
-): 'kvm' | 'qemu' | undefined =>
-  (['kvm', 'qemu'] as const).find((type) => machines.includes(`${type}/${arch}/${machine}`));
+): 'kvm' | 'qemu' | undefined {
+  const wanted = wish === undefined ? (['kvm', 'qemu'] as const) : [wish];
+  return wanted.find((type) => machines.includes(`${type}/${arch}/${machine}`));
+}
+
+/** `x86_64/q35`, with the domain type in front where one was asked for. */
+export const machineText = (
+  { arch }: Pick<ForeignVm, 'arch'>,
+  { machine, wish }: { machine: string; wish: ImportShape['domainType'] },
+): string => [...(wish === undefined ? [] : [wish]), arch, machine].join('/');

@@ -10,7 +10,8 @@ import { blocks } from '../../../domain/concerns.ts';
 import type { Concern } from '../../../domain/concerns.ts';
 import { modeOfImport } from '../../../domain/import/mode.ts';
 import { foreignNic, foreignVm, importQuestion, importRequest, told } from './foreign-facts.ts';
-import { batch, batchFixtures, foreignFixtures, foundIn, questionOf } from './foreign-fixtures.ts';
+import { batch, batchFixtures } from './foreign-batches.ts';
+import { foreignFixtures, foundIn, questionOf } from './foreign-fixtures.ts';
 
 const codes = (concerns: { code: string }[]): string[] => concerns.map(({ code }) => code);
 const codesOf = (side: string): string[] =>

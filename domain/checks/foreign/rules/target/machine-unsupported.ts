@@ -1,4 +1,4 @@
-import { domainTypeFor, machineFor } from '../../../../import/shape.ts';
+import { domainTypeFor, machineFor, machineText } from '../../../../import/shape.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { TargetView } from '../../views.ts';
@@ -21,22 +21,17 @@ export const machineUnsupported: ForeignRule<TargetView, Code> = {
     },
   },
   judge: ({ vm, request, target }) => {
-    const { arch } = vm;
+    const wish = request.shape.domainType;
     const machine = machineFor(vm, request);
-    const type = domainTypeFor({ arch, machine }, target);
-    if (type === 'kvm') return [];
-    return type === undefined
-      ? [
-          {
-            code: 'machine-unsupported',
-            message: `${target.name} cannot run ${vm.name}: it has no emulator for ${arch}/${machine}`,
-          },
-        ]
-      : [
-          {
-            code: 'target-emulates',
-            message: `${target.name} has no KVM for ${arch}/${machine} and would emulate ${vm.name}`,
-          },
-        ];
+    const type = domainTypeFor(vm, { machine, wish }, target);
+    const text = machineText(vm, { machine, wish });
+    if (type === undefined) {
+      const message = `${target.name} cannot run ${vm.name}: it has no emulator for ${text}`;
+      return [{ code: 'machine-unsupported', message }];
+    }
+    // Who asked for emulation knows.
+    if (type === 'kvm' || wish === 'qemu') return [];
+    const message = `${target.name} has no KVM for ${text} and would emulate ${vm.name}`;
+    return [{ code: 'target-emulates', message }];
   },
 };
