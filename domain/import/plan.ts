@@ -88,7 +88,7 @@ function plannedSecureBoot(vm: ForeignVm, { shape }: ImportRequest): boolean {
   const isWanted = secureBootOf(vm, shape);
   if (!isWanted || vm.firmware === 'uefi') return isWanted;
   const message = `${vm.name} starts by BIOS, which has no Secure Boot`;
-  throw invalid('secure-boot-impossible', message, 'Leave Secure Boot out of the request.');
+  throw invalid('secure-boot-impossible', message, 'Leave out --secure-boot.');
 }
 
 function plannedType(
@@ -192,7 +192,7 @@ function plannedNics({ vm, request, target }: PlanContext, uuid: string): Planne
 const lower = (text: string): string => text.toLowerCase();
 
 function checkMacs(vm: ForeignVm, macs: readonly string[]): void {
-  const remedy = 'Correct it at the source, or let all cards have new ones.';
+  const remedy = 'Correct it at the source, or let all cards have new ones: --new-macs.';
   const unusable = macs.find((mac) => !isUsableMac(mac));
   if (unusable !== undefined) {
     const message = `a card of ${vm.name} has the MAC address ${JSON.stringify(unusable)}, which is none for a card`;

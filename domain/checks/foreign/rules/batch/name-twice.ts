@@ -10,7 +10,7 @@ export const nameTwice: ForeignRule<BatchView, 'name-twice'> = {
     'name-twice': {
       level: 'critical',
       meaning: 'Two VMs would have one name on one target.',
-      remedy: 'Give one of them another name: --name in a request of its own.',
+      remedy: 'Give one of them another name: --name, in a request of its own.',
     },
   },
   judge: ({ entries }) =>

@@ -11,14 +11,14 @@ export const secureBoot: ForeignRule<VmView, Code> = {
     'secure-boot-impossible': {
       level: 'critical',
       meaning: 'Secure Boot was asked for a VM that starts by BIOS.',
-      remedy: 'Leave Secure Boot out of the request.',
+      remedy: 'Leave out --secure-boot.',
     },
     'secure-boot-anew': {
       level: 'warning',
       meaning:
         'The VM starts by Secure Boot with the keys of the target’s firmware: a boot loader or a driver signed with keys that were enrolled at the source is refused.',
       remedy:
-        'Nothing to do for systems signed by their vendor. Else switch Secure Boot off in the request, and enrol the keys on the target.',
+        'Nothing to do for systems signed by their vendor. Else bring it with --no-secure-boot, and enrol the keys on the target.',
     },
     'secure-boot-off': {
       level: 'information',

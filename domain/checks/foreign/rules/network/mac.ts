@@ -21,12 +21,12 @@ export const mac: ForeignRule<VmView, Code> = {
       level: 'critical',
       meaning:
         'A card has a MAC address that libvirt takes for no card’s: of a group, or malformed.',
-      remedy: 'Correct it at the source, or let all cards have new ones.',
+      remedy: 'Correct it at the source, or let all cards have new ones: --new-macs.',
     },
     'mac-twice': {
       level: 'critical',
       meaning: 'Two cards of the VM have one MAC address.',
-      remedy: 'Correct it at the source, or let all cards have new ones.',
+      remedy: 'Correct it at the source, or let all cards have new ones: --new-macs.',
     },
   },
   judge: ({ vm, request }) => {

@@ -10,7 +10,8 @@ export const networkUnmapped: ForeignRule<RequestView, 'network-unmapped'> = {
     'network-unmapped': {
       level: 'critical',
       meaning: 'Nothing says which network of the target a card of the VM comes to.',
-      remedy: 'Say it: --map-network SOURCE=bridge:NAME or SOURCE=network:NAME; or name a default.',
+      remedy:
+        'Say it: --map-network SOURCE=bridge:NAME or SOURCE=network:NAME; or --default-network for all that are not named.',
     },
   },
   judge: ({ vm, request }) => {

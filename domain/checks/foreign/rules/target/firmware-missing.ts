@@ -18,12 +18,12 @@ export const firmwareMissing: ForeignRule<TargetView, Code> = {
     'secure-boot-missing': {
       level: 'critical',
       meaning: 'The target has no UEFI firmware with Secure Boot, which the VM would have.',
-      remedy: 'Install one there, or switch Secure Boot off in the request.',
+      remedy: 'Install one there, or bring it without: --no-secure-boot.',
     },
     'tpm-missing': {
       level: 'critical',
       meaning: 'The target cannot emulate a TPM, which the VM would have.',
-      remedy: 'Install swtpm there, or leave the TPM out in the request.',
+      remedy: 'Install swtpm there, or bring it without: --no-tpm.',
     },
   },
   judge: ({ vm, request, target, offer }) => {
