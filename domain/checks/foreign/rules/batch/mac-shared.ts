@@ -15,7 +15,7 @@ export const macShared: ForeignRule<BatchView, 'mac-shared'> = {
     'mac-shared': {
       level: 'critical',
       meaning: 'Two VMs would have one MAC address.',
-      remedy: 'Give one of them a new one, at the source, or bring it alone with --new-macs.',
+      remedy: 'Give one of them a new one, at the source, or --new-macs for all of them.',
     },
   },
   judge: ({ entries }) =>
