@@ -1,6 +1,7 @@
 /** The foreign disks into the cache of the conversion host: resumable, and only of one state of the source. */
 import { unsafe, VmFerryError } from '../../domain/errors.ts';
 import type { ForeignDisk, ForeignDiskHandle, ForeignSource } from '../../domain/foreign.ts';
+import { modeOfImport } from '../../domain/import/mode.ts';
 import type { DiskProgress } from '../../domain/move.ts';
 import { isVmOff } from './off.ts';
 import { copyDisk } from '../../transfer/copy.ts';
@@ -53,6 +54,7 @@ async function copyAll(
     provider,
     { label: migrationId, pause, reads: true, signal },
     async (source) => {
+      await refuseIfAwake(source, input, { cache, record });
       if (pause && !isVmOff(await source.state(vm.id)) && record.source?.paused !== true) {
         // Before it is paused: a worker that dies here must know that it may have been.
         const before = record.source ?? { wasRunning: true, stopped: false };
@@ -71,9 +73,26 @@ async function copyAll(
       await vouch(source, input, { cache, record, signal });
     },
   );
-  for (const disk of record.disks) disk.whole = true;
+  for (const disk of record.disks) if (input.disks.includes(disk.key)) disk.whole = true;
   await cache.write(record);
   return { disks: done };
+}
+
+/** A source that is to stay off and that somebody started will not become again what was copied of it. */
+async function refuseIfAwake(
+  source: ForeignSource,
+  { vm, running }: CacheInput,
+  { cache, record }: { cache: ImportCache; record: CacheRecord },
+): Promise<void> {
+  if (modeOfImport(vm, { running }) === 'clone') return;
+  const state = await source.state(vm.id);
+  if (isVmOff(state)) return;
+  await cache.dropDisks(record);
+  throw unsafe({
+    code: 'source-changed',
+    message: `${vm.name} was to be off while it is copied, and it is ${state}`,
+    remedy: 'The copy is not used. See who started it and that it stays off, then import it again.',
+  });
 }
 
 /** What may be of two states of the source serves nobody. */

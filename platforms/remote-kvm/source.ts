@@ -39,6 +39,7 @@ interface OpenedDisk {
 }
 
 const defaultConnections = 4;
+const startMs = 120_000;
 const defaultFolder = '/tmp';
 
 /** Every method throws the domain errors of `faults.ts`, here and in `platforms/libvirt`. */
@@ -103,6 +104,14 @@ export class RemoteKvmSource implements ForeignSource {
     await this.#onDomain(id, async (connection, dom) => {
       if (isOff(await stateOf(connection, dom))) return;
       await connection.call('DomainDestroyFlags', { dom }, { timeoutMs: 60_000 });
+    });
+  }
+
+  /** Starts a VM that is off. No error if it runs. */
+  async start(id: string): Promise<void> {
+    await this.#onDomain(id, async (connection, dom) => {
+      if (!isOff(await stateOf(connection, dom))) return;
+      await connection.call('DomainCreateWithFlags', { dom, flags: 0 }, { timeoutMs: startMs });
     });
   }
 

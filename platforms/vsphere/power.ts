@@ -44,6 +44,14 @@ const unheard = (session: VsphereSession, id: string, why: string, cause: unknow
     cause,
   });
 
+/** Resolves once it runs, as it may already. Rejects with what the task failed with, `vm-not-found`. */
+export async function powerOn(session: VsphereSession, id: string): Promise<void> {
+  if ((await stateOfVm(session, id)) === VmState.running) return;
+  const method = 'PowerOnVM_Task';
+  const options = { what: `power on ${id}`, fine: ['InvalidPowerState'], limitMs: 300_000 };
+  await runTask(session, vmRef(id), { method }, options);
+}
+
 /** Resolves once it is off, as it may be already. A suspended VM loses its memory. */
 export async function forceOff(session: VsphereSession, id: string): Promise<void> {
   if ((await stateOfVm(session, id)) === VmState.shutOff) return;

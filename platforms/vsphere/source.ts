@@ -15,7 +15,7 @@ import { findVm, listVms } from './inventory.ts';
 import { nameOf } from './numbers.ts';
 import { openFolderDisk } from './open-disk.ts';
 import { InventoryPaths, NetworkNames } from './paths.ts';
-import { forceOff, requestShutdown, stateOfVm } from './power.ts';
+import { forceOff, powerOn, requestShutdown, stateOfVm } from './power.ts';
 import { propertiesOf } from './properties.ts';
 import { referenceIn } from './references.ts';
 import { VsphereSession } from './session.ts';
@@ -84,6 +84,10 @@ export class VsphereSource implements ForeignSource {
 
   async forceOff(id: string): Promise<void> {
     await forceOff(this.session, id);
+  }
+
+  async start(id: string): Promise<void> {
+    await powerOn(this.session, id);
   }
 
   /** By /folder over HTTPS; from its ESXi if `direct` names it. */

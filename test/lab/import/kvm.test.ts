@@ -5,7 +5,14 @@ import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
 import type { ImportRequest } from '../../../domain/import.ts';
 import { openForeignHost } from './foreign-kvm.ts';
 import type { ForeignLogin } from './foreign-kvm.ts';
-import { imageHash, importEnded, labRequest, openImportStage, volumeHash } from './import-stage.ts';
+import {
+  imageHash,
+  importEnded,
+  labRequest,
+  openImportStage,
+  untilImport,
+  volumeHash,
+} from './import-stage.ts';
 import type { ImportStage } from './import-stage.ts';
 
 let dir: string;
@@ -56,6 +63,20 @@ describe('a VM of a foreign KVM host', () => {
     expect(report.downtimeMs).toBeGreaterThan(0);
     expect(await stage.virsh('old', 'domstate', 'runs')).toBe('shut off');
     expect(await stage.virsh('beta', 'domstate', 'runs')).toBe('running');
+    expect(await login.traces()).toEqual([]);
+  });
+
+  it('runs again at its place when the import is called off after its shutdown', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const vm = await stage.vm('old', { name: 'back', dataDisk, run: true });
+    const handle = await stage.start(bring(vm.uuid, { bandwidthBytesPerSecond: 2 ** 20 }), 'back');
+    await untilImport(handle, ({ phase }) => phase === 'copying');
+    expect(await stage.virsh('old', 'domstate', 'back')).toBe('shut off');
+    await handle.cancel();
+    const report = await importEnded(handle);
+    expect(report).toMatchObject({ phase: 'cancelled', sourceRunning: true });
+    expect(await stage.virsh('old', 'domstate', 'back')).toBe('running');
+    expect(await stage.virsh('beta', 'list', '--all', '--name')).not.toContain('back');
     expect(await login.traces()).toEqual([]);
   });
 

@@ -92,6 +92,16 @@ describe('the cache of a conversion host', () => {
     expect(await images()).toEqual([]);
   });
 
+  it('is not filled from a source that somebody started', async () => {
+    const input = inputOf('one');
+    source.state_ = 'running';
+    const filled = ensureCached(parts, input, {
+      ...{ signal: never, report: () => undefined, throttle: { take: () => Promise.resolve() } },
+    });
+    await expect(filled).rejects.toMatchObject({ code: 'source-changed', handling: 'unsafe' });
+    expect(source.readBytes).toBe(0);
+  });
+
   it('finds out by reading back that a stopped source runs again, or was written', async () => {
     await copy('one');
     await verifyForeign(parts, inputOf('one'), never);
