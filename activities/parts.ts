@@ -117,6 +117,7 @@ export type LiveHypervisor = Pick<
   | 'pauseGuest'
   | 'resumeGuest'
   | 'letGo'
+  | 'untilQemuIsGone'
   | 'viewAt'
   | 'definition'
 >;

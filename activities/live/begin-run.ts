@@ -5,10 +5,16 @@ import type { HostParts, LiveHypervisor } from '../parts.ts';
 import type { LiveMigrationOptions } from '../../platforms/libvirt/live/options.ts';
 import { mebibytesOf } from './limits.ts';
 
+/** What became of a guest that arrived paused. */
+export interface LetGo extends HeldGuest {
+  /** When it was known to go on, by `performance.now()`. */
+  atMs?: number;
+}
+
 /** A call to libvirt that lasts as long as the migration. */
 export interface BegunRun {
   /** Resolves with what libvirt said at its end, and what became of a guest that arrived paused; never rejects. */
-  settled: Promise<{ refusal?: Error; held?: HeldGuest }>;
+  settled: Promise<{ refusal?: Error; held?: LetGo }>;
   /** Waits no longer; the migration goes on. */
   leave(): void;
 }
@@ -23,24 +29,41 @@ export function beginRun(
   { keepPaused }: { keepPaused: boolean },
 ): BegunRun {
   const leaving = new AbortController();
-  const settled = live.begin(options, { signal: leaving.signal }).then(
-    async () =>
-      options.arrivePaused === true && !keepPaused ? { held: await goOnThere(live, options) } : {},
-    (error: unknown) => ({ refusal: error instanceof Error ? error : new Error(String(error)) }),
+  const { signal } = leaving;
+  const isHeld = options.arrivePaused === true && !keepPaused;
+  // By the process, since libvirt tells of its end only once it has cleared up after it.
+  const gone = isHeld ? live.untilQemuIsGone(options.uuid, signal) : undefined;
+  const call = live.begin(options, { signal });
+  const held = gone === undefined ? undefined : goOnThere(live, options, { gone, call });
+  const settled = call.then(
+    async () => (held === undefined ? {} : { held: await held }),
+    (error: unknown) => {
+      leaving.abort();
+      return { refusal: error instanceof Error ? error : new Error(String(error)) };
+    },
   );
   return { settled, leave: () => leaving.abort() };
 }
 
+/** Lets the guest go there as soon as it is certain that it is gone from here. */
 async function goOnThere(
   live: LiveHypervisor,
   { uuid, targetAddress: address, targetPort: port }: LiveMigrationOptions,
-): Promise<HeldGuest> {
-  const beganMs = performance.now();
+  { gone, call }: { gone: Promise<void>; call: Promise<void> },
+): Promise<LetGo> {
+  let sinceMs = performance.now();
   try {
-    const { place } = await live.viewOf(uuid);
-    if (place !== LivePlace.movedAway) return { trouble: `the source is ${place}` };
-    await live.letGo(uuid, { address, ...(port === undefined ? {} : { port }) });
-    return { forMs: Math.round(performance.now() - beganMs) };
+    await gone
+      .catch(async () => {
+        await call;
+        const { place } = await live.viewOf(uuid);
+        if (place !== LivePlace.movedAway) throw new Error(`the source is ${place}`);
+      })
+      .finally(() => (sinceMs = performance.now()));
+    const target = { address, ...(port === undefined ? {} : { port }) };
+    if (!(await live.letGo(uuid, target))) throw new Error('it is not held there');
+    const atMs = performance.now();
+    return { forMs: Math.round(atMs - sinceMs), atMs };
   } catch (error) {
     // The workflow has the target's worker do it; the report says why that was needed.
     return { trouble: error instanceof Error ? error.message : String(error) };

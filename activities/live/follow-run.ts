@@ -3,9 +3,8 @@ import { transient, VmFerryError } from '../../domain/errors.ts';
 import { LiveOrder } from '../../platforms/libvirt/live/live-migration.ts';
 import { LiveStatus } from '../../platforms/libvirt/live/sample.ts';
 import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
-import type { HeldGuest } from '../contract.ts';
 import type { LiveHypervisor } from '../parts.ts';
-import type { BegunRun } from './begin-run.ts';
+import type { BegunRun, LetGo } from './begin-run.ts';
 import type { Steering } from './steering.ts';
 
 /** libvirt has taken the call; until its job shows, a loaded host needs a moment. */
@@ -39,7 +38,7 @@ export interface RunEnd {
   /** libvirt took our order to undo it. */
   aborted: boolean;
   /** What became of a guest that arrived paused, where this attempt was the one to hear of it. */
-  held?: HeldGuest;
+  held?: LetGo;
 }
 
 /**

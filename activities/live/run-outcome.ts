@@ -9,8 +9,9 @@ import {
 import type { Fault } from '../../domain/errors.ts';
 import { ConvergenceAct } from '../../domain/convergence.ts';
 import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
-import type { HeldGuest, MoveLiveResult } from '../contract.ts';
+import type { MoveLiveResult } from '../contract.ts';
 import type { LiveMemory } from '../move-folder.ts';
+import type { LetGo } from './begin-run.ts';
 import { placeByUs } from './paused-by-us.ts';
 
 /** What is known of a run that is over, at the source. */
@@ -25,7 +26,7 @@ export interface RunOutcome {
   /** libvirt said that all is well. */
   arrived: boolean;
   /** What the source did for a guest that arrived paused. */
-  held?: HeldGuest;
+  held?: LetGo;
 }
 
 export function resultOf(outcome: RunOutcome): MoveLiveResult {
@@ -36,9 +37,7 @@ export function resultOf(outcome: RunOutcome): MoveLiveResult {
     ...(fault === undefined ? {} : { fault }),
     steps: memory.steps,
     elapsedMs: last?.elapsedMs ?? 0,
-    ...(last?.downtimeMs === undefined
-      ? {}
-      : { downtimeMs: last.downtimeMs + (outcome.held?.forMs ?? 0) }),
+    ...downtimeOf(outcome),
     ...(last === undefined
       ? {}
       : {
@@ -51,8 +50,19 @@ export function resultOf(outcome: RunOutcome): MoveLiveResult {
   };
 }
 
+/** By one clock from the stop here to the start there, where both were seen; else libvirt's figure and what was added. */
+function downtimeOf({ last, held }: RunOutcome): Pick<MoveLiveResult, 'downtimeMs'> {
+  if (last?.downtimeMs === undefined) return {};
+  const { pausedAtMs, downtimeMs } = last;
+  if (pausedAtMs !== undefined && held?.atMs !== undefined)
+    return { downtimeMs: Math.round(held.atMs - pausedAtMs) };
+  return { downtimeMs: downtimeMs + (held?.forMs ?? 0) };
+}
+
 /** Only where the source let go: else nothing may go on at the target. */
-function heldOf({ place, memory, held = {} }: RunOutcome): Pick<MoveLiveResult, 'held'> {
+function heldOf(outcome: RunOutcome): Pick<MoveLiveResult, 'held'> {
+  const { place, memory } = outcome;
+  const { atMs: _, ...held } = outcome.held ?? {};
   if (memory.arrivesPaused !== true || place !== LivePlace.movedAway) return {};
   return { held: { ...held, ...(memory.guestPaused === true ? { keepPaused: true } : {}) } };
 }

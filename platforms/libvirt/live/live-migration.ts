@@ -17,6 +17,7 @@ import { defaultMaxDowntimeMs, peerCallOf } from './options.ts';
 import type { LiveMigrationOptions } from './options.ts';
 import { letGoAtPeer, viewAtPeer } from './peer.ts';
 import type { Peer } from './peer.ts';
+import { untilQemuIsGone } from './qemu-process.ts';
 import type { LiveSample } from './sample.ts';
 import { readCompleted, readJob, readView } from './view.ts';
 import type { LiveJob, LiveView } from './view.ts';
@@ -181,11 +182,19 @@ export class LiveMigration {
     });
   }
 
+  /** See `untilQemuIsGone`. */
+  async untilQemuIsGone(uuid: string, signal: AbortSignal): Promise<void> {
+    const name = await this.#host.use(
+      async (connection) => (await connection.call('DomainLookupByUUID', { uuid })).dom.name,
+    );
+    await untilQemuIsGone({ uuid, name, fileRoot: this.#host.fileRoot }, signal);
+  }
+
   /**
-   * Has a guest that arrived paused at the target go on there; only after this host was read back as having let go.
-   * Throws what went wrong: then the target's own worker sees to it.
+   * Has a guest that arrived paused at the target go on there; only after this host is known to have let go. False where
+   * it holds none. Throws what went wrong: then the target's own worker sees to it.
    */
-  letGo(uuid: string, target: Peer): Promise<void> {
+  letGo(uuid: string, target: Peer): Promise<boolean> {
     return letGoAtPeer({ uuid, ...target, fileRoot: this.#host.fileRoot });
   }
 

@@ -1,5 +1,10 @@
 /** The other host's libvirtd, reached as this host's own would reach it for a migration: by TLS, with its certificate. */
-import { Connection, DomainState, LibvirtError } from '../../../protocols/libvirt/index.ts';
+import {
+  Connection,
+  DomainState,
+  LibvirtError,
+  PausedReason,
+} from '../../../protocols/libvirt/index.ts';
 import { readPeerCredentials } from './peer-credentials.ts';
 import { readView } from './view.ts';
 import type { LiveView } from './view.ts';
@@ -24,19 +29,26 @@ export interface PeerOptions extends Peer {
 export const viewAtPeer = (options: PeerOptions): Promise<LiveView> =>
   withPeer(options, { readOnly: true }, (connection) => readView(connection, options.uuid));
 
-/** Has a paused guest go on there. Takes some 5 s at most; throws what went wrong: it may go on all the same. */
-export const letGoAtPeer = (options: PeerOptions): Promise<void> =>
+/**
+ * Has a guest go on there that has arrived whole and paused; false where there is none. Takes some 5 s at most; throws
+ * what went wrong: it may go on all the same.
+ */
+export const letGoAtPeer = (options: PeerOptions): Promise<boolean> =>
   withPeer(options, { readOnly: false }, async (connection) => {
     const { dom } = await connection.call('DomainLookupByUUID', { uuid: options.uuid });
-    const isPaused = async (): Promise<boolean> =>
-      (await connection.call('DomainGetState', { dom })).state === DomainState.paused;
-    if (!(await isPaused())) return;
+    const look = () => connection.call('DomainGetState', { dom });
+    const { state, reason } = await look();
+    // Until all of it is there, libvirt gives the migration as the reason.
+    if (state !== DomainState.paused) return state === DomainState.running;
+    if (reason !== PausedReason.user) return false;
     try {
       await connection.call('DomainResume', { dom }, { timeoutMs: peerLimitMs });
     } catch (error) {
       // Its own worker was there first.
-      if (!(error instanceof LibvirtError) || (await isPaused())) throw error;
+      const isRunning = (await look()).state === DomainState.running;
+      if (!(error instanceof LibvirtError) || !isRunning) throw error;
     }
+    return true;
   });
 
 async function withPeer<T>(

@@ -32,6 +32,8 @@ export interface LiveSample extends ConvergenceSample {
   expectedDowntimeMs?: number;
   /** The pause that it was, by libvirt, with the last sample of a completed run; post-copy has none. */
   downtimeMs?: number;
+  /** When libvirt told that the guest stands still, by `performance.now()`, if it was heard. */
+  pausedAtMs?: number;
   /** How long QEMU took until the first page, ms. */
   setupMs?: number;
 }

@@ -1,6 +1,6 @@
 /** Watching a migration that libvirt carries out, whoever began it. */
 import { LiveJobKind } from '../../../domain/live-outcome.ts';
-import { JobParam } from '../../../protocols/libvirt/index.ts';
+import { JobParam, LifecycleEvent } from '../../../protocols/libvirt/index.ts';
 import type { Connection, Subscription } from '../../../protocols/libvirt/index.ts';
 import type { LibvirtHost } from '../connect.ts';
 import { faultOfLibvirt } from '../faults.ts';
@@ -42,11 +42,11 @@ export async function* watchMigration(
         yield sample;
         if (sample.status === LiveStatus.interrupted) return;
       } else if (last !== undefined) {
-        yield news.completed ?? (await finalOf(connection, uuid, last));
+        yield { ...(news.completed ?? (await finalOf(connection, uuid, last))), ...news.paused };
         return;
       } else if (performance.now() >= startBy || news.completed !== undefined) {
         // So quick a run that its end is all there is to see.
-        if (news.completed !== undefined) yield news.completed;
+        if (news.completed !== undefined) yield { ...news.completed, ...news.paused };
         return;
       }
       await news.next(everyMs);
@@ -80,6 +80,8 @@ class News {
   #wake: () => void = () => undefined;
   /** The final figures, once libvirt has sent them. */
   completed: LiveSample | undefined;
+  /** Since when the guest stands still. */
+  paused: Pick<LiveSample, 'pausedAtMs'> = {};
 
   constructor(connection: Connection, uuid: string, signal: AbortSignal | undefined) {
     this.#connection = connection;
@@ -94,7 +96,13 @@ class News {
     };
     this.#subscriptions.push(
       await connection.onEvent('DomainEventCallbackMigrationIteration', mine),
-      await connection.onLifecycle(mine),
+      await connection.onLifecycle((event) => {
+        if (event.dom.uuid !== this.#uuid) return;
+        if (event.event === LifecycleEvent.resumed) this.paused = {};
+        if (event.event === LifecycleEvent.suspended && this.paused.pausedAtMs === undefined)
+          this.paused = { pausedAtMs: performance.now() };
+        this.#tell();
+      }),
       await connection.onEvent('DomainEventCallbackJobCompleted', ({ dom, params }) => {
         if (dom.uuid !== this.#uuid || jobKindOf(params) !== LiveJobKind.outgoing) return;
         // Newer ones may tell of a failure in the same way.

@@ -143,8 +143,12 @@ export class FakeLive implements LiveHypervisor {
   letGoFails: Error | undefined;
   letGo: LiveHypervisor['letGo'] = (_uuid, { address }) => {
     this.#order(`let go at ${address}`);
-    return this.letGoFails === undefined ? Promise.resolve() : Promise.reject(this.letGoFails);
+    return this.letGoFails === undefined ? Promise.resolve(true) : Promise.reject(this.letGoFails);
   };
+  /** QEMU's end here, where a test has it end before libvirt says so; else it is not to be found. */
+  qemuEnds: Promise<void> | undefined;
+  untilQemuIsGone: LiveHypervisor['untilQemuIsGone'] = () =>
+    this.qemuEnds ?? Promise.reject(new Error('no such process'));
 
   #job(): LiveJob {
     const { job: kind } = this;

@@ -263,6 +263,18 @@ describe('a guest that is held at the target', () => {
     expect(result.downtimeMs).toBe(42 + (result.held?.forMs ?? 0));
   });
 
+  it('is let go as soon as QEMU is gone from here, before libvirt has said so', async () => {
+    const ends = Promise.withResolvers<undefined>();
+    host.live.qemuEnds = ends.promise;
+    const moving = moveLive(host.parts, held, fakeAttempt());
+    await told('begin');
+    expect(host.live.told).toEqual(['begin']);
+    ends.resolve(undefined);
+    await told('let go at 198.51.100.2');
+    host.live.end('moved-away');
+    expect((await moving).held).toEqual({ forMs: expect.any(Number) });
+  });
+
   it('is left to the target where it cannot be reached from here', async () => {
     host.live.letGoFails = new Error('no way there');
     const moving = moveLive(host.parts, held, fakeAttempt());
