@@ -1,11 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
-import { imageOf, manifestOf, writeTar } from '../../contract/foreign/ova-fixture.ts';
-import type { Member } from '../../contract/foreign/ova-fixture.ts';
-import { vmwareOvf } from '../../quick/ova/ovf-texts.ts';
 import {
   hashOf,
   importEnded,
@@ -16,9 +12,9 @@ import {
   volumeHash,
 } from './import-stage.ts';
 import type { ImportStage } from './import-stage.ts';
+import { MiB, putOnShelf, randomDisk } from './shelf.ts';
 
-const MiB = 1024 ** 2;
-const diskBytes = 96 * MiB;
+const sizeBytes = 96 * MiB;
 /** Of them. */
 const dataBytes = 48 * MiB;
 
@@ -26,28 +22,11 @@ let dir: string;
 let stage: ImportStage;
 let rawHash: string;
 
-/** An OVA of one machine with one compressed image, whose every chunk is another. */
-async function makeOva(name: string): Promise<string> {
-  const raw = join(dir, `${name}.raw`);
-  await using file = await open(raw, 'w');
-  await file.truncate(diskBytes);
-  await file.write(randomBytes(dataBytes), 0, dataBytes, MiB);
-  const options = 'subformat=streamOptimized';
-  const image = await imageOf(raw, join(dir, `${name}.vmdk`), { format: 'vmdk', options });
-  const href = `${name}-disk1.vmdk`;
-  const ovf: Member = {
-    name: `${name}.ovf`,
-    body: Buffer.from(vmwareOvf({ name, disks: [{ id: 'disk1', href, capacity: diskBytes }] })),
-  };
-  const disk: Member = { name: href, body: image };
-  await writeTar(join(dir, 'ova', `${name}.ova`), [ovf, manifestOf([ovf, disk]), disk]);
-  return await hashOf(raw);
-}
-
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'import-ova-'));
-  await mkdir(join(dir, 'ova'));
-  rawHash = await makeOva('web');
+  const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes });
+  await putOnShelf(join(dir, 'ova'), { name: 'web', raw, sizeBytes });
+  rawHash = await hashOf(raw);
   stage = await openImportStage({
     name: 'import-ova',
     providers: { shelf: { kind: 'ova', folder: join(dir, 'ova') } },

@@ -1,0 +1,117 @@
+/**
+ * Conversions in whole imports: by a stand-in of virt-v2v-in-place, and with VMFERRY_CONVERT=1 a real Debian by the real
+ * tool, which takes ten minutes and more by emulation.
+ */
+import { copyFile, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
+import { ensureDebianGuest } from '../../../lab/guests/debian.ts';
+import { importEnded, labRequest, openImportStage, volumeHash, hashOf } from './import-stage.ts';
+import type { ImportStage } from './import-stage.ts';
+import { MiB, putOnShelf, randomDisk } from './shelf.ts';
+
+const sizeBytes = 32 * MiB;
+const realLimitMs = 45 * 60_000;
+
+let dir: string;
+let stage: ImportStage;
+/** Of the disk as the stand-in leaves it. */
+let convertedHash: string;
+
+/** Tells its process, then does as the files beside it say: `wait`s, is `broken`, or writes to the overlay. */
+const standIn = (): string => `#!/bin/sh
+case "$1" in
+--version) echo 'virt-v2v-in-place 2.2.0'; exit 0;;
+--help) echo ' -i <libvirtxml|disk>  Set the input mode'; exit 0;;
+esac
+echo $$ >>${dir}/runs
+echo '[   1.5] Converting Debian GNU/Linux 12 (bookworm) to run on KVM'
+while [ -e ${dir}/wait ]; do sleep 0.1; done
+if [ -e ${dir}/broken ]; then
+  echo 'virt-v2v-in-place: error: inspection could not detect the source guest (or physical machine).' >&2
+  exit 1
+fi
+for last; do :; done
+overlay=$(sed -n 's/.*<source file="\\(.*\\)"\\/>/\\1/p' "$last" | head -n 1)
+qemu-io -f qcow2 -c 'write -P 0x77 1M 64k' "$overlay" >/dev/null
+`;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'import-convert-'));
+  const program = join(dir, 'virt-v2v-in-place');
+  await writeFile(program, standIn(), { mode: 0o755 });
+  const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes: 8 * MiB });
+  await putOnShelf(join(dir, 'ova'), { name: 'web', raw, sizeBytes });
+  await using file = await open(raw, 'r+');
+  await file.write(Buffer.alloc(65_536, 0x77), 0, 65_536, MiB);
+  convertedHash = await hashOf(raw);
+  stage = await openImportStage({
+    name: 'import-convert',
+    providers: { shelf: { kind: 'ova', folder: join(dir, 'ova') } },
+    conversion: { program },
+  });
+}, 240_000);
+afterAll(async () => {
+  await stage.close();
+  await rm(dir, { recursive: true, force: true });
+}, 60_000);
+
+const runs = async (): Promise<string[]> =>
+  (await readFile(join(dir, 'runs'), 'utf8').catch(() => '')).split('\n').filter(Boolean);
+const request = (name: string) =>
+  labRequest({ provider: 'shelf', vm: 'web.ova#web', convert: 'yes', shape: { name } });
+
+describe('the conversion in an import', () => {
+  it('begins anew after kill -9 of the worker, and what that left running is ended', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    await writeFile(join(dir, 'wait'), '');
+    const handle = await stage.start(request('killed'), 'web');
+    while ((await runs()).length === 0) await delay(100);
+    await stage.fleet.worker('alpha').kill9();
+    const [first] = await runs();
+    expect((await stat(`/proc/${first}`)).isDirectory()).toBe(true);
+    while ((await runs()).length < 2) await delay(100);
+    await expect(stat(`/proc/${first}`)).rejects.toMatchObject({ code: 'ENOENT' });
+    await rm(join(dir, 'wait'));
+    const report = await importEnded(handle);
+    expect(report).toMatchObject({ phase: 'committed', conversion: { already: false } });
+    expect(await volumeHash(stage, 'beta', 'killed-0.qcow2')).toBe(convertedHash);
+    expect(await stage.virsh('beta', 'dumpxml', 'killed')).toContain("model='virtio-scsi'");
+  });
+
+  it('that fails ends the import with its reason, and the next one copies nothing', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    await writeFile(join(dir, 'broken'), '');
+    const failed = await importEnded(await stage.start(request('mended'), 'web'));
+    expect(failed).toMatchObject({ phase: 'failed', fault: { handling: 'permanent' } });
+    expect(failed.cachedUntil).toBeDefined();
+    await rm(join(dir, 'broken'));
+    const report = await importEnded(await stage.start(request('mended'), 'web'));
+    expect(report).toMatchObject({ phase: 'committed', disks: [{ bytesCopied: 0 }] });
+    expect(await volumeHash(stage, 'beta', 'mended-0.qcow2')).toBe(convertedHash);
+  });
+
+  it.runIf(process.env['VMFERRY_CONVERT'] === '1')(
+    'brings a real Debian by the real tool, and it runs',
+    { timeout: realLimitMs },
+    async () => {
+      onTestFailed(async () => console.error(await stage.logs()));
+      const raw = join(dir, 'debian.raw');
+      await copyFile(await ensureDebianGuest(), raw);
+      const { size } = await stat(raw);
+      await putOnShelf(join(dir, 'ova'), { name: 'debian', raw, sizeBytes: size });
+      await stage.configure({ conversion: { cacheDir: stage.cacheDir } });
+      const shape = { memoryBytes: 512 * MiB };
+      const asked = { provider: 'shelf', vm: 'debian.ova#debian', shape };
+      const handle = await stage.start(labRequest({ ...asked, convert: 'yes', autoStart: true }));
+      const report = await importEnded(handle, realLimitMs);
+      expect(report).toMatchObject({
+        ...{ phase: 'committed', targetRunning: true },
+        conversion: { virtio: true, already: false },
+      });
+      console.log(`converted in ${report.conversion?.elapsedMs} ms`);
+    },
+  );
+});
