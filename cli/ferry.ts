@@ -2,9 +2,13 @@
 import type {
   Drain,
   DrainRequest,
+  Import,
   MigrateRequest,
   Move,
   MovePlan,
+  V2vForecast,
+  V2vRequest,
+  V2vStart,
   VmFerry,
 } from '../client/vmferry.ts';
 
@@ -12,15 +16,21 @@ export type {
   DrainPlan,
   DrainPlanLine,
   DrainStatus,
+  ForeignLook,
   HostLine,
   MoveStatus,
   OpenMove,
   PlaceAnswer,
   PlaceVmResult,
+  ProviderList,
+  ProviderState,
   Story,
   StoryMoment,
   StoryRun,
   StoryWork,
+  V2vForecast,
+  V2vForecastLine,
+  V2vRequest,
   VersionLine,
   VersionList,
 } from '../client/vmferry.ts';
@@ -30,6 +40,22 @@ export type FerryMove = Pick<
   Move,
   'id' | 'status' | 'watch' | 'story' | 'commit' | 'rollback' | 'cancel' | 'retry' | 'tune'
 >;
+
+/** One import: the same, without limits to tune; a story is told by its report. */
+export type FerryImport = Pick<
+  Import,
+  'kind' | 'id' | 'status' | 'watch' | 'commit' | 'rollback' | 'cancel' | 'retry' | 'discard'
+>;
+
+/** What an ID or the name of a VM can mean. */
+export type FerryWork = FerryMove | FerryImport;
+
+export const isImport = (work: FerryWork): work is FerryImport => 'kind' in work;
+
+/** An import that was begun, or why it could not. */
+export interface FerryV2vStart extends Omit<V2vStart, 'import'> {
+  import?: FerryImport;
+}
 
 /** The emptying of one host. */
 export type FerryDrain = Pick<Drain, 'id' | 'host' | 'status' | 'watch' | 'cancel'>;
@@ -45,6 +71,10 @@ export interface Ferry extends Pick<
   | 'moves'
   | 'place'
   | 'planDrain'
+  | 'providers'
+  | 'foreignVms'
+  | 'inspectForeign'
+  | 'forecastV2v'
   | 'undrain'
   | 'serverVersion'
   | 'missingSearchAttributes'
@@ -52,6 +82,8 @@ export interface Ferry extends Pick<
   migrate(request: MigrateRequest): Promise<FerryMove>;
   plan(request: MigrateRequest): Promise<MovePlan>;
   move(idOrVm: string, options?: { runId?: string }): Promise<FerryMove>;
+  work(idOrVm: string, options?: { runId?: string }): Promise<FerryWork>;
+  v2v(asked: readonly V2vRequest[] | V2vForecast): Promise<FerryV2vStart[]>;
   drain(
     host: string,
     asked?: Partial<DrainRequest>,

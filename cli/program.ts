@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
+import { discardCommand } from './commands/discard.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { drainCommand, undrainCommand } from './commands/drain.ts';
 import { explainCommand } from './commands/explain.ts';
 import { guardCommand } from './commands/guard.ts';
 import { hostsCommand } from './commands/hosts.ts';
+import { inspectCommand, providersCommand } from './commands/inspect.ts';
 import { liveCommand } from './commands/live.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { cancelCommand, commitCommand, retryCommand, rollbackCommand } from './commands/orders.ts';
@@ -15,6 +17,7 @@ import { placeCommand } from './commands/place.ts';
 import { orphansCommand } from './commands/orphans.ts';
 import { statusCommand } from './commands/status.ts';
 import { tuneCommand } from './commands/tune.ts';
+import { v2vCommand } from './commands/v2v.ts';
 import { versionsCommand } from './commands/versions.ts';
 import { vmsCommand } from './commands/vms.ts';
 import { codecServerCommand, controlCommand, hostCommand } from './commands/workers.ts';
@@ -87,6 +90,7 @@ function addCommands(program: Command, session: Session, extra: readonly Command
     tuneCommand,
     orphansCommand,
   ]);
+  add('From other platforms:', [providersCommand, inspectCommand, v2vCommand, discardCommand]);
   add('The fleet:', [
     vmsCommand,
     hostsCommand,

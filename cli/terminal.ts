@@ -1,3 +1,5 @@
+import { createInterface } from 'node:readline/promises';
+
 /** The outside of the process, as the command line sees it; tests hand in their own. */
 export interface Screen {
   isTTY: boolean;
@@ -12,6 +14,8 @@ export interface Screen {
 export interface Terminal {
   out: Screen;
   err: Screen;
+  /** Asks a person, on `err`, and gives the line typed; absent where nobody sits before it. */
+  ask?: (question: string) => Promise<string>;
   env: Readonly<Record<string, string | undefined>>;
   /** ms since the epoch. */
   now(): number;
@@ -40,6 +44,17 @@ function screenOf(stream: NodeJS.WriteStream): Screen {
   };
 }
 
+/** An end of the input counts as an empty line. */
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
+    return await Promise.race([lines.question(question), ended]);
+  } finally {
+    lines.close();
+  }
+}
+
 /** The terminal of this process. A reader that goes away (`| head`) ends it quietly, as Unix tools do. */
 export function processTerminal(): Terminal {
   for (const stream of [process.stdout, process.stderr]) {
@@ -51,6 +66,7 @@ export function processTerminal(): Terminal {
   return {
     out: screenOf(process.stdout),
     err: screenOf(process.stderr),
+    ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
     env: process.env,
     now: Date.now,
     onInterrupt: (listener) => {

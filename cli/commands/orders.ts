@@ -1,8 +1,11 @@
 /** The orders a person gives to a move that exists; each is followed to where the move then rests. */
 import { Command } from 'commander';
-import type { Phase } from '../../domain/move.ts';
-import type { FerryMove } from '../ferry.ts';
+import type { ImportReport } from '../../domain/import.ts';
+import type { MoveReport } from '../../domain/move.ts';
+import { isImport } from '../ferry.ts';
+import type { FerryWork } from '../ferry.ts';
 import { accompany } from '../finish.ts';
+import { accompanyImport } from '../imports.ts';
 import { outputOption } from '../options.ts';
 import { shellWord } from '../render/text.ts';
 import type { Session } from '../session.ts';
@@ -11,9 +14,9 @@ interface Order {
   name: string;
   summary: string;
   description: string;
-  give(move: FerryMove, options: OrderOptions): Promise<void>;
+  give(move: FerryWork, options: OrderOptions): Promise<void>;
   /** The end that the order asks for, if it asks for one. */
-  wished?: Phase;
+  wished?: 'committed' | 'rolled-back' | 'cancelled';
 }
 
 interface OrderOptions {
@@ -28,7 +31,7 @@ async function run(
   options: OrderOptions,
 ): Promise<void> {
   await session.withFerry(async (ferry) => {
-    const move = await ferry.move(id);
+    const move = await ferry.work(id);
     const { report } = await move.status();
     await order.give(move, options);
     if (options.detach === true) {
@@ -36,10 +39,17 @@ async function run(
       else session.print([`Accepted: ${order.name} ${report.id}`]);
       return;
     }
+    const wished = order.wished === undefined ? {} : { wished: order.wished };
+    if (isImport(move)) {
+      // One that was over began anew: its first report is another.
+      const before = report as ImportReport;
+      await accompanyImport(session, move, { before, ...wished });
+      return;
+    }
     await accompany(session, move, {
       word: shellWord(id),
-      before: report,
-      ...(order.wished === undefined ? {} : { wished: order.wished }),
+      before: report as MoveReport,
+      ...wished,
     });
   });
 }
@@ -48,7 +58,7 @@ const orderCommand = (session: Session, order: Order): Command =>
   new Command(order.name)
     .summary(order.summary)
     .description(order.description)
-    .argument('<id>', "ID of the move, or the VM's name or UUID")
+    .argument('<id>', "ID of the move or import, or the VM's name or UUID")
     .option('--detach', 'give the order and return')
     .addOption(outputOption())
     .action((id: string, options: OrderOptions) => run(session, order, id, options));
@@ -59,7 +69,7 @@ export const commitCommand = (session: Session): Command =>
     name: 'commit',
     summary: 'keep the VM on the target, remove it from the source',
     description:
-      'Ends a move that waits for it: the VM stays on the target; its definition and disks on the source are removed for good.',
+      'Ends a move that waits for it: the VM stays on the target; its definition and disks on the source are removed for good. Of an import only what was copied to the conversion host is removed: its source stays.',
     give: (move) => move.commit(),
     wished: 'committed',
   });
@@ -92,6 +102,7 @@ export const retryCommand = (session: Session): Command =>
   orderCommand(session, {
     name: 'retry',
     summary: 'let a parked move go on',
-    description: 'Lets a parked move try again where it stopped, once the cause is mended.',
+    description:
+      'Lets a parked move or import try again where it stopped, once the cause is mended. An import that failed, was cancelled or rolled back begins anew as it was asked for; what is in the cache is not copied again.',
     give: (move) => move.retry(),
   });

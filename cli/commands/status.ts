@@ -1,10 +1,16 @@
 import { Command } from 'commander';
+import type { ImportStatus } from '../../domain/import.ts';
 import { exitCodeOf } from '../exit-code.ts';
 import { usageError } from '../fault.ts';
+import { isImport } from '../ferry.ts';
+import type { MoveStatus } from '../ferry.ts';
 import { accompany } from '../finish.ts';
+import { accompanyImport } from '../imports.ts';
 import { outputOption } from '../options.ts';
 import { ProgressMemory } from '../progress-memory.ts';
 import { frameLines } from '../render/frame.ts';
+import { importFrame, importReportLines } from '../render/import.ts';
+import { exitCodeOfImport } from '../render/import-words.ts';
 import { moveLines } from '../render/lists.ts';
 import { reportLines } from '../render/report.ts';
 import { shellWord } from '../render/text.ts';
@@ -19,7 +25,27 @@ async function list(session: Session): Promise<void> {
 }
 
 async function showOnce(session: Session, id: string): Promise<void> {
-  const status = await session.withFerry(async (ferry) => (await ferry.move(id)).status());
+  const status = await session.withFerry(async (ferry) => (await ferry.work(id)).status());
+  if ('kind' in status.report) {
+    showImport(session, status as ImportStatus);
+    return;
+  }
+  showMove(session, status as MoveStatus);
+}
+
+function showImport(session: Session, status: ImportStatus): void {
+  const { report } = status;
+  session.exitCode = exitCodeOfImport(report);
+  if (session.output === 'json') {
+    session.printJson(status);
+    return;
+  }
+  const now = session.terminal.now();
+  session.print(importFrame(status, session.view, { now }));
+  session.print(['', ...importReportLines(report, session.view, now)]);
+}
+
+function showMove(session: Session, status: MoveStatus): void {
   const { report } = status;
   session.exitCode = exitCodeOf(report);
   if (session.output === 'json') {
@@ -45,16 +71,18 @@ async function run(session: Session, id: string | undefined, watch: boolean): Pr
     await showOnce(session, id);
     return;
   }
-  await session.withFerry(async (ferry) =>
-    accompany(session, await ferry.move(id), { word: shellWord(id), json: 'lines' }),
-  );
+  await session.withFerry(async (ferry) => {
+    const work = await ferry.work(id);
+    if (isImport(work)) await accompanyImport(session, work, { json: 'lines' });
+    else await accompany(session, work, { word: shellWord(id), json: 'lines' });
+  });
 }
 
 /** `vmferry status [ID]` */
 export const statusCommand = (session: Session): Command =>
   new Command('status')
-    .summary('show a move, or list the latest ones')
-    .argument('[id]', "ID of the move, or the VM's name or UUID")
+    .summary('show a move or an import, or list the latest ones')
+    .argument('[id]', "ID of the move or import, or the VM's name or UUID")
     .option('-w, --watch', 'follow it until it rests')
     .addOption(outputOption())
     .action((id: string | undefined, options: { watch?: true }) =>

@@ -15,7 +15,7 @@ export type AskFleet = <T>(
 ) => Promise<T[]>;
 
 const files: Candidate = { value: ':files', description: '' };
-const hostOptions = ['--from', '--to', '--host', '--prefer-host'];
+const hostOptions = ['--from', '--to', '--host', '--prefer-host', '--on'];
 const fileOptions = ['--config', '--dir', '--pki-dir'];
 
 /** How far the words before the last one have come. */
@@ -102,11 +102,14 @@ async function valuesOf(option: Option, place: Place, ask: AskFleet): Promise<Ca
     return option.argChoices.map((value) => ({ value, description: '' }));
   if (long === '--output') return ['text', 'json'].map((value) => ({ value, description: '' }));
   if (hostOptions.includes(long)) return hostNames(place, ask);
+  if (long === '--provider') return providerNames(place, ask);
   return fileOptions.includes(long) ? [files] : [];
 }
 
 async function argumentsOf(place: Place, ask: AskFleet): Promise<Candidate[]> {
-  const argument = place.command.registeredArguments[place.given];
+  const { registeredArguments } = place.command;
+  const last = registeredArguments.at(-1);
+  const argument = registeredArguments[place.given] ?? (last?.variadic === true ? last : undefined);
   if (argument === undefined) return [];
   if (argument.argChoices !== undefined)
     return argument.argChoices.map((value) => ({ value, description: '' }));
@@ -128,11 +131,35 @@ const hostNames = (place: Place, ask: AskFleet): Promise<Candidate[]> =>
 
 const vmNames = (place: Place, ask: AskFleet): Promise<Candidate[]> =>
   ask(configOf(place), async (ferry) => {
+    const provider = place.options.get('--provider');
+    if (provider !== undefined) return foreignNames(ferry, provider);
     const from = place.options.get('--from');
     const { vms } = await ferry.vms(from === undefined ? {} : { hosts: [from] });
     return vms.map(({ name, host, state }) => ({
       value: name,
       description: `${state} on ${host}`,
+    }));
+  });
+
+/** More than these nobody reads through. */
+const mostForeign = 500;
+
+async function foreignNames(ferry: Ferry, provider: string): Promise<Candidate[]> {
+  const found: Candidate[] = [];
+  for await (const { name, state, path } of ferry.foreignVms(provider)) {
+    found.push({ value: name, description: `${state} ${path}`.trim() });
+    if (found.length >= mostForeign) break;
+  }
+  return found;
+}
+
+const providerNames = (place: Place, ask: AskFleet): Promise<Candidate[]> =>
+  ask(configOf(place), async (ferry) => {
+    const { providers } = await ferry.providers();
+    const byName = new Map(providers.map((one) => [one.name, one]));
+    return [...byName.values()].map(({ name, kind, address }) => ({
+      value: name,
+      description: `${kind} ${address}`,
     }));
   });
 

@@ -20,13 +20,17 @@ const stateFolder = [
 
 export const fleetManuals: Readonly<Record<string, Manual>> = {
   vms: {
-    when: 'Use it to see which VMs there are, whether they run, and what the guard of their host says of them.',
+    when: 'Use it to see which VMs there are, whether they run, and what the guard of their host says of them; with --provider, which VMs of a foreign platform `vmferry v2v` can bring.',
     examples: [
       ['vmferry vms', 'of all hosts that are online'],
       ['vmferry vms --host alpha -o json', 'of one host, as data'],
+      ['vmferry vms --provider vcenter', 'of a foreign platform'],
     ],
     codes: asking,
-    json: [['the list', 'vms']],
+    json: [
+      ['the list', 'vms'],
+      ['with --provider', 'foreign-vms'],
+    ],
     configured: true,
   },
   'hosts list': {

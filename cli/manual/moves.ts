@@ -3,7 +3,7 @@ import type { Manual } from './manual.ts';
 import { asking, following } from './manual.ts';
 
 const rest = ['how the move rests or ended', 'report'] as const;
-const order = [rest, ['with --detach', 'accepted']] as const;
+const order = [rest, ['of an import', 'import-report'], ['with --detach', 'accepted']] as const;
 
 export const moveManuals: Readonly<Record<string, Manual>> = {
   migrate: {
@@ -51,7 +51,7 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     configured: true,
   },
   status: {
-    when: 'Use it to see how a move stands, what each step took and what failed first. Without a move it lists the latest 50. For what happened in order, see `vmferry explain`.',
+    when: 'Use it to see how a move or an import stands, what each step took and what failed first. Without a move it lists the latest 50. For what happened in order, see `vmferry explain`.',
     examples: [
       ['vmferry status', 'the latest moves'],
       ['vmferry status web-1', 'one move, with every step'],
@@ -60,22 +60,26 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     codes: following,
     json: [
       ['of a move; with --watch one a line', 'status'],
+      ['of an import, likewise', 'import-status'],
       ['without a move', 'moves'],
     ],
     configured: true,
   },
   explain: {
-    when: 'Use it to learn what happened to a move and why: who asked, what each host did and when, what failed first and how often it was tried again, how long the guest was down, what to do next. It reads the history that Temporal keeps, so it works without any worker, also for a move that was terminated.',
+    when: 'Use it to learn what happened to a move and why: who asked, what each host did and when, what failed first and how often it was tried again, how long the guest was down, what to do next. It reads the history that Temporal keeps, so it works without any worker, also for a move that was terminated. Of an import it shows the report.',
     examples: [
       ['vmferry explain web-1', 'the latest move of a VM'],
       ['vmferry explain web-1 -o json', 'the same as data'],
     ],
     codes: asking,
-    json: [['the story', 'story']],
+    json: [
+      ['the story', 'story'],
+      ['of an import, its report', 'import-report'],
+    ],
     configured: true,
   },
   commit: {
-    when: 'Use it once the VM does well on its target. It cannot be taken back: the disks on the source are deleted.',
+    when: 'Use it once the VM does well on its target. It cannot be taken back: the disks on the source are deleted. An import only drops what was copied: its source is left as it is.',
     examples: [['vmferry commit web-1', 'keep it on the target, remove it from the source']],
     codes: following,
     json: order,
@@ -92,7 +96,7 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     configured: true,
   },
   retry: {
-    when: 'Use it when a move is parked and the cause is mended. It goes on from the step that failed; nothing that is safe is copied twice.',
+    when: 'Use it when a move is parked and the cause is mended. It goes on from the step that failed; nothing that is safe is copied twice. An import that is over begins anew with what its cache has.',
     examples: [['vmferry retry web-1', 'go on']],
     codes: following,
     json: order,

@@ -26,6 +26,15 @@ import {
   labGone,
   labStatus,
 } from './machine.ts';
+import {
+  foreignLook,
+  foreignVms,
+  importReport,
+  importStatus,
+  providerList,
+  v2vForecast,
+  v2vOutcome,
+} from './imports.ts';
 import { accepted, moveList, movePlan, moveReport, moveStatus, started } from './move.ts';
 import { ledgerEntry } from './parts.ts';
 import { drainPlan, drainReport, placed, undrained } from './placement.ts';
@@ -45,6 +54,13 @@ export const outputs: Readonly<Record<OutputName, z.ZodType>> = {
   'drain-plan': drainPlan,
   undrained,
   story,
+  providers: providerList,
+  'foreign-vms': foreignVms,
+  'foreign-vm': foreignLook,
+  v2v: v2vOutcome,
+  'v2v-plan': v2vForecast,
+  'import-report': importReport,
+  'import-status': importStatus,
   vms: vmList,
   hosts: hostList,
   host: hostShown,

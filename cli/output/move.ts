@@ -51,7 +51,7 @@ const disk: z.ZodType<DiskResult> = z.strictObject({
 
 const orderName = z.enum(['commit', 'rollback', 'retry', 'cancel', 'tune']);
 
-const order: z.ZodType<GivenOrder> = z.strictObject({
+export const order: z.ZodType<GivenOrder> = z.strictObject({
   order: orderName,
   operator: text,
   at: time,
@@ -97,7 +97,7 @@ export const moveReport: z.ZodType<MoveReport> = z
   } satisfies ShapeOf<MoveReport>)
   .meta({ id: 'report' });
 
-const progress: z.ZodType<DiskProgress> = z.strictObject({
+export const progress: z.ZodType<DiskProgress> = z.strictObject({
   name: text,
   capacityBytes: bytes,
   totalBytes: bytes,

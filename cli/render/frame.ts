@@ -30,7 +30,7 @@ export interface FrameMoment {
 }
 
 /** `text` on the left and `right` at the end of the line, with at least two cells between. */
-function spread(left: string, right: string, width: number): string {
+export function spread(left: string, right: string, width: number): string {
   if (right === '') return left;
   return left + ' '.repeat(Math.max(2, width - cells(left) - cells(right))) + right;
 }
@@ -59,10 +59,15 @@ function headLine(report: MoveReport, view: View, width: number, now: number): s
   return spread(left, right, width);
 }
 
-function stepGlyph(step: Step, view: View, tick: number | undefined): string {
+/** The sign of a step's state; a spinner at drawing `tick`. */
+export function stepGlyph(
+  { state }: Pick<Step, 'state'>,
+  view: View,
+  tick: number | undefined,
+): string {
   const { paint, glyphs } = view.theme;
   const spinner = glyphs.spinner;
-  switch (step.state) {
+  switch (state) {
     case 'done':
       return paint('green', glyphs.done);
     case 'failed':
@@ -77,7 +82,7 @@ function stepGlyph(step: Step, view: View, tick: number | undefined): string {
 }
 
 /** Time a step took or takes: whole seconds while it runs, so that only one figure moves. */
-function stepTime(step: Step, now: number): string {
+export function stepTime(step: Pick<Step, 'state' | 'startedAt' | 'endedAt'>, now: number): string {
   if (step.startedAt === undefined || step.state === 'waiting' || step.state === 'skipped')
     return '';
   const from = Date.parse(step.startedAt);
@@ -122,8 +127,13 @@ function stepLines(
   return lines;
 }
 
-function concernLines(report: MoveReport, view: View, width: number): string[] {
-  const serious = report.concerns.filter((concern) => concern.level !== 'information');
+/** What the checks found, but for what only informs; the first few. */
+export function frameConcerns(
+  { concerns }: Pick<MoveReport, 'concerns'>,
+  view: View,
+  width: number,
+): string[] {
+  const serious = concerns.filter((concern) => concern.level !== 'information');
   return serious.slice(0, mostConcerns).map((concern) => {
     const critical = concern.level === 'critical';
     const glyph = critical ? view.theme.glyphs.failed : view.theme.glyphs.parked;
@@ -143,7 +153,7 @@ export function frameLines(status: MoveStatus, view: View, moment: FrameMoment):
   const draw = (steps: readonly Step[], most: number): string[] =>
     steps.flatMap((step) => [
       ...stepLines(step, report, view, { ...moment, width }),
-      ...(step.name === 'check' ? concernLines(report, view, width) : []),
+      ...(step.name === 'check' ? frameConcerns(report, view, width) : []),
       ...(showsBars(step, progress) ? diskBars(progress, view, { width, indent: 4, most }) : []),
       ...(step.name === 'live' && step.state === 'running' && live !== undefined
         ? liveLines(live, view, { width, indent: 4 })

@@ -1,7 +1,8 @@
 /** What `vmferry migrate --dry-run` shows. */
 import { blocks } from '../../domain/concerns.ts';
 import type { MovePlan, PlannedDisk } from '../../domain/move.ts';
-import { concernLines, oneRunningWords } from './report.ts';
+import { concernLines } from './report-parts.ts';
+import { oneRunningWords } from './report.ts';
 import { bytes } from './quantity.ts';
 import { stepPurpose, stepTitles } from './step-names.ts';
 import { table } from './table.ts';

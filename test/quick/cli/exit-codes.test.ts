@@ -81,7 +81,15 @@ describe('a move that is followed ends by its own code', () => {
 describe('a command that cannot be done says why by its code', () => {
   const failing = (error: VmFerryError): Partial<Ferry> => {
     const fail = () => Promise.reject(error);
-    return { migrate: fail, plan: fail, move: fail, moves: fail, vms: fail, hosts: fail };
+    return {
+      migrate: fail,
+      plan: fail,
+      move: fail,
+      work: fail,
+      moves: fail,
+      vms: fail,
+      hosts: fail,
+    };
   };
   const asking = [`${migrate} --dry-run`, ...onMoves, 'explain web-1', 'status', 'vms', 'hosts'];
 

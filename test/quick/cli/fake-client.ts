@@ -2,6 +2,7 @@
 import type { Config } from '../../../config/schema.ts';
 import type { Ferry, FerryMove, HostLine, MoveStatus, Story } from '../../../cli/ferry.ts';
 import type { Backend } from '../../../cli/session.ts';
+import { importFerry } from './fake-import.ts';
 import { drainOf, drainPlanWith, drainReportWith, placedWith } from './fake-drain.ts';
 import type { Screen, Terminal } from '../../../cli/terminal.ts';
 import type { HostFacts } from '../../../domain/host.ts';
@@ -296,6 +297,8 @@ export const ferryWith = (move: FerryMove, change: Partial<Ferry> = {}): Ferry =
   migrate: () => Promise.resolve(move),
   plan: () => Promise.resolve(planWith()),
   move: () => Promise.resolve(move),
+  work: () => Promise.resolve(move),
+  ...importFerry(),
   place: () => Promise.resolve(placedWith()),
   planDrain: () => Promise.resolve(drainPlanWith()),
   undrain: (host) => Promise.resolve({ host, cancelled: false }),
@@ -324,7 +327,13 @@ export interface RecordedTerminal extends Terminal {
 
 /** A terminal that keeps what is written to it; its clock stands still. */
 export function terminalWith(
-  change: { isTTY?: boolean; columns?: number; rows?: number; env?: Record<string, string> } = {},
+  change: {
+    isTTY?: boolean;
+    columns?: number;
+    rows?: number;
+    env?: Record<string, string>;
+    ask?: Terminal['ask'];
+  } = {},
 ): RecordedTerminal {
   const written = { out: '', err: '' };
   const listeners = new Set<(signal: NodeJS.Signals) => void>();
@@ -340,6 +349,7 @@ export function terminalWith(
   return {
     out: screen('out'),
     err: screen('err'),
+    ...(change.ask === undefined ? {} : { ask: change.ask }),
     env: change.env ?? {},
     now: () => epochMs + 60_000,
     onInterrupt: (listener) => {

@@ -1,0 +1,265 @@
+/** Options of `vmferry v2v`: how they are read, and the requests that they are. */
+import { InvalidArgumentError, Option } from 'commander';
+import type { Command } from 'commander';
+import { parseBytes } from '../config/units.ts';
+import { VmFerryError } from '../domain/errors.ts';
+import type { ImportBus, ImportRequest, ImportShape, RunningPolicy } from '../domain/import.ts';
+import type { VerifyPolicy } from '../domain/move.ts';
+import type { DiskFormat } from '../domain/vm.ts';
+import { formats } from './disk-option.ts';
+import { usageError } from './fault.ts';
+import type { V2vRequest } from './ferry.ts';
+import { collect, outputOption, readCount, readDuration, readRate } from './options.ts';
+
+export interface V2vOptions {
+  provider: string;
+  on?: string;
+  to?: string;
+  mapNetwork: Record<string, string>;
+  defaultNetwork?: string;
+  mapStorage: Record<string, string>;
+  pool?: string;
+  format?: DiskFormat;
+  name?: string;
+  cpus?: number;
+  memory?: number;
+  disks?: string[];
+  bus?: ImportBus;
+  newMacs?: true;
+  emulate?: true;
+  tpm?: boolean;
+  secureBoot?: boolean;
+  running: RunningPolicy;
+  shutdownTimeout: number;
+  restartSource: boolean;
+  convert: boolean;
+  root?: string;
+  luksKey: string[];
+  autoStart?: true;
+  autoCommit?: true;
+  verify: VerifyPolicy;
+  bandwidth: number;
+  keepCache?: number;
+  yes?: true;
+  dryRun?: true;
+  detach?: true;
+}
+
+const buses: readonly ImportBus[] = ['virtio-scsi', 'virtio-blk', 'sata', 'ide'];
+const running: readonly RunningPolicy[] = ['shutdown', 'force-off', 'pause', 'leave'];
+
+/** `A=B`; a name on the left may hold a `=`, one of ours on the right does not. */
+function readMap(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const at = text.lastIndexOf('=');
+  const [from, to] = [text.slice(0, Math.max(0, at)), text.slice(at + 1)];
+  if (from === '' || to === '') throw new InvalidArgumentError('Expected SOURCE=TARGET.');
+  if (Object.hasOwn(before, from)) throw new InvalidArgumentError(`${from} was mapped before.`);
+  return { ...before, [from]: to };
+}
+
+function readMemory(text: string): number {
+  try {
+    return parseBytes(text);
+  } catch (error) {
+    if (!(error instanceof VmFerryError)) throw error;
+    throw new InvalidArgumentError(`${error.message}. ${error.remedy}`);
+  }
+}
+
+const readKeys = (text: string): string[] => text.split(',').filter((key) => key !== '');
+
+/** Where it comes from and where it goes. */
+const withPlaces = (command: Command): Command =>
+  command
+    .requiredOption(
+      '--provider <name>',
+      'where they are, by its name in the configuration of a conversion host',
+    )
+    .option('--on <host>', 'conversion host (default: the one with the fewest imports under way)')
+    .option('--to <host>', 'host they come to (default: the conversion host itself)')
+    .addOption(
+      new Option(
+        '--map-network <source=target>',
+        'a network of theirs to one of the target: NAME, bridge:NAME or network:NAME; repeatable',
+      )
+        .argParser(readMap)
+        .default({}, 'none'),
+    )
+    .option('--default-network <target>', 'for all networks that are not mapped')
+    .addOption(
+      new Option(
+        '--map-storage <source=pool>',
+        "a datastore, a folder or a disk's key to a pool of the target; repeatable",
+      )
+        .argParser(readMap)
+        .default({}, 'none'),
+    )
+    .option('--pool <name>', 'for all disks that are not mapped')
+    .addOption(
+      new Option('--format <format>', 'of the disks (default: qcow2 in folders, else raw)').choices(
+        formats,
+      ),
+    );
+
+/** What it becomes. */
+const withShape = (command: Command): Command =>
+  command
+    .option('--name <name>', 'another name on the target; for one VM')
+    .addOption(new Option('--cpus <n>', 'another number of CPUs').argParser(readCount))
+    .addOption(new Option('--memory <size>', 'another size, e.g. 8GiB').argParser(readMemory))
+    .addOption(
+      new Option(
+        '--disks <keys>',
+        'keys of the disks that come beside the boot disk; for one VM',
+      ).argParser(readKeys),
+    )
+    .addOption(
+      new Option('--bus <bus>', 'of the disks of a guest that is converted').choices(buses),
+    )
+    .option('--new-macs', 'new addresses for all its cards')
+    .option('--emulate', 'without KVM, where the target offers it and it does not work: slow')
+    .option('--tpm', 'with a TPM')
+    .option('--no-tpm', 'without a TPM')
+    .option('--secure-boot', 'with Secure Boot')
+    .option('--no-secure-boot', 'without Secure Boot');
+
+/** What becomes of the source, and how the disks are changed. */
+const withWay = (command: Command): Command =>
+  command
+    .addOption(
+      new Option(
+        '--running <policy>',
+        'of a source that runs: it is shut down, powered off, or goes on (paused during the copy, or not), which makes a clone',
+      )
+        .choices(running)
+        .default('shutdown'),
+    )
+    .addOption(
+      new Option('--shutdown-timeout <time>', 'how long a shutdown may take; nothing is forced')
+        .argParser(readDuration)
+        .default(300_000, '5m'),
+    )
+    .option('--no-restart-source', 'leave a source off that was shut down, if the import fails')
+    .option('--no-convert', 'change nothing in the guest: emulated devices')
+    .option('--root <device>', 'which system of several in a guest: first, /dev/sda2')
+    .option(
+      '--luks-key <device=secret>',
+      "key of an encrypted device in the guest, by its name in the conversion host's configuration; repeatable",
+      collect,
+      [],
+    )
+    .option('--auto-start', 'start it on the target even if it was off')
+    .option('--auto-commit', 'commit at once: drops what was copied without asking')
+    .addOption(
+      new Option('--verify <policy>', 'compare hashes of both sides after the transfer')
+        .choices(['full', 'off'])
+        .default('full'),
+    )
+    .addOption(
+      new Option('--bandwidth <rate>', 'most that each copy may take, e.g. 100MiB/s')
+        .argParser(readRate)
+        .default(0, 'no limit'),
+    )
+    .addOption(
+      new Option(
+        '--keep-cache <time>',
+        'how long what was copied is kept after a failure (default: as the conversion host is configured)',
+      ).argParser(readDuration),
+    );
+
+export const withV2vOptions = (command: Command): Command =>
+  withWay(withShape(withPlaces(command)))
+    .option('-y, --yes', 'begin without asking')
+    .option('--dry-run', 'show findings and the expected use; touch nothing')
+    .option('--detach', 'begin, and return')
+    .addOption(outputOption());
+
+/** What needs no server to be known as wrong. Throws `usage`. */
+export function assertV2vMakesSense(vms: readonly string[], options: V2vOptions): void {
+  const single = ['name', 'disks'] as const;
+  for (const option of single) {
+    if (vms.length === 1 || options[option] === undefined) continue;
+    throw usageError(
+      `--${option} is for one VM, and ${vms.length} are named`,
+      'Name one, or leave it out.',
+    );
+  }
+  if (options.dryRun === true && (options.yes === true || options.detach === true)) {
+    throw usageError('--dry-run begins nothing', 'Leave --yes and --detach out.');
+  }
+  const twice = vms.find((vm, index) => vms.indexOf(vm) !== index);
+  if (twice !== undefined) throw usageError(`${twice} is named twice`, 'Name each VM once.');
+}
+
+/** One request a VM. Throws `usage`. */
+export function v2vRequests(
+  vms: readonly string[],
+  options: V2vOptions,
+  operator: string,
+): V2vRequest[] {
+  const { pool, format } = options;
+  const { on, to, defaultNetwork, root } = options;
+  const luksKeys = options.luksKey.map(luksKeyOf);
+  const common: Omit<V2vRequest, 'vm'> = {
+    provider: options.provider,
+    operator,
+    ...(on === undefined ? {} : { on }),
+    ...(to === undefined ? {} : { to }),
+    networks: options.mapNetwork,
+    ...(defaultNetwork === undefined ? {} : { defaultNetwork }),
+    storageMap: options.mapStorage,
+    storage: {
+      ...(pool === undefined ? {} : { pool }),
+      ...(format === undefined ? {} : { format }),
+    },
+    shape: shapeOf(options),
+    running: options.running,
+    shutdownTimeoutMs: options.shutdownTimeout,
+    restartSource: options.restartSource,
+    convert: options.convert ? 'yes' : 'no',
+    ...(root === undefined ? {} : { root }),
+    ...(luksKeys.length === 0 ? {} : { luksKeys }),
+    autoStart: options.autoStart ?? false,
+    autoCommit: options.autoCommit ?? false,
+    verify: options.verify,
+    bandwidthBytesPerSecond: options.bandwidth,
+    ...(options.keepCache === undefined
+      ? {}
+      : { cacheSeconds: Math.round(options.keepCache / 1000) }),
+  };
+  return vms.map((vm) => ({ ...common, vm }));
+}
+
+function shapeOf({
+  name,
+  cpus,
+  memory,
+  disks,
+  bus,
+  newMacs,
+  emulate,
+  tpm,
+  secureBoot,
+}: V2vOptions): ImportShape {
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory === undefined ? {} : { memoryBytes: memory }),
+    ...(disks === undefined ? {} : { disks }),
+    ...(bus === undefined ? {} : { bus }),
+    ...(newMacs === undefined ? {} : { newMacs }),
+    ...(emulate === undefined ? {} : { domainType: 'qemu' }),
+    ...(tpm === undefined ? {} : { tpm }),
+    ...(secureBoot === undefined ? {} : { secureBoot }),
+  };
+}
+
+function luksKeyOf(text: string): NonNullable<ImportRequest['luksKeys']>[number] {
+  const at = text.lastIndexOf('=');
+  if (at > 0 && at < text.length - 1)
+    return { device: text.slice(0, at), reference: text.slice(at + 1) };
+  throw usageError(
+    '--luks-key takes DEVICE=SECRET',
+    'Name the device (`/dev/sda2`, or `all`) and the secret of `host.conversion.secrets`, never the key itself.',
+  );
+}
