@@ -115,7 +115,7 @@ function plannedDisks(context: PlanContext, name: string): PlannedImportDisk[] {
   );
   if (strange !== undefined) {
     const message = `${vm.name} has no disk ${JSON.stringify(strange.slice(0, 200))}`;
-    throw invalid('disk-unknown', message, `It has ${[...known].join(', ') || 'none'}.`);
+    throw invalid('disk-unknown', message, '`vmferry inspect` shows the keys of its disks.');
   }
   const disks = broughtDisks(vm, shape);
   if (disks.length === 0)

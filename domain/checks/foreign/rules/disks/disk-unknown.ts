@@ -1,4 +1,4 @@
-import { listed } from '../../../words.ts';
+import { firstOf } from '../../../words.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { RequestView } from '../../views.ts';
@@ -20,7 +20,7 @@ export const diskUnknown: ForeignRule<RequestView, 'disk-unknown'> = {
       .filter((key) => !keys.includes(key))
       .map((key) => ({
         code: 'disk-unknown',
-        message: `${vm.name} has no disk ${quoted(key)}; it has: ${listed(keys)}`,
+        message: `${vm.name} has no disk ${quoted(key)}; it has: ${firstOf(keys)}`,
       }));
   },
 };
