@@ -36,7 +36,7 @@ export class OvaFolder implements ForeignSource {
     for await (const file of filesBelow(this.#options.folder, signal)) {
       let ova: OvaSource;
       try {
-        ova = await openOva({ ...this.#options, path: join(this.#options.folder, file) }, signal);
+        ova = await this.#openInside(file, signal);
       } catch (error) {
         if (!(error instanceof VmFerryError)) throw error;
         yield unreadable(file, error);

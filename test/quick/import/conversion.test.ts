@@ -76,9 +76,7 @@ const copyOnDisk = () => readFile(join(cacheOf(parts, refOf('one')).folder, 'dis
 describe('the conversion of what was copied', { timeout: 60_000 }, () => {
   it('leaves the copy as it came, tells its stage, and is not run twice', async () => {
     expect(await convert('one')).toMatchObject({ already: false });
-    expect(told).toContainEqual({
-      conversion: expect.objectContaining({ stage: expect.stringContaining('Converting') }),
-    });
+    expect(JSON.stringify(told)).toContain('Converting Debian GNU/Linux 12');
     expect(await convert('one')).toMatchObject({ already: true });
     expect(await runs()).toBe(1);
     expect((await copyOnDisk()).equals(Buffer.alloc(4 * MiB, 'guest'))).toBe(true);
