@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer } from 'vitest/node';
 import type { TestSpecification } from 'vitest/node';
+import { findTemporalCli } from './config/temporal-binary.ts';
 
 /** The longest files, longest first: two at a time end soonest if none of these is left for the last. */
 const long = [
@@ -21,6 +23,19 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/** A lab ends its servers itself. */
+function mortalTemporal(): Record<string, string> {
+  try {
+    return {
+      VMFERRY_TEMPORAL_CLI: findTemporalCli().path,
+      TEMPORAL_CLI: fileURLToPath(new URL('scripts/temporal-of-a-test.sh', import.meta.url)),
+    };
+  } catch {
+    // The tests that need it say so themselves.
+    return {};
+  }
+}
+
 // Three lanes: quick (no root, no daemons), contract (real servers, seconds), lab (real hosts, minutes).
 const lane = (name: string, options: { testTimeout: number; parallel: boolean }) => ({
   test: {
@@ -30,6 +45,7 @@ const lane = (name: string, options: { testTimeout: number; parallel: boolean })
     hookTimeout: 180_000,
     // Of the quick `concurrent` tests most of the time is a wait; whole guests want a processor each.
     maxConcurrency: name === 'quick' ? 10 : 5,
+    env: name === 'lab' ? {} : mortalTemporal(),
     // What is awaited comes soon, or late on a busy machine; vitest would give it a second.
     expect: { poll: { timeout: options.testTimeout / 2 } },
     fileParallelism: options.parallel,
