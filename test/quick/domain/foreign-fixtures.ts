@@ -222,6 +222,11 @@ const targetRows: Row[] = [
     'the ledger of beta already says owner for web (claimed)',
   ],
   [
+    'came-before',
+    { known: { ledger: { state: 'released', note: 'moved to gamma' } } },
+    'the ledger of beta already says released for web (moved to gamma)',
+  ],
+  [
     'uuid-taken',
     { target: { vms: [{ ...neighbour, uuid: foreignVm().uuid }] } },
     'beta already has a VM with the UUID',

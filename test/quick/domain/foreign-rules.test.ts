@@ -120,10 +120,6 @@ describe('what a platform said itself', () => {
   });
 });
 
-it('a VM that the target gave away before may come to it', () => {
-  expect(foundIn({ known: { ledger: { state: 'released', note: '' } } })).toEqual([]);
-});
-
 describe('a clone', () => {
   const given = {
     vm: { kind: 'kvm' as const, state: 'running' as const },

@@ -1,8 +1,11 @@
+import type { Finding } from '../../../rule.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { TargetView } from '../../views.ts';
 
-export const ownershipConflict: ForeignRule<TargetView, 'ownership-conflict'> = {
+type Code = 'ownership-conflict' | 'came-before';
+
+export const ownershipConflict: ForeignRule<TargetView, Code> = {
   modes: everyMode,
   outcomes: {
     'ownership-conflict': {
@@ -12,14 +15,17 @@ export const ownershipConflict: ForeignRule<TargetView, 'ownership-conflict'> = 
       remedy:
         'Find out whether the VM came there before; `vmferry doctor` shows the ledger, `vmferry guard` settles it.',
     },
+    'came-before': {
+      level: 'warning',
+      meaning:
+        'The ledger of the target says that the VM was there before and went to another host: the import would be a second copy of it.',
+      remedy: 'Nothing to do if that one is gone for good; else use it, and leave this one alone.',
+    },
   },
-  judge: ({ vm, target, ledger }) =>
-    ledger === undefined || ledger.state === 'released'
-      ? []
-      : [
-          {
-            code: 'ownership-conflict',
-            message: `the ledger of ${target.name} already says ${ledger.state} for ${vm.name}${ledger.note === '' ? '' : ` (${ledger.note})`}`,
-          },
-        ],
+  judge: ({ vm, target, ledger }): Finding<Code>[] => {
+    if (ledger === undefined) return [];
+    const { state, note } = ledger;
+    const says = `the ledger of ${target.name} already says ${state} for ${vm.name}${note === '' ? '' : ` (${note})`}`;
+    return [{ code: state === 'released' ? 'came-before' : 'ownership-conflict', message: says }];
+  },
 };
