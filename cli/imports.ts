@@ -4,7 +4,6 @@ import { isImportEnd } from '../domain/import.ts';
 import type { ImportPhase, ImportReport, ImportStatus } from '../domain/import.ts';
 import type { Fault } from '../domain/errors.ts';
 import { ExitCode, exitCodeOfFault, exitCodeOfSignal } from './exit-code.ts';
-import { faultOf } from './fault.ts';
 import type { FerryImport } from './ferry.ts';
 import { canDrawLive } from './follow.ts';
 import { ImportMemory } from './import-memory.ts';
@@ -45,11 +44,18 @@ const lookAtManyEveryMs = 2000;
 const many = 10;
 /** How long a status from before an order may still be seen after the server accepted it. */
 const staleForMs = 10_000;
-/** How long a server that is away is waited for. */
-const patienceMs = 60_000;
+const lookAgainMs = 250;
 
 const rests = ({ phase }: ImportReport): boolean =>
   isImportEnd(phase) || phase === 'awaiting-commit' || phase === 'parked';
+
+interface Following {
+  show: () => void;
+  /** Whether a report is that from before an order. */
+  isStale: (report: ImportReport) => boolean;
+  everyMs: number;
+  signal: AbortSignal;
+}
 
 class Watched {
   readonly asked: Followable;
@@ -62,15 +68,18 @@ class Watched {
     this.#isResting = asked.import === undefined;
   }
 
-  get isResting(): boolean {
-    return this.#isResting;
-  }
-
-  async look(isStale: (report: ImportReport) => boolean): Promise<void> {
-    if (this.#isResting || this.asked.import === undefined) return;
-    const status = await this.asked.import.status();
-    this.status = this.#memory.next(status);
-    this.#isResting = rests(status.report) && !isStale(status.report);
+  /** Tells `show` of each status until it rests, or `signal` fires. Rejects with what the client rejects with. */
+  async follow({ show, isStale, everyMs, signal }: Following): Promise<void> {
+    const { import: one } = this.asked;
+    while (one !== undefined && !this.#isResting && !signal.aborted) {
+      for await (const status of one.watch({ signal, everyMs })) {
+        this.status = this.#memory.next(status);
+        this.#isResting = rests(status.report) && !isStale(status.report);
+        show();
+      }
+      // A watch ends where an import rests, also if that is the rest from before the order: look again for a while.
+      if (!this.#isResting) await delay(lookAgainMs, signal);
+    }
   }
 
   get shown(): ShownImport {
@@ -87,6 +96,11 @@ class Watched {
     return this.status === undefined ? ExitCode.failed : exitCodeOfImport(this.status.report);
   }
 }
+
+const delay = async (ms: number, signal: AbortSignal): Promise<void> => {
+  // An abort ends the wait early; whoever waits looks at the signal.
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
+};
 
 interface Display {
   show(): void;
@@ -197,23 +211,8 @@ async function followAll(
   const isStale = (report: ImportReport): boolean =>
     stale !== undefined && terminal.now() < staleUntil && JSON.stringify(report) === stale;
   const everyMs = watched.length > many ? lookAtManyEveryMs : lookEveryMs;
-  const pump = async (): Promise<undefined> => {
-    let answeredAt = terminal.now();
-    for (;;) {
-      try {
-        await Promise.all(watched.map((one) => one.look(isStale)));
-        answeredAt = terminal.now();
-        display.show();
-      } catch (error) {
-        const isAway = faultOf(error).code === 'temporal-unreachable';
-        if (!isAway || terminal.now() - answeredAt > patienceMs) throw error;
-      }
-      if (watched.every(({ isResting }) => isResting)) return undefined;
-      // An abort ends the wait early; nobody waits for the rest then.
-      await sleep(everyMs, undefined, { signal: stop.signal });
-    }
-  };
-  const pumping = pump();
+  const following = { show: display.show, isStale, everyMs, signal: stop.signal };
+  const pumping = Promise.all(watched.map((one) => one.follow(following))).then(() => undefined);
   // Once a person has left, the end of the watch (an abort) changes nothing.
   pumping.catch(() => undefined);
   try {

@@ -6,6 +6,8 @@ const defaultPatienceMs = 60_000;
 export interface WatchOptions {
   /** Ends the watch without a word. */
   signal?: AbortSignal;
+  /** Between two questions, ms; half a second by default. */
+  everyMs?: number;
   /** How long a server that is away is waited for, ms; 60 s by default. */
   patienceMs?: number;
 }
@@ -19,15 +21,12 @@ export async function* watchUntil<Status>(
     ask,
     isLast,
     mayPass = () => Promise.resolve(true),
-    everyMs = pollMs,
   }: {
     ask: () => Promise<Status>;
     isLast: (status: Status) => boolean;
     mayPass?: () => Promise<boolean>;
-    /** Between two questions; half a second if absent. */
-    everyMs?: number;
   },
-  { signal, patienceMs = defaultPatienceMs }: WatchOptions,
+  { signal, everyMs = pollMs, patienceMs = defaultPatienceMs }: WatchOptions,
 ): AsyncGenerator<Status, void, undefined> {
   let lastAnswerMs = Date.now();
   while (signal?.aborted !== true) {

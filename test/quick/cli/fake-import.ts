@@ -271,8 +271,9 @@ export class FakeImport implements FerryImport {
     return Promise.resolve(this.#now);
   }
 
-  async *watch(): AsyncIterable<ImportStatus> {
-    yield await this.status();
+  async *watch({ signal }: { signal?: AbortSignal } = {}): AsyncIterable<ImportStatus> {
+    do yield await this.status();
+    while (this.coming.length > 0 && signal?.aborted !== true);
   }
 
   commit = () => this.#take('commit');
