@@ -5,10 +5,10 @@ import {
   defineUpdate,
   setHandler,
 } from '@temporalio/workflow';
-import { ImportPhase } from '../domain/import.ts';
+import { ImportPhase, isImportEnd } from '../domain/import.ts';
 import type { ImportReport } from '../domain/import.ts';
 import type { GivenOrder } from '../domain/move.ts';
-import type { CancelOrder, CommitOrder, RetryOrder, RollbackOrder } from './contract.ts';
+import type { CancelOrder, CommitOrder, RetryOrder, RollbackOrder, TuneOrder } from './contract.ts';
 import { queryNames, signalNames, updateNames } from './contract.ts';
 import type { ImportRecord } from './import-record.ts';
 
@@ -16,6 +16,7 @@ const reportQuery = defineQuery<ImportReport>(queryNames.report);
 const commitUpdate = defineUpdate<ImportPhase, [CommitOrder]>(updateNames.commit);
 const rollbackUpdate = defineUpdate<ImportPhase, [RollbackOrder]>(updateNames.rollback);
 const retryUpdate = defineUpdate<ImportPhase, [RetryOrder]>(updateNames.retry);
+const tuneUpdate = defineUpdate<boolean, [TuneOrder]>(updateNames.tune);
 const cancellingSignal = defineSignal<[CancelOrder]>(signalNames.cancelling);
 
 const mostOrdersKept = 100;
@@ -30,6 +31,8 @@ export class ImportOrders {
   #verdict: 'commit' | 'rollback' | undefined;
   #retries = 0;
   #gaveUp = false;
+  /** What changes the cap of the import; absent until it has begun. */
+  tuner: ((order: TuneOrder) => Promise<boolean>) | undefined;
   readonly #record: ImportRecord;
 
   constructor(record: ImportRecord) {
@@ -43,6 +46,9 @@ export class ImportOrders {
     });
     setHandler(retryUpdate, (order) => this.#retry(order), {
       validator: (_order): void => this.#refuseUnlessParked(),
+    });
+    setHandler(tuneUpdate, (order) => this.#tune(order), {
+      validator: (order: TuneOrder): void => this.#validateTune(order),
     });
     setHandler(cancellingSignal, (order) => this.#note('cancel', order));
   }
@@ -82,6 +88,21 @@ export class ImportOrders {
     this.#note('retry', order);
     this.#retries += 1;
     return this.#record.report.phase;
+  }
+
+  async #tune(order: TuneOrder): Promise<boolean> {
+    this.#note('tune', order);
+    return (await this.tuner?.(order)) ?? false;
+  }
+
+  #validateTune({ bandwidthBytesPerSecond, maxDowntimeMs }: TuneOrder): void {
+    const { phase } = this.#record.report;
+    if (isImportEnd(phase)) throw new Error(`nothing to change: the import is ${phase}`);
+    if (maxDowntimeMs !== undefined) throw new Error('an import has no pause to be limited');
+    if (bandwidthBytesPerSecond === undefined)
+      throw new Error('nothing to change: no limit was named');
+    if (!Number.isSafeInteger(bandwidthBytesPerSecond) || bandwidthBytesPerSecond < 0)
+      throw new Error(`${bandwidthBytesPerSecond} is no limit`);
   }
 
   /** Who said what, for the report. */

@@ -16,6 +16,7 @@ import { ImportOrders } from './import-orders.ts';
 import { ImportRecord } from './import-record.ts';
 import { settle } from './import-settle.ts';
 import { define, reserve, transfer } from './import-transfer.ts';
+import { tuneImport } from './import-tune.ts';
 import { importRef, undoEpochOf } from './import.ts';
 import type { Import, Judged, Placed } from './import.ts';
 import { Hosts, limits } from './on-host.ts';
@@ -34,6 +35,7 @@ export async function importVm(input: ImportVmInput): Promise<ImportReport> {
     cutoverBegan: false,
     reserving: false,
   };
+  orders.tuner = (order) => tuneImport(run, order);
   try {
     const judged = await judge(run);
     const { stopped, placed } = await bringOver(run, judged);

@@ -91,6 +91,11 @@ export interface CacheInput extends ImportRef {
   running: ImportRequest['running'];
 }
 
+/** The cap of a copy that runs, bytes a second; 0 is none. */
+export interface TuneCacheInput extends ImportRef {
+  bandwidthBytesPerSecond: number;
+}
+
 export interface CachedDisk {
   key: string;
   bytesCopied: number;
@@ -176,6 +181,8 @@ export interface ImportActivities {
    * earlier attempt, or an earlier import, ended. Throws `source-changed`.
    */
   ensureCached(input: CacheInput): Promise<CacheResult>;
+  /** Conversion host: changes the cap of a copy that runs; false if there is none. */
+  tuneCache(input: TuneCacheInput): Promise<boolean>;
   /** Conversion host: the source is off now, and its disks are what was copied. Throws `source-changed`. */
   verifyForeign(input: CacheInput): Promise<void>;
   ensureConverted(input: ConvertInput): Promise<ConversionReport>;

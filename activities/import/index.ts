@@ -1,6 +1,5 @@
 /** Which verbs of imports a host worker serves: those of a conversion host if its configuration makes it one. */
 import { needsOperator } from '../../domain/errors.ts';
-import { Throttle } from '../../transfer/throttle.ts';
 import { atBoundary } from '../boundary.ts';
 import type { Attempt } from '../boundary.ts';
 import type { HostParts } from '../parts.ts';
@@ -16,6 +15,7 @@ import { ensureConverted } from './ensure-converted.ts';
 import { dropCache, keepCache } from './keep-cache.ts';
 import { checkForeign, inspectForeign, listForeign } from './look.ts';
 import type { ImportParts } from './parts.ts';
+import { ImportThrottles } from './throttles.ts';
 import { restartForeign, stopForeign } from './stop-foreign.ts';
 import { verifyForeign } from './verify-foreign.ts';
 
@@ -60,16 +60,7 @@ function conversionVerbs({
         if (conversion === undefined) throw noConversionHost(parts.name);
         return run(conversion, input, attempt);
       });
-  const all = new Throttle({ bytesPerSecond: conversion?.conversion.bytesPerSecond ?? 0 });
-  const throttleOf = (bytesPerSecond: number): Pick<Throttle, 'take'> => {
-    const own = new Throttle({ bytesPerSecond });
-    return {
-      take: async (bytes, signal) => {
-        await own.take(bytes, signal);
-        await all.take(bytes, signal);
-      },
-    };
-  };
+  const throttles = new ImportThrottles(conversion?.conversion.bytesPerSecond ?? 0);
   return {
     conversionFacts: () =>
       verb('conversionFacts', (own, _: undefined, { signal }) => conversionFacts(own, signal))(
@@ -84,10 +75,10 @@ function conversionVerbs({
     ),
     stopForeign: verb('stopForeign', (own, input, { signal }) => stopForeign(own, input, signal)),
     ensureCached: verb('ensureCached', (own, input, attempt) =>
-      ensureCached(own, input, {
-        ...attempt,
-        throttle: throttleOf(input.bandwidthBytesPerSecond),
-      }),
+      throttles.during(input, (throttle) => ensureCached(own, input, { ...attempt, throttle })),
+    ),
+    tuneCache: verb('tuneCache', (_own, { migrationId, bandwidthBytesPerSecond }) =>
+      Promise.resolve(throttles.change(migrationId, bandwidthBytesPerSecond)),
     ),
     verifyForeign: verb('verifyForeign', (own, input, { signal }) =>
       verifyForeign(own, input, signal),

@@ -98,7 +98,7 @@ export const labRequest = (
   shape: { domainType: 'qemu', cpus: 1, memoryBytes: 128 * 1024 ** 2, ...asked.shape },
 });
 
-export const reportOf = (handle: WorkflowHandle): Promise<ImportReport> =>
+const reportOf = (handle: WorkflowHandle): Promise<ImportReport> =>
   handle.query<ImportReport>(queryNames.report);
 
 /** Asks an import until `done` says so; fails with the last report if it ends before. */

@@ -89,6 +89,9 @@ export class ImportWorld {
   /** Bytes that crossed from the source. */
   crossed = 0;
   splitBrain: string | undefined;
+  /** Caps that a running copy was given, and those that transfers asked for. */
+  readonly caps: number[] = [];
+  readonly transferCaps: number[] = [];
   onCall: (verb: Verb) => Promise<void> | void = () => undefined;
 
   constructor(options: { running: boolean }) {
@@ -153,6 +156,10 @@ export class ImportWorld {
         });
         return Promise.resolve({ disks: done });
       },
+      tuneCache: ({ bandwidthBytesPerSecond }) => {
+        this.caps.push(bandwidthBytesPerSecond);
+        return Promise.resolve(true);
+      },
       verifyForeign: () => {
         if (!source.running) return Promise.resolve();
         cache.disks.clear();
@@ -213,7 +220,8 @@ export class ImportWorld {
         for (const { targetVolume } of input.disks) target.volumes.add(targetVolume);
         return Promise.resolve(input.disks);
       },
-      ensureCopied: ({ disk }) => {
+      ensureCopied: ({ disk, bandwidthBytesPerSecond }) => {
+        this.transferCaps.push(bandwidthBytesPerSecond);
         if (!this.exports.has(disk.name)) throw new Error(`${disk.name} is not shown`);
         return Promise.resolve({ bytesCopied: 8, bytesRecopied: 0 });
       },

@@ -88,6 +88,28 @@ describe.concurrent('an import without faults', () => {
   });
 });
 
+describe.concurrent('the cap of an import', () => {
+  it('reaches what runs now, and is what later copies ask for', async () => {
+    const world = new ImportWorld({ running: false });
+    let goOn = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    world.onCall = (verb) => (verb === 'ensureCached' ? held : undefined);
+    const report = await bench.run(world, importRequest(), async (handle) => {
+      await untilPhase(handle, 'copying');
+      const order = { operator: 'test', bandwidthBytesPerSecond: 4096 };
+      expect(await handle.executeUpdate(updateNames.tune, { args: [order] })).toBe(true);
+      const nonsense = { operator: 'test', bandwidthBytesPerSecond: -1 };
+      await expect(handle.executeUpdate(updateNames.tune, { args: [nonsense] })).rejects.toThrow();
+      goOn();
+    });
+    expect(report).toMatchObject({ phase: 'committed', orders: [{ order: 'tune' }] });
+    expect(world.caps).toEqual([4096]);
+    expect(world.transferCaps).toEqual([4096, 4096]);
+  });
+});
+
 /** All steps that can be called off or fail for good, in their order. */
 const steps: Verb[] = [
   ...(['checkForeign', 'checkImportTarget', 'stopForeign', 'ensureCached'] as const),

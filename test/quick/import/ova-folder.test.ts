@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ForeignVmSummary } from '../../../domain/foreign.ts';
 import { OvaFolder } from '../../../workers/ova-folder.ts';
 import { collectionOvf, vmwareOvf } from '../ova/ovf-texts.ts';
 import { tarOf } from '../ova/tar-writer.ts';
@@ -28,15 +29,18 @@ afterEach(() => rm(dir, { recursive: true, force: true }));
 const blank = [{ id: 'disk1', capacity: 4 * MiB }];
 const put = (path: string, ovf: string, folder = shelf) =>
   writeFile(join(folder, path), tarOf([{ name: 'machine.ovf', body: Buffer.from(ovf) }]));
+async function listed(source: OvaFolder): Promise<ForeignVmSummary[]> {
+  const seen: ForeignVmSummary[] = [];
+  for await (const vm of source.list()) seen.push(vm);
+  return seen;
+}
 const open = () => new OvaFolder({ folder: shelf });
 
 describe('a folder of OVAs', () => {
   it('lists the machines of all of them, and one that cannot be read without hiding the others', async () => {
     await writeFile(join(shelf, 'torn.ova'), 'no tar at all');
     await using source = open();
-    const seen = (await Array.fromAsync(source.list())).toSorted((a, b) =>
-      a.id.localeCompare(b.id),
-    );
+    const seen = (await listed(source)).toSorted((a, b) => a.id.localeCompare(b.id));
     expect(seen.map(({ id }) => id)).toEqual([
       'old/pair.ova#one',
       'old/pair.ova#two',
@@ -73,7 +77,7 @@ describe('a folder of OVAs', () => {
       '',
     ])
       await expect(source.inspect(asked), asked).rejects.toMatchObject({ code: 'vm-not-found' });
-    const ids = (await Array.fromAsync(source.list())).map(({ id }) => id);
+    const ids = (await listed(source)).map(({ id }) => id);
     expect(ids.join()).not.toContain('secret');
   });
 
