@@ -54,6 +54,10 @@ async function judgeTarget(run: Import, foreign: ForeignCheck): Promise<Judged> 
   refuseCriticals(check.concerns);
   const { plan, ledger } = check;
   if (plan === undefined) throw new Error('a check without a concern has no plan');
+  if (!check.guardLive)
+    record.note(
+      `the guard of ${run.input.request.to} is not live: nothing there keeps ${plan.name} from being started before it is whole`,
+    );
   run.epoch = Math.max(1, ledger?.epoch ?? 1);
   if (plan.clone) record.skip('stop-source', 'verify-source');
   else if (isOff(foreign.vm)) record.skip('stop-source');

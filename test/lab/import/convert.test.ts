@@ -87,6 +87,21 @@ describe('the conversion in an import', () => {
     expect(await stage.virsh('beta', 'dumpxml', 'killed')).toContain("model='virtio-scsi'");
   });
 
+  it('that is called off ends all of its processes, and keeps the copy', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const before = (await runs()).length;
+    await writeFile(join(dir, 'wait'), '');
+    const handle = await stage.start(request('off'), 'web');
+    while ((await runs()).length === before) await delay(100);
+    await handle.cancel();
+    const report = await importEnded(handle);
+    await rm(join(dir, 'wait'));
+    expect(report.phase).toBe('cancelled');
+    expect(report.cachedUntil).toBeDefined();
+    expect(await lives((await runs()).at(-1)!)).toBe(false);
+    expect(await stage.virsh('beta', 'list', '--all', '--name')).not.toContain('off');
+  });
+
   it('that fails ends the import with its reason, and the next one copies nothing', async () => {
     onTestFailed(async () => console.error(await stage.logs()));
     await writeFile(join(dir, 'broken'), '');
