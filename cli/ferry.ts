@@ -41,10 +41,19 @@ export type FerryMove = Pick<
   'id' | 'status' | 'watch' | 'story' | 'commit' | 'rollback' | 'cancel' | 'retry' | 'tune'
 >;
 
-/** One import: the same, without limits to tune; a story is told by its report. */
+/** One import: the same; its report is its story. */
 export type FerryImport = Pick<
   Import,
-  'kind' | 'id' | 'status' | 'watch' | 'commit' | 'rollback' | 'cancel' | 'retry' | 'discard'
+  | 'kind'
+  | 'id'
+  | 'status'
+  | 'watch'
+  | 'commit'
+  | 'rollback'
+  | 'cancel'
+  | 'retry'
+  | 'discard'
+  | 'tune'
 >;
 
 /** What an ID or the name of a VM can mean. */

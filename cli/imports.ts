@@ -82,8 +82,15 @@ class Watched {
     }
   }
 
+  /** As people call it; its ID where nobody has told yet. */
+  get name(): string {
+    const { id, name } = this.asked;
+    return name === id ? (this.status?.report.foreign.name ?? name) : name;
+  }
+
   get shown(): ShownImport {
-    const { id, name, fault } = this.asked;
+    const { id, fault } = this.asked;
+    const { name } = this;
     return {
       ...{ id, name },
       ...(this.status === undefined ? {} : { status: this.status }),
@@ -154,7 +161,7 @@ function plainDisplay(session: Session, watched: readonly Watched[]): Display {
   return {
     show: () => {
       const now = session.terminal.now();
-      for (const { status, asked } of watched) {
+      for (const { status, asked, name } of watched) {
         if (status === undefined) continue;
         const { phase, fault, steps } = status.report;
         const attempts = steps.reduce((sum, step) => sum + step.attempts, 0);
@@ -164,7 +171,7 @@ function plainDisplay(session: Session, watched: readonly Watched[]): Display {
           status.progress.length > 0 && now - (before?.at ?? now) >= progressEveryMs;
         if (before?.mark === mark && !isProgress) continue;
         said.set(asked.id, { mark, at: now });
-        session.print([importLine(asked.name, status, now)]);
+        session.print([importLine(name, status, now)]);
       }
     },
     close: () => undefined,
@@ -211,7 +218,7 @@ async function followAll(
   const isStale = (report: ImportReport): boolean =>
     stale !== undefined && terminal.now() < staleUntil && JSON.stringify(report) === stale;
   const everyMs = watched.length > many ? lookAtManyEveryMs : lookEveryMs;
-  const following = { show: display.show, isStale, everyMs, signal: stop.signal };
+  const following = { show: () => display.show(), isStale, everyMs, signal: stop.signal };
   const pumping = Promise.all(watched.map((one) => one.follow(following))).then(() => undefined);
   // Once a person has left, the end of the watch (an abort) changes nothing.
   pumping.catch(() => undefined);

@@ -21,6 +21,7 @@ import type {
   ImportVmInput,
   RetryOrder,
   RollbackOrder,
+  TuneOrder,
 } from '../workflows/contract.ts';
 import type { Access } from './access.ts';
 import { beatsOf } from './beats.ts';
@@ -128,6 +129,16 @@ export class Import {
       const { operator } = this.#access;
       await Import.start(this.#access, { cluster, vm, request: { ...request, operator } }, this.id);
     });
+  }
+
+  /** Another cap for what it copies; 0 is none. Gives whether a copy that runs now took it; else it holds for what comes. */
+  async tune({
+    bandwidthBytesPerSecond,
+  }: Required<Pick<TuneOrder, 'bandwidthBytesPerSecond'>>): Promise<boolean> {
+    const order: TuneOrder = { bandwidthBytesPerSecond, operator: this.#access.operator };
+    return this.#try('tune', () =>
+      this.#handle.executeUpdate<boolean, [TuneOrder]>(updateNames.tune, { args: [order] }),
+    );
   }
 
   /** Undoes one that has not cut over yet. Refused later: then it is `rollback` or `commit`. */

@@ -25,9 +25,16 @@ export interface ProviderState {
   kind: ForeignKind;
   /** An address or a folder. */
   address: string;
-  /** Whether it let the host in and told of its VMs. */
-  reachable: boolean;
+  /** Whether it let the host in and told of its VMs; absent if nobody tried. */
+  reachable?: boolean;
   trouble?: string;
+}
+
+export interface ProviderAsk {
+  /** A conversion host; all if absent. */
+  host?: string;
+  /** Whether each is tried; so if absent. */
+  check?: boolean;
 }
 
 export interface ProviderList {
@@ -56,7 +63,7 @@ export class Providers {
   }
 
   /** Of the hosts that are online, or of one. Throws `host-unknown`, `host-offline` for one that is named. */
-  async list({ host }: { host?: string } = {}): Promise<ProviderList> {
+  async list({ host, check = true }: ProviderAsk = {}): Promise<ProviderList> {
     return this.#access.attempt('list providers', async () => {
       const candidates = await this.candidates(host);
       const known = candidates.flatMap(({ name, facts }) =>
@@ -65,7 +72,8 @@ export class Providers {
       const unreachable = candidates.flatMap(({ name, trouble }) =>
         trouble === undefined ? [] : [{ host: name, reason: trouble }],
       );
-      return { providers: await someAtATime(known, (line) => this.#tried(line)), unreachable };
+      const providers = check ? await someAtATime(known, (line) => this.#tried(line)) : known;
+      return { providers, unreachable };
     });
   }
 
@@ -180,7 +188,7 @@ export function hostFor(
   });
 }
 
-const noConversionHost: readonly string[] = ['host-version-too-old'];
+const noConversionHost: readonly string[] = ['no-conversion-host', 'host-version-too-old'];
 
 /** As `Promise.all`, in parts: a fleet of a thousand is not asked at once. */
 export async function someAtATime<Item, Result>(

@@ -40,7 +40,7 @@ import { Moves } from './moves.ts';
 import { dataConverter } from './payload-codec.ts';
 import type { PlaceRequest } from './place.ts';
 import { Providers } from './providers.ts';
-import type { ForeignLook, ProviderList } from './providers.ts';
+import type { ForeignLook, ProviderAsk, ProviderList } from './providers.ts';
 import type { MigrateRequest } from './request.ts';
 import { listVersions } from './versions.ts';
 import type { VersionList } from './versions.ts';
@@ -294,7 +294,7 @@ export class VmFerry {
   }
 
   /** The foreign platforms that conversion hosts know, and whether each answers. Throws `host-unknown`, `host-offline`. */
-  async providers(options: { host?: string } = {}): Promise<ProviderList> {
+  async providers(options: ProviderAsk = {}): Promise<ProviderList> {
     return this.#providers.list(options);
   }
 

@@ -41,7 +41,8 @@ async function list(session: Session, host: string | undefined): Promise<void> {
     ferry.providers(host === undefined ? {} : { host }),
   );
   const { providers, unreachable } = found;
-  const isWhole = unreachable.length === 0 && providers.every(({ reachable }) => reachable);
+  const isWhole =
+    unreachable.length === 0 && providers.every(({ reachable }) => reachable === true);
   // A list with holes must not look whole to a script.
   if (!isWhole) session.exitCode = ExitCode.failed;
   if (session.output === 'json') {

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { usageError } from '../fault.ts';
+import { isImport } from '../ferry.ts';
 import { outputOption, readMilliseconds, readRate } from '../options.ts';
 import { duration, rate } from '../render/quantity.ts';
 import type { Session } from '../session.ts';
@@ -23,6 +24,13 @@ const whenWords = (atOnce: boolean): string =>
     ? 'It holds from now on.'
     : 'Nothing runs now that it could change: it holds for what comes.';
 
+/** Nothing of an import runs while it is copied, so that there is no pause. Throws `usage`. */
+function limitsOfImport({ maxBandwidth, maxDowntime }: TuneOptions) {
+  if (maxBandwidth !== undefined && maxDowntime === undefined)
+    return { bandwidthBytesPerSecond: maxBandwidth };
+  throw usageError('an import has no pause to limit', 'Give --max-bandwidth alone.');
+}
+
 async function run(session: Session, id: string, options: TuneOptions): Promise<void> {
   const { maxBandwidth, maxDowntime } = options;
   if (maxBandwidth === undefined && maxDowntime === undefined) {
@@ -32,11 +40,13 @@ async function run(session: Session, id: string, options: TuneOptions): Promise<
     );
   }
   await session.withFerry(async (ferry) => {
-    const move = await ferry.move(id);
-    const atOnce = await move.tune({
-      ...(maxBandwidth === undefined ? {} : { bandwidthBytesPerSecond: maxBandwidth }),
-      ...(maxDowntime === undefined ? {} : { maxDowntimeMs: maxDowntime }),
-    });
+    const move = await ferry.work(id);
+    const atOnce = isImport(move)
+      ? await move.tune(limitsOfImport(options))
+      : await move.tune({
+          ...(maxBandwidth === undefined ? {} : { bandwidthBytesPerSecond: maxBandwidth }),
+          ...(maxDowntime === undefined ? {} : { maxDowntimeMs: maxDowntime }),
+        });
     if (session.output === 'json') session.printJson({ id: move.id, accepted: 'tune', atOnce });
     else
       session.print([
@@ -51,9 +61,9 @@ export const tuneCommand = (session: Session): Command =>
   new Command('tune')
     .summary('change the limits of a move under way')
     .description(
-      'Changes how much a move that is under way may take of the network, and how long a live move may pause the guest. What is not named stays as it is.',
+      'Changes how much a move or an import that is under way may take of the network, and how long a live move may pause the guest. What is not named stays as it is.',
     )
-    .argument('<id>', "ID of the move, or the VM's name or UUID")
+    .argument('<id>', "ID of the move or import, or the VM's name or UUID")
     .addOption(
       new Option(
         '--max-bandwidth <rate>',

@@ -58,7 +58,7 @@ const provider: z.ZodType<ProviderState> = z.strictObject({
   name: text,
   kind,
   address: text,
-  reachable: flag,
+  reachable: flag.exactOptional(),
   trouble: text.exactOptional(),
 } satisfies ShapeOf<ProviderState>);
 

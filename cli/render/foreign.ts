@@ -26,7 +26,7 @@ export function providerLines(providers: readonly ProviderState[], view: View): 
     { text: kind },
     { text: address },
     { text: host },
-    reachable
+    reachable === true
       ? { text: `${glyphs.done} reachable`, paint: 'green' }
       : { text: `${glyphs.failed} ${trouble ?? 'not reachable'}`, paint: 'red' },
   ]);

@@ -280,6 +280,8 @@ export class FakeImport implements FerryImport {
   cancel = () => this.#take('cancel');
   retry = () => this.#take('retry');
   discard = () => this.#take('discard');
+  tune = ({ bandwidthBytesPerSecond = 0 }) =>
+    this.#take(`tune ${bandwidthBytesPerSecond}`).then(() => true);
   rollback = ({ discardTargetWrites = false } = {}) =>
     this.#take(`rollback ${discardTargetWrites}`);
 

@@ -365,6 +365,17 @@ describe('an import', () => {
     for (const line of lines) described('import-status', line);
   });
 
+  it('takes another cap, and no pause', async () => {
+    const one = new FakeImport(copyingStatus());
+    const tune = ['tune', 'web', '--max-bandwidth', '1MiB/s'];
+    const { out } = await run(tune, { ferry: work(one) });
+    expect(out).toContain('It holds from now on.');
+    expect(one.orders).toEqual(['tune 1048576']);
+    const refused = await run([...tune, '--max-downtime', '5'], { ferry: work(one) });
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain('no pause');
+  });
+
   it('has a copy to discard, which a move has not', async () => {
     const { code, err } = await run(['discard', 'web-1']);
     expect(code).toBe(2);
