@@ -118,6 +118,11 @@ export interface ForeignSource extends AsyncDisposable {
   forceOff(id: string): Promise<void>;
   /** Starts a VM that is off; no error if it runs. Absent where the platform cannot, or nothing of ours does it. */
   start?(id: string): Promise<void>;
+  /**
+   * Ends what an earlier run of the same label left at the source because it was killed. Before the first `openDisk`.
+   * Absent where nothing can be left.
+   */
+  sweep?(): Promise<unknown>;
   /** Lets a guest go on that `openDisk` paused. No error unless it is off. Absent where nothing is paused. */
   resume?(id: string): Promise<void>;
   /**

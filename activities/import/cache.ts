@@ -55,6 +55,8 @@ const recordSchema = z.object({
       offAtMs: z.number().optional(),
     })
     .optional(),
+  /** Disks are open at the source, or were when a worker was killed: then something of it may be left there. */
+  reading: z.boolean().default(false),
   /** For how long it is kept once that import is over. */
   keepSeconds: z.int().min(0),
   /** ISO 8601, UTC: nobody uses it, and from then on it may go. Absent while it is in use. */
@@ -214,6 +216,8 @@ export function takenBy(
     vm: foreign,
     disks: (found?.disks ?? []).map(({ found: _found, ...disk }) => disk),
     usedBy: { moveId, migrationId, server },
+    // Of another import, which had another label.
+    reading: false,
     keepSeconds,
   };
 }

@@ -54,7 +54,10 @@ async function copyAll(
     provider,
     { label: migrationId, pause, reads: true, signal },
     async (source) => {
+      if (record.reading) await source.sweep?.();
       await refuseIfAwake(source, input, { cache, record });
+      record.reading = true;
+      await cache.write(record);
       if (pause && !isVmOff(await source.state(vm.id)) && record.source?.paused !== true) {
         // Before it is paused: a worker that dies here must know that it may have been.
         const before = record.source ?? { wasRunning: true, stopped: false };
@@ -73,6 +76,8 @@ async function copyAll(
       await vouch(source, input, { cache, record, signal });
     },
   );
+  // All is closed there; after a failure too, but then nobody is sure of it.
+  record.reading = false;
   for (const disk of record.disks) if (input.disks.includes(disk.key)) disk.whole = true;
   await cache.write(record);
   return { disks: done };

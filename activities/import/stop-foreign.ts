@@ -5,7 +5,6 @@ import type { ForeignSource } from '../../domain/foreign.ts';
 import { atProvider } from './at-provider.ts';
 import { cacheOf } from './cache-of.ts';
 import { takenBy } from './cache.ts';
-import type { CacheRecord } from './cache.ts';
 import type {
   RestartForeignInput,
   RestartForeignResult,
@@ -91,7 +90,7 @@ const stillRuns = (vm: string, what: string, limitMs: number) =>
   });
 
 /**
- * What this import did to the source, taken back: one that it paused goes on, one that it stopped starts again if
+ * What this import did to the source, taken back: what a killed worker left there is ended, one that it paused goes on, one that it stopped starts again if
  * `restart` says so and the platform can do it.
  */
 export async function restartForeign(
@@ -104,22 +103,22 @@ export async function restartForeign(
   await parts.host.operations.endAll(migrationId);
   return cache.alone('give the source back', signal, async () => {
     const record = await cache.read();
-    const memory = memoryOf(record, migrationId);
-    if (record === undefined || memory === undefined) return { running: false, wasStopped: false };
+    if (record?.usedBy.migrationId !== migrationId) return untouched;
+    const { source: memory, reading } = record;
+    if (memory === undefined && !reading) return untouched;
     const options = { label: migrationId, pause: false, reads: false, signal };
     return atProvider(parts, provider, options, async (source) => {
-      if (memory.paused) await source.resume?.(foreign.id);
-      if (restart && memory.stopped && memory.wasRunning) await source.start?.(foreign.id);
-      record.source = { ...memory, paused: false };
+      if (reading) await source.sweep?.();
+      const { wasRunning = false, stopped = false, paused = false } = memory ?? {};
+      if (paused) await source.resume?.(foreign.id);
+      if (restart && stopped && wasRunning) await source.start?.(foreign.id);
+      record.reading = false;
+      if (memory !== undefined) record.source = { ...memory, paused: false };
       await cache.write(record);
       const running = !isVmOff(await source.state(foreign.id));
-      return { running, wasStopped: memory.stopped };
+      return { running, wasStopped: stopped };
     });
   });
 }
 
-const memoryOf = (
-  record: CacheRecord | undefined,
-  migrationId: string,
-): CacheRecord['source'] | undefined =>
-  record?.usedBy.migrationId === migrationId ? record.source : undefined;
+const untouched: RestartForeignResult = { running: false, wasStopped: false };

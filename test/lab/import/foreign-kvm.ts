@@ -8,8 +8,8 @@ import { makeKey } from '../../contract/ssh/private-sshd.ts';
 export interface ForeignLogin {
   /** For `host.providers`. */
   provider: object;
-  /** What the provider's imports leave on the host while they last. */
-  traces(): Promise<string[]>;
+  /** Processes and files that an import has on the host while it lasts; they bear its run's ID. */
+  traces(runId: string): Promise<string[]>;
   end(): void;
 }
 
@@ -50,9 +50,12 @@ export async function openForeignHost(host: LabHost, dir: string): Promise<Forei
       key: `file:${userKey.file}`,
       hostKey: hostKey.fingerprint,
     },
-    traces: async () => {
-      const { stdout } = await host.exec(['ps', '-eo', 'args'], { timeoutMs: 10_000 });
-      return stdout.split('\n').filter((line) => /^qemu-nbd .*vmferry/.test(line));
+    traces: async (runId) => {
+      const { stdout } = await host.exec(['sh', '-c', 'ps -eo args; ls -d /tmp/vmferry*'], {
+        timeoutMs: 10_000,
+        reject: false,
+      });
+      return stdout.split('\n').filter((line) => line.includes(runId));
     },
     end: () => void sshd.kill('SIGTERM'),
   };

@@ -50,7 +50,7 @@ describe('a VM of a foreign KVM host', () => {
     });
     const there = await volumeHash(stage, 'beta', 'off-0.qcow2');
     expect(await imageHash(stage, 'old', vm.diskPath)).toBe(there);
-    expect(await login.traces()).toEqual([]);
+    expect(await login.traces(report.runId)).toEqual([]);
   });
 
   it('is shut down, comes, and runs on the target alone', async () => {
@@ -63,7 +63,7 @@ describe('a VM of a foreign KVM host', () => {
     expect(report.downtimeMs).toBeGreaterThan(0);
     expect(await stage.virsh('old', 'domstate', 'runs')).toBe('shut off');
     expect(await stage.virsh('beta', 'domstate', 'runs')).toBe('running');
-    expect(await login.traces()).toEqual([]);
+    expect(await login.traces(report.runId)).toEqual([]);
   });
 
   it('runs again at its place when the import is called off after its shutdown', async () => {
@@ -77,7 +77,28 @@ describe('a VM of a foreign KVM host', () => {
     expect(report).toMatchObject({ phase: 'cancelled', sourceRunning: true });
     expect(await stage.virsh('old', 'domstate', 'back')).toBe('running');
     expect(await stage.virsh('beta', 'list', '--all', '--name')).not.toContain('back');
-    expect(await login.traces()).toEqual([]);
+    expect(await login.traces(report.runId)).toEqual([]);
+  });
+
+  it('is left running through kill -9 of the worker, which leaves nothing on the host', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const vm = await stage.vm('old', { name: 'cut', dataDisk, run: true });
+    const request = bring(vm.uuid, { running: 'leave', bandwidthBytesPerSecond: 2 ** 20 });
+    const handle = await stage.start(request, 'cut');
+    await untilImport(handle, async ({ phase, runId }) => {
+      const isOpen = (await login.traces(runId)).length > 0;
+      return phase === 'copying' && isOpen;
+    });
+    await stage.fleet.worker('alpha').kill9({ stayDown: true });
+    await handle.cancel();
+    const worker = stage.fleet.worker('alpha');
+    worker.start();
+    const report = await importEnded(handle);
+    expect(report.phase).toBe('cancelled');
+    expect(await login.traces(report.runId)).toEqual([]);
+    expect(await stage.virsh('old', 'domstate', 'cut')).toBe('running');
+    // No backup job is left: another one can begin.
+    await expect(stage.virsh('old', 'backup-dumpxml', 'cut')).rejects.toThrow();
   });
 
   it('is left running, and comes as a clone that is off', async () => {
@@ -95,6 +116,6 @@ describe('a VM of a foreign KVM host', () => {
     const [before, after] = macs.map((text) => /([0-9a-f]{2}:){5}[0-9a-f]{2}/.exec(text)?.[0]);
     expect(after).toBeDefined();
     expect(after).not.toBe(before);
-    expect(await login.traces()).toEqual([]);
+    expect(await login.traces(report.runId)).toEqual([]);
   });
 });

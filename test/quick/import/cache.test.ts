@@ -70,6 +70,8 @@ describe('the cache of a conversion host', () => {
     await expect(copy('one', stop.signal)).rejects.toThrow();
     source.onRead = () => undefined;
     const { disks } = await copy('one');
+    // What the ended attempt may have left at the source goes first.
+    expect(source.asked).toEqual(['sweep']);
     // The first disk was whole; of the second only what had not become durable crosses again.
     expect(disks[0]).toMatchObject({ bytesCopied: 6 * MiB, bytesRecopied: 0 });
     expect(source.readBytes).toBeLessThanOrEqual(12 * MiB + 2 * MiB);
@@ -207,6 +209,24 @@ describe('a source that runs', () => {
     await stop('shutdown', 50);
     await restartForeign(parts, { ...refOf('one'), restart: true }, never);
     expect(source.asked).toEqual([]);
+  });
+
+  it('is rid of what a killed worker left, where the import ends after that', async () => {
+    const stopped = new AbortController();
+    source.onRead = () => stopped.abort(new Error('killed'));
+    await expect(
+      ensureCached(
+        parts,
+        { ...inputOf('one'), running: 'leave' },
+        {
+          ...{ signal: stopped.signal, report: () => undefined },
+          throttle: { take: () => Promise.resolve() },
+        },
+      ),
+    ).rejects.toThrow();
+    for (let twice = 0; twice < 2; twice += 1)
+      await restartForeign(parts, { ...refOf('one'), restart: true }, never);
+    expect(source.asked).toEqual(['sweep']);
   });
 
   it('goes on after a pause', async () => {

@@ -47,6 +47,7 @@ export class PlayedSource implements ForeignSource {
   forceOff = () => this.#order('force-off', 'shut-off');
   start = () => this.#order('start', 'running');
   resume = () => this.#order('resume');
+  sweep = () => this.#order('sweep');
   verifyUnchanged = () =>
     this.isChanged
       ? Promise.reject(unsafe({ code: 'source-changed', message: 'it changed', remedy: 'none' }))
