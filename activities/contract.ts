@@ -228,7 +228,7 @@ export interface MoveLiveResult {
   /** What was done so that it ends, and why. */
   steps: LiveStep[];
   elapsedMs: number;
-  /** libvirt's figure of the guest's pause; post-copy has none. */
+  /** The guest's pause, by one clock where both its ends were seen, else by libvirt's figure; post-copy has none. */
   downtimeMs?: number;
   iterations?: number;
   memoryBytes?: number;

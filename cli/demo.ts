@@ -33,7 +33,7 @@ interface DemoMove {
   ok: boolean;
   seconds: number;
   downtimeMs: number | null;
-  /** Of a live move: the pause as libvirt counts it, and as the guest saw it by the clock on its board. */
+  /** Of a live move: the pause as the hosts count it, and as the guest saw it by the clock on its board. */
   pauseMs: { libvirt: number | null; guest: number | null } | null;
   bytesCopied: number;
   bytesRecopied: number;
@@ -255,7 +255,7 @@ const coldWords = (move: DemoMove): string[] => [
 ];
 
 const liveWords = ({ libvirt, guest }: NonNullable<DemoMove['pauseMs']>): string[] => [
-  `paused ${libvirt === null ? 'for an unknown time' : `${libvirt} ms`} as libvirt counts`,
+  `paused ${libvirt === null ? 'for an unknown time' : `${libvirt} ms`} as the hosts count`,
   guest === null ? 'the guest did not say' : `${guest} ms as the guest saw it`,
 ];
 

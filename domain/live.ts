@@ -103,7 +103,7 @@ export interface LiveReport {
   steps: LiveStep[];
   /** From the begin of the last run to its end, ms. */
   totalMs?: number;
-  /** libvirt's figure of the guest's pause; post-copy has none. */
+  /** The guest's pause, by one clock where both its ends were seen, else by libvirt's figure; post-copy has none. */
   downtimeMs?: number;
   iterations?: number;
   memoryBytes?: number;

@@ -38,7 +38,10 @@ export const liveReport: z.ZodType<LiveReport> = z.strictObject({
   steps: z.array(liveStep).meta({ description: 'What was done so that a run ends, and why.' }),
   totalMs: milliseconds.exactOptional(),
   downtimeMs: milliseconds
-    .meta({ description: "libvirt's figure of the guest's pause, ms." })
+    .meta({
+      description:
+        "The guest's pause, ms: from its stop at the source to its start at the target, or libvirt's figure where that was not seen.",
+    })
     .exactOptional(),
   iterations: count.exactOptional(),
   memoryBytes: bytes.exactOptional(),

@@ -39,7 +39,7 @@ export function crossedWords({
 export const pause = (ms: number): string => (ms < 10_000 ? `${Math.round(ms)} ms` : duration(ms));
 
 const pauseWords = ({ downtimeMs, postCopy }: LiveReport): string => {
-  if (downtimeMs !== undefined) return `${pause(downtimeMs)}, as libvirt measured it`;
+  if (downtimeMs !== undefined) return `${pause(downtimeMs)}, as the hosts measured it`;
   return postCopy ? 'not measured: libvirt has no figure of post-copy' : '';
 };
 

@@ -135,7 +135,7 @@ function liveWords({ report }: Story): string {
   if (live === undefined) return '';
   if (live.gaveUp !== undefined) return `It was not moved live: ${live.gaveUp}`;
   if (live.downtimeMs !== undefined)
-    return `The guest was paused for ${pause(live.downtimeMs)}, as libvirt measured it.`;
+    return `The guest was paused for ${pause(live.downtimeMs)}, as the hosts measured it.`;
   return live.postCopy
     ? 'The guest went over by post-copy, whose pause libvirt does not measure.'
     : '';
