@@ -16,7 +16,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }));
 const configured = (section: unknown): ConfiguredProviders =>
   new ConfiguredProviders({
     ...{ host: 'alpha', scratchDir: dir },
-    providers: schema.parse(section) as Readonly<Record<string, ProviderConfig>>,
+    providers: schema.parse(section),
   });
 const signal = AbortSignal.timeout(5_000);
 const options = { label: 'm1', pause: false, reads: true, signal };
