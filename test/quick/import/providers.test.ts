@@ -2,7 +2,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ProviderConfig } from '../../../config/schema.ts';
 import { providers as schema } from '../../../config/provider-schema.ts';
 import { ConfiguredProviders } from '../../../workers/providers.ts';
 
