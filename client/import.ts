@@ -196,7 +196,7 @@ export class Import {
 }
 
 /** Nothing more happens by itself. */
-export const importRests = ({ phase }: Pick<ImportReport, 'phase'>): boolean =>
+const importRests = ({ phase }: Pick<ImportReport, 'phase'>): boolean =>
   isImportEnd(phase) || phase === ImportPhase.awaitingCommit || phase === ImportPhase.parked;
 
 const pastCancel: readonly ImportPhase[] = [

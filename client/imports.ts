@@ -89,15 +89,10 @@ export class Imports {
     return someAtATime(imports, (line) => this.#start(line), looksAtATime);
   }
 
-  async #start(line: V2vForecastLine): Promise<V2vStart> {
-    const {
-      vm: { id: foreignId, name },
-      request,
-      concerns,
-    } = line;
+  async #start({ vm: { name }, request, concerns }: V2vForecastLine): Promise<V2vStart> {
     const { cluster, address } = this.#access;
-    const vm = { id: foreignId, name };
-    const id = importId(cluster, request.provider, foreignId);
+    const vm = { id: request.vm, name };
+    const id = importId(cluster, request.provider, vm.id);
     const critical = criticalOf(concerns);
     if (critical !== undefined) return { id, vm, fault: critical };
     try {

@@ -299,8 +299,6 @@ export type Config = Frozen<z.output<typeof configSchema>>;
 export type HostConfig = NonNullable<Config['host']>;
 /** A foreign platform of `host.providers`. */
 export type ProviderConfig = HostConfig['providers'][string];
-/** Section `host.conversion`. */
-export type ConversionConfig = HostConfig['conversion'];
 /** Section `temporal`. */
 export type TemporalConfig = Config['temporal'];
 /** Section `encryption`. */

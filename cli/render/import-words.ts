@@ -51,7 +51,7 @@ export function importStepPurpose(name: ImportStepName, report: ImportReport): s
 }
 
 /** Sum of all disks on their way; undefined while none is. */
-export function sumOfProgress(progress: readonly DiskProgress[]): DiskProgress | undefined {
+function sumOfProgress(progress: readonly DiskProgress[]): DiskProgress | undefined {
   if (progress.length === 0) return undefined;
   const sum = (of: (disk: DiskProgress) => number): number =>
     progress.reduce((all, disk) => all + of(disk), 0);

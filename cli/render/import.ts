@@ -13,7 +13,7 @@ import {
   importStepTitles,
   stageWords,
 } from './import-words.ts';
-import { bytes, duration, moment, percent, rate, wholeSeconds } from './quantity.ts';
+import { bytes, duration, moment, rate, wholeSeconds } from './quantity.ts';
 import {
   bulletLines,
   concernLines,
@@ -345,12 +345,3 @@ export function importReportLines(report: ImportReport, view: View, now: number)
     ...section('Next', nextLines(importNextSteps(report, view), view), view),
   ];
 }
-
-/** Whole percent of a copy, for the line of a change. */
-export const importShare = ({ progress }: ImportStatus): number | undefined =>
-  progress.length === 0
-    ? undefined
-    : percent(
-        progress.reduce((sum, disk) => sum + disk.doneBytes, 0),
-        progress.reduce((sum, disk) => sum + disk.totalBytes, 0),
-      );

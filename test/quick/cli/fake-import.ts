@@ -80,14 +80,14 @@ const concern = {
   remedy: 'Keep the source as long as you need it.',
 } as const;
 
-export const foreignLook = (): ForeignLook => ({
+const foreignLook = (): ForeignLook => ({
   provider: 'vcenter',
   conversionHost: 'alpha',
   vm: foreignVm(),
   concerns: [concern],
 });
 
-export const foreignSummary = (index: number): ForeignVmSummary => ({
+const foreignSummary = (index: number): ForeignVmSummary => ({
   ...{ id: `vm-${index}`, name: `web-${index}`, state: 'shut-off', memoryBytes: gib, cpus: 1 },
   ...{ diskBytes: 0, path: 'DC0/vm' },
 });
@@ -99,7 +99,7 @@ export const providerList = (): ProviderList => ({
   unreachable: [],
 });
 
-export const forecastLine = (change: Partial<V2vForecastLine> = {}): V2vForecastLine => ({
+const forecastLine = (change: Partial<V2vForecastLine> = {}): V2vForecastLine => ({
   vm: foreignVm(),
   request: {
     ...importDefaults,
