@@ -34,7 +34,6 @@ export function asWritten(config: Config): Record<string, unknown> {
             conversion: {
               ...host.conversion,
               limits: {
-                up: rateAsWritten(host.conversion.limits.up),
                 down: rateAsWritten(host.conversion.limits.down),
               },
             },

@@ -280,10 +280,6 @@ export const conversion = z
       }),
     limits: z
       .strictObject({
-        up: conversionRate.prefault(0).meta({
-          description: 'Cap over all that leaves this host for targets of imports; 0 is none.',
-          examples: ['1Gbit/s', 0],
-        }),
         down: conversionRate.prefault(0).meta({
           description: 'Cap over all that imports read from their sources; 0 is none.',
           examples: ['1Gbit/s', 0],

@@ -97,7 +97,10 @@ describe('a provider', () => {
     [`kind: kvm, address: a, user: u, ${way}`, 'p.hostKey: expected a fingerprint'],
     [`kind: kvm, address: a, user: u, ${way}, hostKey: any`, 'as `ssh-keygen -lf` prints it'],
     [`${kvm}, ${way}, uri: 'qemu+ssh://evil/system'`, 'a libvirt URI of that host'],
-    [`${kvm}, ${way}, jump: [{ address: gate, user: u }]`, 'jump[0].hostKey: expected a fingerprint'],
+    [
+      `${kvm}, ${way}, jump: [{ address: gate, user: u }]`,
+      'jump[0].hostKey: expected a fingerprint',
+    ],
     ['kind: ova, folder: ../up', 'an absolute path'],
     ['kind: vmware', 'a provider of kind vsphere, kvm or ova'],
     ['folder: /srv/ova', 'a provider of kind vsphere, kvm or ova'],
@@ -131,15 +134,14 @@ describe('what imports may take of a host', () => {
     ['32Gbit/s', 4_000_000_000],
     ['0', 0],
   ])('is capped at %s', (rate, bytesPerSecond) => {
-    const limits = `{ up: ${rate}, down: ${rate} }`;
+    const limits = `{ down: ${rate} }`;
     expect(hostWith(`conversion: { limits: ${limits} }`)?.conversion.limits).toEqual({
-      up: bytesPerSecond,
       down: bytesPerSecond,
     });
   });
 
   it.each(['7kbit/s', '33Gbit/s', 'fast'])('is not capped at %s', (rate) => {
-    expect(complaints(`conversion: { limits: { up: ${rate} } }`)).toHaveLength(1);
+    expect(complaints(`conversion: { limits: { down: ${rate} } }`)).toHaveLength(1);
   });
 
   it('names secrets by reference, and is shown as it can be written again', () => {
@@ -150,7 +152,7 @@ describe('what imports may take of a host', () => {
 `;
     const shown = asWritten(parseConfig(text));
     expect(shown).toMatchObject({
-      host: { conversion: { secrets: { web: 'exec:/usr/bin/pass ...' }, limits: { up: 0 } } },
+      host: { conversion: { secrets: { web: 'exec:/usr/bin/pass ...' } } },
     });
     expect(parseConfig(JSON.stringify(shown)).host?.conversion.limits.down).toBe(125_000_000);
   });
