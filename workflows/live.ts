@@ -150,9 +150,11 @@ function awaitArrival({ input }: Move, { checked, ref }: Run): CancellationScope
   const { vm, definition } = checked.source;
   if (vm.state === 'paused') return undefined;
   const scope = new CancellationScope();
-  const { awaitArrival: wait } = watchOn(input.request.to, `await ${input.vm.name}`);
+  const at = watchOn(input.request.to, `await ${input.vm.name}`);
   // What it saw is asked for anew; that it was called off is no news.
-  void scope.run(() => wait({ ...ref, sourceAddress: definition.address })).catch(() => undefined);
+  void scope
+    .run(() => at.awaitArrival({ ...ref, sourceAddress: definition.address }))
+    .catch(() => undefined);
   return scope;
 }
 

@@ -259,7 +259,7 @@ describe('a guest that is held at the target', () => {
     const result = await moving;
     expect(host.live.asked[0]).toMatchObject({ arrivePaused: true });
     expect(host.live.told).toEqual(['begin', 'let go at 198.51.100.2']);
-    expect(result.held).toEqual({ forMs: expect.any(Number) });
+    expect(result.held).toEqual({ forMs: expect.any(Number) as number });
     expect(result.downtimeMs).toBe(42 + (result.held?.forMs ?? 0));
   });
 
@@ -272,7 +272,7 @@ describe('a guest that is held at the target', () => {
     ends.resolve(undefined);
     await told('let go at 198.51.100.2');
     host.live.end('moved-away');
-    expect((await moving).held).toEqual({ forMs: expect.any(Number) });
+    expect((await moving).held).toEqual({ forMs: expect.any(Number) as number });
   });
 
   it('is left to the target where it cannot be reached from here', async () => {
