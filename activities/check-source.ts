@@ -60,12 +60,15 @@ export async function checkSource(
   if (blocks(concerns)) return check;
   const xml = Buffer.from(await hypervisor.definition(vm.uuid));
   const offer = { ref: input, operation: 'offer the definition', signal };
-  const [definition, nonces] = await whileOpen(parts, offer, () =>
-    Promise.all([
-      offerBytes(parts, input, { name: definitionExport, file: offeredDefinition, bytes: xml }),
-      writeNonces(parts, input, vm),
-    ]),
-  );
+  // One after the other: what goes on beside a failure would go on past the lock.
+  const { definition, nonces } = await whileOpen(parts, offer, async () => ({
+    definition: await offerBytes(parts, input, {
+      name: definitionExport,
+      file: offeredDefinition,
+      bytes: xml,
+    }),
+    nonces: await writeNonces(parts, input, vm),
+  }));
   return {
     ...check,
     definition,

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { diskIdentity } from '../../../guard/identity.ts';
 import type { Ledger } from '../../../guard/ledger.ts';
-import { domainXml, interpreters, isHere, runHook, writeHook } from './hook-run.ts';
-import type { Interpreters } from './hook-run.ts';
-import { ledgerIn, stateFolder, to } from './state-folder.ts';
+import { domainXml, interpreters, isHere, runHook, writeHook } from '../../quick/guard/hook-run.ts';
+import type { Interpreters } from '../../quick/guard/hook-run.ts';
+import { ledgerIn, stateFolder, to } from '../../quick/guard/state-folder.ts';
 
 const allowed = { status: 0, stderr: '', stdout: '' };
 const move = { migrationId: 'move-1', epoch: 1 };

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DrainReport } from '../../../domain/drain/drain.ts';
 import { signalNames } from '../../../workflows/contract.ts';
-import { DrainedHost } from './drained-host.ts';
-import { DrainStage, reportWhen, statesOf } from './drain-stage.ts';
+import { DrainedHost } from '../../quick/workflows/drained-host.ts';
+import { DrainStage, reportWhen, statesOf } from '../../quick/workflows/drain-stage.ts';
 
 let stage: DrainStage;
 beforeAll(async () => {

@@ -9,9 +9,9 @@ import type {
 import { defaultLiveWishes } from '../../../domain/live.ts';
 import { queryNames } from '../../../workflows/contract.ts';
 import type { MoveReport } from '../../../domain/move.ts';
-import { FakeWorld } from './fake-hosts.ts';
-import { MoveBench } from './move-bench.ts';
-import { request } from './move-request.ts';
+import { FakeWorld } from '../../quick/workflows/fake-hosts.ts';
+import { MoveBench } from '../../quick/workflows/move-bench.ts';
+import { request } from '../../quick/workflows/move-request.ts';
 
 const limits = { movesIn: 4, movesOut: 2, upBytesPerSecond: 1000, downBytesPerSecond: 800 };
 const granted: ReserveMoveAnswer = { granted: true, source: { limits }, target: { limits } };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { escapeXml, interpreters, isHere, runHook, writeHook } from './hook-run.ts';
-import { ledgerIn, stateFolder, to } from './state-folder.ts';
+import { escapeXml, interpreters, isHere, runHook, writeHook } from '../../quick/guard/hook-run.ts';
+import { ledgerIn, stateFolder, to } from '../../quick/guard/state-folder.ts';
 
 const allowed = { status: 0, stderr: '', stdout: '' };
 const released = to('released', { note: 'moved to beta' });

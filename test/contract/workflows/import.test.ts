@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ImportReport } from '../../../domain/import.ts';
 import { queryNames, updateNames } from '../../../workflows/contract.ts';
-import { ImportWorld } from './fake-import.ts';
-import type { Verb } from './fake-import.ts';
-import { ImportBench, importRequest, untilPhase } from './import-bench.ts';
+import { ImportWorld } from '../../quick/import/fake-import.ts';
+import type { Verb } from '../../quick/import/fake-import.ts';
+import { ImportBench, importRequest, untilPhase } from '../../quick/import/import-bench.ts';
 
 // Several imports play at a time: on a busy machine each takes its turn.
 vi.setConfig({ testTimeout: 60_000 });
