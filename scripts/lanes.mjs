@@ -26,7 +26,7 @@ const lanes = [
     needsHosts: true,
     runs: [
       ['--fileParallelism', '--maxWorkers=3', `--exclude=${fragile}*/**`],
-      ['--no-file-parallelism', fragile],
+      ['--fileParallelism', '--maxWorkers=2', fragile],
     ],
   },
 ];

@@ -168,7 +168,7 @@ const rows = {
 
 type RowName = keyof typeof rows;
 const everyRow = Object.keys(rows) as RowName[];
-const chosen = { shared: ['sourceDaemonKilled', 'targetDaemonKilledAtTheEnd'], local: [] } as const;
+const chosen = { shared: ['targetDaemonKilledAtTheEnd'], local: [] } as const;
 
 /** Resolves once the guest that outpaced its link was paused, and what is left of its memory crosses. */
 async function pausedByThePolicy(trip: Trip): Promise<void> {
