@@ -77,6 +77,8 @@ async function moveNow(
     { isAttached: begun === undefined },
   );
   const takenBack = pauseIfTakenBack(parts, input, { begun, steering, attempt });
+  // It is awaited further down, unless the run is left before: a fault of it must not end the worker meanwhile.
+  takenBack.catch(() => undefined);
   const end = await followRun({
     ...{ live, vm: input.vm, host: parts.name, steering },
     ...(begun === undefined ? {} : { begun }),
