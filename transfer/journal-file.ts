@@ -30,9 +30,9 @@ const busyStatus = 75;
 
 /**
  * Takes flock(2) on the open file, where this process cannot call it by a short-lived `flock` of util-linux that inherits
- * the descriptor: the lock belongs to the open file description, which afterwards only this process holds. So it dies with the process,
- * is seen from every container and namespace that shares the file, and leaves nothing to clean up; a PID in a
- * file or a socket in the abstract namespace has neither virtue.
+ * the descriptor: the lock belongs to the open file description, which afterwards only this process holds. So it dies
+ * with the process, is seen from every container and namespace that shares the file, and leaves nothing to clean up; a
+ * PID in a file or a socket in the abstract namespace has neither virtue.
  */
 const lock = async (file: FileHandle, path: string): Promise<void> => {
   const tried = await tryFlock(file.fd);

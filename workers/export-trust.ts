@@ -5,9 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-
-/** What qemu-nbd reads of its folder; the list of revocations need not be there. */
-const files = ['ca-cert.pem', 'ca-crl.pem', 'server-cert.pem', 'server-key.pem'] as const;
+import { serverTlsFiles } from '../platforms/libvirt/export-tls.ts';
 
 export class ExportTrust {
   readonly #folder: string;
@@ -21,7 +19,7 @@ export class ExportTrust {
   /** What the files are now, in one word; a file that cannot be read counts as none: qemu-nbd says what it lacks. */
   async now(): Promise<string> {
     const hash = createHash('sha256');
-    for (const name of files) {
+    for (const name of serverTlsFiles) {
       const bytes = await readFile(join(this.#tlsDir, name)).catch(() => Buffer.alloc(0));
       hash.update(`${name} ${bytes.length}\n`).update(bytes);
     }

@@ -6,7 +6,6 @@ import type { LiveView } from '../../platforms/libvirt/live/view.ts';
 import type { SettleArrivalInput } from '../contract.ts';
 import { folderOf, whileOurs } from '../ours.ts';
 import type { HostParts } from '../parts.ts';
-import { placeHeld } from './paused-by-us.ts';
 import { viewOnce } from './waits.ts';
 
 /** QEMU answers or ends at once; this is for a busy host. */
@@ -15,8 +14,9 @@ const settlesWithinMs = 30_000;
 const off: readonly LivePlace[] = [LivePlace.off, LivePlace.movedAway, LivePlace.gone];
 
 /**
- * Lets a guest go that is held here since it arrived, or ends it and takes its definition away. What runs, was let go before, or never arrived is left
- * as it is, but for one that is to stay paused. Throws `live-arrival-not-settleable` where it is to be ended and runs.
+ * Lets a guest go that is held here since it arrived, or ends it and takes its definition away. What runs or has not
+ * arrived is left as it is, but for one that is to stay paused; what was let go is never ended. Throws
+ * `live-arrival-not-settleable` where it is to be ended and runs.
  */
 export async function settleArrival(
   parts: HostParts,
@@ -32,8 +32,7 @@ export async function settleArrival(
     const view = await live.viewOf(vm.uuid);
     const isIdle = view.job.kind === LiveJobKind.none;
     const wasLetGo = admission?.letGo === true;
-    // A kill may have come between the note that it is let go and the order.
-    const isHeld = isIdle && placeHeld(view.place, { run: 0, holds: true }) === LivePlace.held;
+    const isHeld = isIdle && view.place === LivePlace.paused;
     if (to === 'off') {
       if (view.place === LivePlace.gone) return hostViewOf(view);
       const isOff = isIdle && off.includes(view.place);
@@ -51,6 +50,7 @@ export async function settleArrival(
       if (view.place === LivePlace.running) await live.pauseGuest(vm.uuid);
       return hostViewOf(await live.viewOf(vm.uuid));
     }
+    // Also where it was let go before: a kill may have come between the note of that and the order.
     if (!isHeld) return hostViewOf(view);
     await goOn(parts, vm.uuid);
     return hostViewOf(await settled(parts, input, { wanted: [LivePlace.running], signal }));

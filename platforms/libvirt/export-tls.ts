@@ -4,10 +4,14 @@ import { join } from 'node:path';
 import { dhParams, dhParamsFile } from '../../domain/dh-group.ts';
 import { isThere } from './is-there.ts';
 
-/** What qemu-nbd has to have as a server. */
-const needed = ['ca-cert.pem', 'server-cert.pem', 'server-key.pem'] as const;
-/** The list of revocations need not be there. */
-const files = [...needed, 'ca-crl.pem'] as const;
+/** What qemu-nbd reads of a folder as a server; of these the list of revocations need not be there. */
+export const serverTlsFiles = [
+  'ca-cert.pem',
+  'ca-crl.pem',
+  'server-cert.pem',
+  'server-key.pem',
+] as const;
+const needed = serverTlsFiles.filter((name) => name !== 'ca-crl.pem');
 
 /**
  * The folder that exports take their certificates from: `tlsDir` itself where it has Diffie-Hellman parameters, else
@@ -20,7 +24,7 @@ export async function exportTlsDir(options: { tlsDir: string; stateDir: string }
   for (const name of needed) if (!(await isThere(join(tlsDir, name)))) return tlsDir;
   const folder = join(stateDir, 'export-tls');
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  for (const name of files) {
+  for (const name of serverTlsFiles) {
     const target = join(tlsDir, name);
     const shown = await readlink(join(folder, name)).catch(() => '');
     if (shown !== target) await put(folder, name, (draft) => symlink(target, draft));
