@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ import { domainXml, runHook, writeHook } from './hook-run.ts';
 import { ledgerIn, stateFolder, to } from './state-folder.ts';
 
 describe('2,000 entries', () => {
-  it('are searched well within the time that a start can spare', async () => {
+  it('are searched for a fraction of what a process for each would cost', async () => {
     const ledger = ledgerIn(stateFolder());
     mkdirSync(ledger.folder, { recursive: true });
     const stateDir = ledger.stateDir;
@@ -31,12 +32,15 @@ describe('2,000 entries', () => {
       to('owner', { disks: [{ path, identity: await diskIdentity(path) }] }),
     );
     const hook = await writeHook(stateDir);
+    // A fault of design is a process for each entry: 2,000 of them. Measured here and now, since
+    // what a process costs differs threefold between machines and with what else they do.
+    const limitMs = (2000 * cpuMsOfAProcess()) / 5;
     const before = cpuMsOfChildren();
     for (let run = 0; run < 8; run++) {
       expect(runHook(hook, domainXml(mine, path)).status).toBe(0);
     }
     // Time of the processor, not of the clock: the machine may be busy with other things meanwhile.
-    expect((cpuMsOfChildren() - before) / 8).toBeLessThan(100);
+    expect((cpuMsOfChildren() - before) / 8).toBeLessThan(limitMs);
 
     // An incoming migration asks twice, and the second time as much as a start does.
     const coming = randomUUID();
@@ -54,11 +58,19 @@ describe('2,000 entries', () => {
       expect(runHook(hook, xml)).toMatchObject({ status: 0, stderr: '' });
       spent += cpuMsOfChildren() - from;
     }
-    expect(spent / 4).toBeLessThan(100);
+    expect(spent / 4).toBeLessThan(limitMs);
     const other = '/var/lib/libvirt/images/vm-1999-b.qcow2';
     expect(runHook(hook, domainXml(randomUUID(), other)).status).toBe(1);
   });
 });
+
+/** What starting a small program from a shell costs, as a hook would. */
+function cpuMsOfAProcess(): number {
+  const before = cpuMsOfChildren();
+  const loop = 'i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i + 1)); done';
+  expect(spawnSync('/bin/sh', ['-c', loop]).status).toBe(0);
+  return (cpuMsOfChildren() - before) / 500;
+}
 
 /** Processor time that ended children of this process have used, user and system, from proc(5) in ticks of 10 ms. */
 function cpuMsOfChildren(): number {

@@ -49,15 +49,24 @@ describe.each(interpreters.filter(([, use]) => isHere(use)))('network disks, %s'
   });
 });
 
-it('answers in time with a network disk among many', async () => {
+it('spends on a network disk among many a small part of what it spends anyhow', async () => {
   const hook = await hookFor('rbd:vms/web');
+  const many = domainWith(40);
+  const one = domainWith(1);
+  const rounds = Array.from({ length: 7 }, () => ({
+    many: runHook(hook, many).ms,
+    one: runHook(hook, one).ms,
+  }));
+  // The best of some, for the machine may be busy. A process for each disk would more than double it.
+  const best = (name: 'many' | 'one') => Math.min(...rounds.map((round) => round[name]));
+  expect(best('many')).toBeLessThan(2 * best('one'));
+});
+
+function domainWith(disks: number): string {
   const sources = Array.from(
-    { length: 20 },
+    { length: disks },
     (_, at) => `<source protocol='rbd' name='vms/${at}'/>`,
   );
-  const disks = sources.map((source) => `<disk type='network'>${source}</disk>`).join('');
-  const xml = `<domain><name>x</name><uuid>${randomUUID()}</uuid><devices>${disks}</devices></domain>`;
-  const times = Array.from({ length: 7 }, () => runHook(hook, xml).ms).sort((a, b) => a - b);
-  // The best of some, for the machine may be busy: the limit is one of design, not of load.
-  expect(times[0]).toBeLessThan(100);
-});
+  const elements = sources.map((source) => `<disk type='network'>${source}</disk>`).join('');
+  return `<domain><name>x</name><uuid>${randomUUID()}</uuid><devices>${elements}</devices></domain>`;
+}

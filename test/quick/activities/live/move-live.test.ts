@@ -322,6 +322,21 @@ describe('a guest that is not held and was taken back at the switch', () => {
     expect((await host.folder.read('live'))?.paused).toBe(true);
   });
 
+  it('leaves no fault behind that nobody awaits, where this host does not answer then', async () => {
+    const { promise: seen, resolve: isSeen } = Promise.withResolvers<undefined>();
+    // As a watch that hears nothing of the end, until it is called off.
+    host.live.watch = async function* (_uuid, options) {
+      yield pass(100);
+      isSeen(undefined);
+      await new Promise((resolve) => options?.signal?.addEventListener('abort', resolve));
+    };
+    const moving = moveLive(host.parts, order(1), fakeAttempt());
+    await seen;
+    host.live.viewOf = () => Promise.reject(new Error('libvirt is away'));
+    host.live.end('running', lost);
+    await expect(moving).rejects.toThrow('libvirt is away');
+  });
+
   it('is paused by the next attempt where the first one died', async () => {
     await host.folder.write('live', { run: 1, steps: [] });
     host.live.cameBack = true;
