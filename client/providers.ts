@@ -1,4 +1,6 @@
 /** The foreign platforms that the conversion hosts know, and what is there. */
+import { foreignVmConcerns } from '../domain/checks/foreign/concerns.ts';
+import type { Concern } from '../domain/concerns.ts';
 import { permanent } from '../domain/errors.ts';
 import type { ForeignKind, ForeignVmSummary } from '../domain/foreign.ts';
 import type { ConversionHostFacts } from '../domain/import.ts';
@@ -44,7 +46,9 @@ export interface ProviderList {
 }
 
 /** A foreign VM as one conversion host sees it. */
-export interface ForeignLook extends InspectForeignResult {
+export interface ForeignLook extends Pick<InspectForeignResult, 'vm'> {
+  /** What its platform says of it, then what the rules do that need no target. */
+  concerns: Concern[];
   provider: string;
   conversionHost: string;
 }
@@ -88,10 +92,18 @@ export class Providers {
     }
   }
 
-  /** One VM by ID, name or UUID. Throws `vm-not-found`, `vm-ambiguous`, `no-conversion-host`. */
-  async inspect(provider: string, vm: string, { on }: { on?: string } = {}): Promise<ForeignLook> {
+  /**
+   * One VM by ID, name or UUID, judged by all rules that need no target, as if it were to come by the defaults. Throws
+   * `vm-not-found`, `vm-ambiguous`, `no-conversion-host`.
+   */
+  async inspect(
+    provider: string,
+    word: string,
+    { on }: { on?: string } = {},
+  ): Promise<ForeignLook> {
     const host = await this.#anyHost(provider, on);
-    return { ...(await this.lookFrom(host, provider, vm)), provider, conversionHost: host };
+    const { vm, concerns: said } = await this.lookFrom(host, provider, word);
+    return { provider, conversionHost: host, vm, concerns: foreignVmConcerns(vm, { said }) };
   }
 
   async lookFrom(host: string, provider: string, vm: string): Promise<InspectForeignResult> {

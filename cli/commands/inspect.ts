@@ -28,7 +28,7 @@ export const inspectCommand = (session: Session): Command =>
   new Command('inspect')
     .summary('show a VM of a provider, and what speaks against bringing it')
     .description(
-      'Shows what a foreign VM is: its disks, cards, firmware, addresses, and what its platform has against bringing it. `vmferry v2v --dry-run` judges it together with a target. Nothing is touched.',
+      'Shows what a foreign VM is: its disks, cards, firmware, addresses, and all that its platform and the rules say of bringing it by the defaults. `vmferry v2v --dry-run` judges it together with a target. Nothing is touched.',
     )
     .argument('<vm>', 'ID, name or UUID at the provider')
     .requiredOption('--provider <name>', 'where it is')

@@ -39,6 +39,10 @@ const inventory = Array.from({ length: 1203 }, (_, index) => ({
   ...{ memoryBytes: 0, cpus: 1, diskBytes: 0, path: '' },
 }));
 
+const said = {
+  ...{ code: 'vsphere-consolidation-needed', level: 'warning', message: 'it has leftovers' },
+  remedy: 'Consolidate its disks.',
+};
 const conversionVerbs = {
   conversionFacts: () => Promise.resolve(facts('alpha')),
   listForeign: ({ provider, skip, most }: ListForeignInput) =>
@@ -50,7 +54,7 @@ const conversionVerbs = {
       : Promise.reject(fault('provider-unreachable', 'nobody answers')),
   inspectForeign: ({ vm }: InspectForeignInput) => {
     const named = [foreignVm.id, foreignVm.name, foreignVm.uuid].includes(vm);
-    if (named) return Promise.resolve({ vm: foreignVm, concerns: [] });
+    if (named) return Promise.resolve({ vm: foreignVm, concerns: [said] });
     if (vm === 'db') {
       const other = { ...foreignVm, id: 'vm-7 #1', name: 'db', uuid: '' };
       return Promise.resolve({ vm: other, concerns: [] });
@@ -139,7 +143,14 @@ describe('providers', () => {
     for await (const { id } of ferry.foreignVms('vc')) expect(id).toBe(`vm-${seen++}`);
     expect(seen).toBe(1203);
     const look = await ferry.inspectForeign('vc', foreignVm.uuid);
-    expect(look).toEqual({ provider: 'vc', conversionHost: 'alpha', vm: foreignVm, concerns: [] });
+    expect(look).toMatchObject({ provider: 'vc', conversionHost: 'alpha', vm: foreignVm });
+    // The platform's own word, and what the rules say of a VM that is off and told no addresses.
+    expect(look.concerns.map(({ code, level }) => [code, level])).toEqual([
+      ['vsphere-consolidation-needed', 'warning'],
+      ['addresses-unknown-off', 'information'],
+      ['platform-settings-stay', 'information'],
+    ]);
+    expect(look.concerns.every(({ remedy }) => remedy !== '')).toBe(true);
     await expect(ferry.inspectForeign('vc', 'none')).rejects.toMatchObject({
       code: 'vm-not-found',
     });
