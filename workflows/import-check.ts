@@ -1,6 +1,7 @@
 import { uuid4 } from '@temporalio/workflow';
 import type { MoveRef } from '../activities/contract.ts';
 import type { ForeignCheck, ImportTargetCheck } from '../activities/import/contract.ts';
+import { wordsFor } from '../domain/checks/foreign/platform-words.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
 import { Handling } from '../domain/errors.ts';
@@ -18,8 +19,9 @@ export async function judge(run: Import): Promise<Judged> {
   return record.during('check', async () => {
     const foreign = await look(run);
     // The target's check has them among its own; what ends the import before that is told here.
-    if (blocks(foreign.concerns)) record.judged(foreign.concerns);
-    refuseCriticals(foreign.concerns);
+    const said = saidOfSource(run, foreign);
+    if (blocks(said)) record.judged(said);
+    refuseCriticals(said);
     return judgeTarget(run, foreign);
   });
 }
@@ -37,6 +39,10 @@ export async function look(run: Import): Promise<ForeignCheck> {
   report.sourceRunning = !isOff(foreign.vm);
   return foreign;
 }
+
+/** A platform speaks of the VM as it is now: what it has against a VM that runs is nothing to one that is shut down. */
+export const saidOfSource = ({ input }: Import, { vm, concerns }: ForeignCheck): Concern[] =>
+  wordsFor(modeOfImport(vm, input.request), concerns);
 
 /** A clone is another VM than its source. */
 export function targetRef({ input, ref, record }: Import, { vm }: ForeignCheck): MoveRef {

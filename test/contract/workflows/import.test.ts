@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Concern } from '../../../domain/concerns.ts';
 import type { ImportReport } from '../../../domain/import.ts';
 import { queryNames, updateNames } from '../../../workflows/contract.ts';
 import { ImportWorld } from '../../quick/import/fake-import.ts';
@@ -85,6 +86,33 @@ describe.concurrent('an import without faults', () => {
       await handle.executeUpdate(updateNames.commit, { args: [{ operator: 'test' }] });
     });
     expect(world.target.running).toBe(true);
+  });
+});
+
+describe.concurrent('what a platform says of a VM that runs', () => {
+  const tooOld: Concern = {
+    code: 'pull-backup-unsupported',
+    level: 'critical',
+    message: 'its libvirt cannot show disks of a VM that runs',
+    remedy: 'Shut it down.',
+  };
+
+  it('is nothing to one that is shut down first', async () => {
+    const world = new ImportWorld({ running: true });
+    world.said.push(tooOld);
+    const report = await bench.run(world, importRequest());
+    expect(report).toMatchObject({ phase: 'committed', concerns: [] });
+  });
+
+  it('ends the import of one that runs on, before the target is asked', async () => {
+    const world = new ImportWorld({ running: true });
+    world.said.push(tooOld);
+    const report = await bench.run(world, importRequest({ running: 'leave' }));
+    expect(report).toMatchObject({
+      ...{ phase: 'failed', fault: { code: 'pull-backup-unsupported' } },
+      concerns: [tooOld],
+    });
+    expect(world.log).toEqual(['checkForeign']);
   });
 });
 

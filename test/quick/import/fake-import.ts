@@ -5,6 +5,7 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type { EpochRef, HostActivities } from '../../../activities/contract.ts';
 import type { ImportActivities } from '../../../activities/import/contract.ts';
+import type { Concern } from '../../../domain/concerns.ts';
 import type { Fault, Handling } from '../../../domain/errors.ts';
 import type { ForeignVm } from '../../../domain/foreign.ts';
 import type { ConversionHostFacts, ImportPlan } from '../../../domain/import.ts';
@@ -92,6 +93,8 @@ export class ImportWorld {
   /** Caps that a running copy was given, and those that transfers asked for. */
   readonly caps: number[] = [];
   readonly transferCaps: number[] = [];
+  /** What the platform says of the VM. */
+  readonly said: Concern[] = [];
   onCall: (verb: Verb) => Promise<void> | void = () => undefined;
 
   constructor(options: { running: boolean }) {
@@ -137,7 +140,7 @@ export class ImportWorld {
     const { source, cache } = this;
     return {
       checkForeign: () => {
-        const check = { vm: this.#vm(), concerns: [], host: facts, cachedBytes: 0 };
+        const check = { vm: this.#vm(), concerns: this.said, host: facts, cachedBytes: 0 };
         return Promise.resolve(check);
       },
       stopForeign: () => {
