@@ -14,7 +14,7 @@ export const importManuals: Readonly<Record<string, Manual>> = {
     configured: true,
   },
   inspect: {
-    when: 'Use it before a VM is brought: its disks and their keys, its networks as --map-network wants them, and what its platform has against the journey. `vmferry vms --provider` lists the VMs.',
+    when: 'Use it before a VM is brought: its disks and their keys, its networks as --map-network wants them, and what its platform and the rules have against the journey. `vmferry vms --provider` lists the VMs.',
     examples: [
       ['vmferry inspect --provider vcenter web', 'by its name'],
       ['vmferry inspect --provider ovas shop.ova', 'an OVA with one machine, by its file'],
