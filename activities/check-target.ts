@@ -74,9 +74,9 @@ async function cpuComparison(
 async function efiLoaders(
   { hypervisor }: HostParts,
   vm: VmFacts,
-): Promise<{ efiLoaders?: string[] }> {
-  const loaders = vm.firmware && (await hypervisor.efiLoaders(vm));
-  return loaders === undefined ? {} : { efiLoaders: loaders };
+): Promise<{ efiLoaders?: readonly string[] }> {
+  const offer = vm.firmware && (await hypervisor.machineOffer(vm));
+  return offer === undefined ? {} : { efiLoaders: offer.efiLoaders };
 }
 
 async function presentOf(paths: string[]): Promise<string[]> {

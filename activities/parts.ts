@@ -1,4 +1,10 @@
-import type { CpuComparison, HostFacts, LiveProbe, MachineFacts } from '../domain/host.ts';
+import type {
+  CpuComparison,
+  HostFacts,
+  LiveProbe,
+  MachineFacts,
+  MachineOffer,
+} from '../domain/host.ts';
 import type { DiskSink, DiskSource } from '../domain/platform.ts';
 import type {
   DiskFormat,
@@ -35,11 +41,10 @@ export interface Hypervisor {
   reasonsNotStopped(uuid: string): Promise<string[]>;
   setAutostart(uuid: string, autostart: boolean): Promise<void>;
   facts(): Promise<Omit<HostFacts, 'guard' | 'migrationAddress' | 'version' | 'name'>>;
-  /**
-   * UEFI firmware that this host's libvirt chooses from for such a machine, the preferred one first; undefined if it
-   * has no such machine.
-   */
-  efiLoaders(vm: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>): Promise<string[] | undefined>;
+  /** What this host's libvirt offers for such a machine; undefined if it has none. */
+  machineOffer(
+    vm: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>,
+  ): Promise<MachineOffer | undefined>;
   /** What of this host a running guest would feel, and what a migration hangs on. */
   machine(): Promise<Omit<MachineFacts, 'clockAheadMs'>>;
   /** What libvirt here says of running a guest's CPU: `RunningFacts.cpu`. */

@@ -113,6 +113,16 @@ export interface LiveProbe {
   portsFiltered: boolean;
 }
 
+/** What libvirt on a host offers for a kind of machine. */
+export interface MachineOffer {
+  /** Files of UEFI firmware that it chooses from, the preferred one first; none if it has no UEFI for it. */
+  efiLoaders: readonly string[];
+  /** Whether one of them can do Secure Boot; absent if it does not say. */
+  secureBoot?: boolean;
+  /** Whether it can emulate a TPM; absent if it does not say. */
+  tpm?: boolean;
+}
+
 /** What libvirt says of running a guest's CPU on a host. */
 export interface CpuComparison {
   verdict: 'fits' | 'incompatible' | 'unknown';

@@ -57,7 +57,7 @@ export class LibvirtHypervisor implements Hypervisor {
   setAutostart = (uuid: string, autostart: boolean): Promise<void> =>
     this.#source.setAutostart(uuid, autostart);
   undefine: Hypervisor['undefine'] = (uuid, options) => this.#source.undefine(uuid, options);
-  efiLoaders: Hypervisor['efiLoaders'] = (vm) => this.#target.efiLoaders(vm);
+  machineOffer: Hypervisor['machineOffer'] = (vm) => this.#target.machineOffer(vm);
   facts: Hypervisor['facts'] = () => this.#target.facts();
   machine: Hypervisor['machine'] = () => readMachineFacts(this.#host);
   compareCpu: Hypervisor['compareCpu'] = (cpu, vm) =>

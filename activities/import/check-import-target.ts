@@ -2,7 +2,7 @@ import { VmFerryError } from '../../domain/errors.ts';
 import { importConcerns } from '../../domain/checks/foreign/concerns.ts';
 import { blocks } from '../../domain/concerns.ts';
 import type { Concern } from '../../domain/concerns.ts';
-import type { HostFacts } from '../../domain/host.ts';
+import type { HostFacts, MachineOffer } from '../../domain/host.ts';
 import type { ImportPlan } from '../../domain/import.ts';
 import { planImport } from '../../domain/import/plan.ts';
 import type { HostParts } from '../parts.ts';
@@ -19,12 +19,16 @@ export async function checkImportTarget(
   const [target, entry] = await Promise.all([hostFacts(parts), ledger.read(vm.uuid)]);
   const { plan, trouble } = planned(input, target);
   const question = { vm: foreign.vm, request, target, conversionHost: foreign.host };
-  const loaders = await efiLoaders(parts, foreign, plan);
+  const offer = await offerFor(parts, foreign, plan);
+  // A check that is made again finds nothing else than the first one.
+  const before = entry?.migrationId === input.migrationId ? undefined : entry;
   const found = importConcerns(question, {
     said: foreign.concerns,
     cachedBytes: foreign.cachedBytes,
+    ...(foreign.host.takesImports === undefined ? {} : { enabled: foreign.host.takesImports }),
     ...(plan === undefined ? {} : { existingVolumes: await existingVolumes(parts, plan) }),
-    ...(loaders === undefined ? {} : { offer: { efiLoaders: loaders } }),
+    ...(offer === undefined ? {} : { offer }),
+    ...(before === undefined ? {} : { ledger: before }),
   });
   // The rules have said it already, as a rule; what they do not know must not be lost.
   const concerns = blocks(found) ? found : [...found, ...trouble];
@@ -36,15 +40,15 @@ export async function checkImportTarget(
   };
 }
 
-/** What this host would start the VM with; undefined where its firmware is not UEFI, or libvirt does not tell. */
-async function efiLoaders(
+/** Undefined where no plan says for which machine, or libvirt has none such. */
+async function offerFor(
   { hypervisor }: HostParts,
   { vm }: ForeignCheck,
   plan: ImportPlan | undefined,
-): Promise<string[] | undefined> {
-  if (vm.firmware !== 'uefi' || plan === undefined) return undefined;
+): Promise<MachineOffer | undefined> {
+  if (plan === undefined) return undefined;
   const { domainType, machine } = plan;
-  return hypervisor.efiLoaders({ domainType, arch: vm.arch, machine });
+  return hypervisor.machineOffer({ domainType, arch: vm.arch, machine });
 }
 
 async function existingVolumes(
@@ -63,11 +67,7 @@ function planned(
   target: HostFacts,
 ): { plan?: ImportPlan; trouble: Concern[] } {
   try {
-    const { domainType } = request.shape;
-    const plan = planImport({
-      ...{ vm: foreign.vm, request, target, newUuid: vm.uuid },
-      ...(domainType === undefined ? {} : { domainType }),
-    });
+    const plan = planImport({ vm: foreign.vm, request, target, newUuid: vm.uuid });
     return { plan, trouble: [] };
   } catch (error) {
     if (!(error instanceof VmFerryError)) throw error;

@@ -1,5 +1,6 @@
-/** UEFI firmware that libvirt chooses by itself (`<os firmware='efi'>`), and what a host has to choose from. */
+/** UEFI firmware that libvirt chooses by itself (`<os firmware='efi'>`), and what a host offers for a machine. */
 import type { Element } from '@xmldom/xmldom';
+import type { MachineOffer } from '../../domain/host.ts';
 import type { VmFacts } from '../../domain/vm.ts';
 import type { Connection } from '../../protocols/libvirt/index.ts';
 import { maxCapabilitiesBytes, readDomainCapabilities } from './domain-capabilities.ts';
@@ -17,29 +18,40 @@ export function readChosenFirmware(domain: Element): ChosenFirmware | undefined 
   return { loader: textOf(os && elementAt(os, 'loader')) };
 }
 
-/**
- * Files that the host's libvirt chooses from for such a machine, the preferred one first; none if it has no UEFI
- * firmware for it, undefined if it has no such machine.
- */
-export async function readEfiLoaders(
+/** Undefined if the host has no such machine. */
+export async function readMachineOffer(
   connection: Connection,
   machine: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>,
-): Promise<string[] | undefined> {
+): Promise<MachineOffer | undefined> {
   const capabilities = await readDomainCapabilities(connection, machine);
-  return capabilities === '' ? undefined : efiLoadersOf(capabilities);
+  return capabilities === '' ? undefined : machineOfferOf(capabilities);
 }
 
 /** Throws `XmlError` if it is no `<domainCapabilities>`. */
-export function efiLoadersOf(xml: string): string[] {
+export function machineOfferOf(xml: string): MachineOffer {
   const bounds = { root: 'domainCapabilities', maxBytes: maxCapabilitiesBytes };
   const root = parseXml(xml, bounds).documentElement;
   if (root === null) throw new XmlError('it is empty');
   const os = elementAt(root, 'os');
   const loader = os && elementAt(os, 'loader');
-  const kinds =
-    os && childElements(os, 'enum').find((one) => attribute(one, 'name') === 'firmware');
-  return valuesOf(kinds).includes('efi') ? valuesOf(loader) : [];
+  const isUefi = choicesOf(os, 'firmware')?.includes('efi') === true;
+  const secure = choicesOf(loader, 'secure');
+  const tpm = elementAt(root, 'devices', 'tpm');
+  // Older versions tell of no TPM at all; where there is no program to emulate one, only the host's own chip is left.
+  const backends = attribute(tpm, 'supported') === 'no' ? [] : choicesOf(tpm, 'backendModel');
+  return {
+    efiLoaders: isUefi ? valuesOf(loader) : [],
+    ...(secure === undefined ? {} : { secureBoot: secure.includes('yes') }),
+    ...(backends === undefined ? {} : { tpm: backends.includes('emulator') }),
+  };
 }
+
+/** What libvirt takes for an attribute or element; undefined if it does not say. */
+const choicesOf = (element: Element | undefined, name: string): string[] | undefined => {
+  const found =
+    element && childElements(element, 'enum').find((one) => attribute(one, 'name') === name);
+  return found && valuesOf(found);
+};
 
 const valuesOf = (element: Element | undefined): string[] =>
   element === undefined ? [] : childElements(element, 'value').map(textOf);

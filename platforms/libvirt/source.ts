@@ -8,7 +8,7 @@ import type { LibvirtHost } from './connect.ts';
 import type { DefinedDisk } from './domain-facts.ts';
 import { DomainDocument } from './domain-xml.ts';
 import { isRefusal } from './faults.ts';
-import { readEfiLoaders } from './firmware.ts';
+import { readMachineOffer } from './firmware.ts';
 import { imageWriters } from './image-writers.ts';
 import { imageFacts } from './image.ts';
 import type { ImageContext } from './image.ts';
@@ -83,7 +83,10 @@ export class LibvirtSource implements SourcePlatform {
         ...facts,
         ...(await presentState(defined, this.#host.fileRoot)),
         ...(firmware && {
-          firmware: { ...firmware, loaders: (await readEfiLoaders(connection, facts)) ?? [] },
+          firmware: {
+            ...firmware,
+            loaders: [...((await readMachineOffer(connection, facts))?.efiLoaders ?? [])],
+          },
         }),
         secrets: await readableSecrets(connection, facts.secrets),
         ...(running === undefined ? {} : { running }),

@@ -1,6 +1,7 @@
 /** A libvirt host as the place that VMs move to. */
 import { permanent, unsafe } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
+import type { MachineOffer } from '../../domain/host.ts';
 import type { TargetPlatform } from '../../domain/platform.ts';
 import { VmState } from '../../domain/vm.ts';
 import type { VmFacts } from '../../domain/vm.ts';
@@ -10,7 +11,7 @@ import type { LibvirtHost } from './connect.ts';
 import type { DefinedFacts } from './domain-facts.ts';
 import { DomainDocument } from './domain-xml.ts';
 import { isRefusal } from './faults.ts';
-import { readEfiLoaders } from './firmware.ts';
+import { readMachineOffer } from './firmware.ts';
 import { readDomainTypes, readHostFacts } from './host-facts.ts';
 import type { PlatformFacts } from './host-facts.ts';
 import { isOff, readState, vmStateOf, watchHealth } from './lifecycle.ts';
@@ -48,11 +49,11 @@ export class LibvirtTarget implements TargetPlatform {
     return readHostFacts(this.#host);
   }
 
-  /** See `readEfiLoaders`. */
-  async efiLoaders(
+  /** See `readMachineOffer`. */
+  async machineOffer(
     vm: Pick<VmFacts, 'domainType' | 'arch' | 'machine'>,
-  ): Promise<string[] | undefined> {
-    return this.#host.use((connection) => readEfiLoaders(connection, vm));
+  ): Promise<MachineOffer | undefined> {
+    return this.#host.use((connection) => readMachineOffer(connection, vm));
   }
 
   /**

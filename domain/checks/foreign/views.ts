@@ -2,7 +2,7 @@
 import type { ForeignVm } from '../../foreign.ts';
 import type { ConversionHostFacts, ImportPlan, ImportRequest } from '../../import.ts';
 import type { UseTarget } from '../../import/use.ts';
-import type { HostFacts } from '../../host.ts';
+import type { HostFacts, MachineOffer } from '../../host.ts';
 import type { OwnerState } from '../../ownership.ts';
 
 /** The VM, and what was asked of it; its defaults, where it was only looked at. */
@@ -17,19 +17,9 @@ export interface RequestView {
   request: ImportRequest;
 }
 
-/** What libvirt on the target offers for the VM's machine. */
-export interface MachineOffer {
-  /** Files of UEFI firmware that it chooses from. */
-  efiLoaders: readonly string[];
-  /** Whether one of them can do Secure Boot; absent if nobody looked. */
-  secureBoot?: boolean;
-  /** Whether it can emulate a TPM; absent if nobody looked. */
-  tpm?: boolean;
-}
-
 export interface TargetView extends RequestView {
   target: HostFacts;
-  /** Absent if nobody looked. */
+  /** For the VM's machine; absent if nobody looked. */
   offer?: MachineOffer;
   /** Volumes that the target already has, `pool/volume`; absent if nobody looked. */
   existingVolumes?: readonly string[];

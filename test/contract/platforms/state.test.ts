@@ -57,13 +57,19 @@ describe.skipIf(!hasFirmware)('UEFI firmware that libvirt chooses', () => {
 
   it('is known of a VM at rest and of the host that it would go to, machine by machine', async () => {
     await defineOn(alpha, xmlOf(autoselected));
-    const loaders = await beta.target.efiLoaders(q35);
+    const { efiLoaders: loaders } = (await beta.target.machineOffer(q35)) ?? {};
     expect(loaders).toContain(firmware);
+    expect(await beta.target.machineOffer(q35)).toMatchObject({
+      secureBoot: expect.any(Boolean) as boolean,
+      tpm: expect.any(Boolean) as boolean,
+    });
     expect((await alpha.source.inspect(uuid)).firmware).toEqual({ loader: '', loaders });
-    expect(await beta.target.efiLoaders({ ...q35, machine: 'isapc' })).toEqual([]);
-    expect(await beta.target.efiLoaders({ ...q35, machine: 'no-such' })).toBeUndefined();
-    expect(await beta.target.efiLoaders({ ...q35, arch: 's390x' })).toBeUndefined();
-    expect(await beta.target.efiLoaders({ ...q35, domainType: 'xen' })).toBeUndefined();
+    expect(await beta.target.machineOffer({ ...q35, machine: 'isapc' })).toMatchObject({
+      efiLoaders: [],
+    });
+    expect(await beta.target.machineOffer({ ...q35, machine: 'no-such' })).toBeUndefined();
+    expect(await beta.target.machineOffer({ ...q35, arch: 's390x' })).toBeUndefined();
+    expect(await beta.target.machineOffer({ ...q35, domainType: 'xen' })).toBeUndefined();
   });
 
   it('is no matter of a VM whose definition names its own', async () => {

@@ -73,9 +73,9 @@ it('looks for a volume only where a disk would be copied to', async () => {
 
 it('asks for the firmware of a VM that leaves it to libvirt', async () => {
   const facts = vm({ firmware: { loader: '', loaders: ['/fw/4m.fd'] } });
-  const efiLoaders = ({ machine }: { machine: string }) =>
-    Promise.resolve(machine === 'q35' ? [] : ['/fw/4m.fd']);
-  expect((await check(facts, { efiLoaders })).found).toEqual(['firmware-missing']);
+  const machineOffer = ({ machine }: { machine: string }) =>
+    Promise.resolve({ efiLoaders: machine === 'q35' ? [] : ['/fw/4m.fd'] });
+  expect((await check(facts, { machineOffer })).found).toEqual(['firmware-missing']);
 });
 
 it('asks libvirt for the CPU of a guest that goes on, and not of one that is started anew', async () => {

@@ -188,7 +188,7 @@ export function memoryHypervisor(host: MemoryHost): Hypervisor {
         bridges: [],
         vms: [],
       })),
-    efiLoaders: () => act(() => []),
+    machineOffer: () => act(() => ({ efiLoaders: [] })),
     volumeExists: (_pool, name) => act(() => exists(volumePath(name))),
     ensureVolume: ({ name, capacityBytes, ownedByMove }) =>
       act(async () => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { efiLoadersOf } from '../../../platforms/libvirt/firmware.ts';
+import { machineOfferOf } from '../../../platforms/libvirt/firmware.ts';
 import { readCapabilities } from '../../../platforms/libvirt/host-facts.ts';
 
 const capabilities = `<capabilities>
@@ -27,25 +27,50 @@ it('reads machines by domain type and architecture, with their canonical names',
   });
 });
 
-const domainCapabilities = (firmware: string): string => `<domainCapabilities>
+const domainCapabilities = (
+  firmware: string,
+  { secure = '', devices = '' } = {},
+): string => `<domainCapabilities>
   <os supported='yes'>
     <enum name='firmware'>${firmware}</enum>
     <loader supported='yes'>
       <value>/fw/secure.fd</value><value>/fw/4m.fd</value>
-      <enum name='type'><value>rom</value><value>pflash</value></enum>
+      <enum name='type'><value>rom</value><value>pflash</value></enum>${secure}
     </loader>
   </os>
   <cpu><mode name='custom' supported='yes'><model>qemu64</model></mode></cpu>
+  <devices>${devices}</devices>
 </domainCapabilities>`;
 
 it('reads the UEFI firmware that libvirt chooses from, in its order', () => {
   const both = domainCapabilities('<value>bios</value><value>efi</value>');
-  expect(efiLoadersOf(both)).toEqual(['/fw/secure.fd', '/fw/4m.fd']);
-  expect(efiLoadersOf(domainCapabilities('<value>bios</value>'))).toEqual([]);
-  expect(efiLoadersOf("<domainCapabilities><os supported='no'/></domainCapabilities>")).toEqual([]);
+  expect(machineOfferOf(both)).toEqual({ efiLoaders: ['/fw/secure.fd', '/fw/4m.fd'] });
+  expect(machineOfferOf(domainCapabilities('<value>bios</value>'))).toEqual({ efiLoaders: [] });
+  const none = "<domainCapabilities><os supported='no'/></domainCapabilities>";
+  expect(machineOfferOf(none)).toEqual({ efiLoaders: [] });
+});
+
+const choices = (name: string, ...values: string[]): string =>
+  `<enum name='${name}'>${values.map((one) => `<value>${one}</value>`).join('')}</enum>`;
+
+it.each([
+  [choices('secure', 'yes', 'no'), true],
+  [choices('secure', 'no'), false],
+])('reads whether one of them can do Secure Boot: %s', (secure, expected) => {
+  const xml = domainCapabilities('<value>efi</value>', { secure });
+  expect(machineOfferOf(xml).secureBoot).toBe(expected);
+});
+
+it.each([
+  ["<tpm supported='no'/>", false],
+  [`<tpm supported='yes'>${choices('backendModel', 'passthrough')}</tpm>`, false],
+  [`<tpm supported='yes'>${choices('backendModel', 'passthrough', 'emulator')}</tpm>`, true],
+  ["<disk supported='yes'/>", undefined],
+])('reads whether it can emulate a TPM: %s', (devices, expected) => {
+  expect(machineOfferOf(domainCapabilities('', { devices })).tpm).toBe(expected);
 });
 
 it('refuses what are no capabilities', () => {
   expect(() => readCapabilities('<domain/>')).toThrow(/root element/);
-  expect(() => efiLoadersOf('<domain/>')).toThrow(/root element/);
+  expect(() => machineOfferOf('<domain/>')).toThrow(/root element/);
 });
