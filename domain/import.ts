@@ -335,5 +335,4 @@ export interface ImportForecast {
   plan?: ImportPlan;
   concerns: Concern[];
   conversionHost: ConversionHostFacts;
-  target: HostFacts;
 }

@@ -5,6 +5,7 @@ import { wordsFor } from '../domain/checks/foreign/platform-words.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
 import { Handling } from '../domain/errors.ts';
+import type { Fault } from '../domain/errors.ts';
 import { ImportPhase } from '../domain/import.ts';
 import { isOff, modeOfImport } from '../domain/import/mode.ts';
 import { MoveFailed } from './faults.ts';
@@ -55,7 +56,13 @@ export function targetRef({ input, ref, record }: Import, { vm }: ForeignCheck):
 async function judgeTarget(run: Import, foreign: ForeignCheck): Promise<Judged> {
   const { record } = run;
   const target = targetRef(run, foreign);
-  const check = await askTarget(run, foreign, target);
+  pushClearing(run, target);
+  const check = await askTarget(run, foreign, target).catch((error: unknown) => {
+    // Nobody there ever heard of it, and nobody could undo anything.
+    const isUnheard = error instanceof MoveFailed && error.fault.code === 'worker-unreachable';
+    if (isUnheard) run.undo.forget();
+    throw error;
+  });
   record.judged(check.concerns, check.plan);
   refuseCriticals(check.concerns);
   const { plan, ledger } = check;
@@ -70,37 +77,35 @@ async function judgeTarget(run: Import, foreign: ForeignCheck): Promise<Judged> 
   return { foreign, plan, target, epoch: run.epoch };
 }
 
-/** What the target says; what it made or noted of the import is cleared by the undo from here on. */
+/** What the target says; nothing is made there, but it notes who asks. */
 export async function askTarget(
-  run: Import,
+  { hosts, input }: Import,
   foreign: ForeignCheck,
   target: MoveRef,
 ): Promise<ImportTargetCheck> {
-  const { hosts, input, undo } = run;
   const { request } = input;
+  return hosts.do({
+    host: request.to,
+    what: `check room and fit for ${target.vm.name}`,
+    limit: limits.check,
+    call: (at) => at.checkImportTarget({ ...target, request, foreign }),
+  });
+}
+
+/** What the target noted or made of the import is cleared by the undo from here on. */
+function pushClearing(run: Import, target: MoveRef): void {
+  const { hosts, input, undo } = run;
+  const { to } = input.request;
   undo.push({
-    name: `clear ${request.to} of what the import made there`,
+    name: `clear ${to} of what the import made there`,
     run: () =>
       hosts.do({
-        host: request.to,
+        host: to,
         what: 'clear the target',
         limit: limits.act,
         call: (at) => at.clearImport({ ...target, epoch: undoEpochOf(run) }),
       }),
   });
-  return hosts
-    .do({
-      host: request.to,
-      what: `check room and fit for ${target.vm.name}`,
-      limit: limits.check,
-      call: (at) => at.checkImportTarget({ ...target, request, foreign }),
-    })
-    .catch((error: unknown) => {
-      // Nobody there ever heard of it, and nobody could undo anything.
-      const isUnheard = error instanceof MoveFailed && error.fault.code === 'worker-unreachable';
-      if (isUnheard) undo.forget();
-      throw error;
-    });
 }
 
 /** The first critical concern becomes the fault; all of them stand in the report. */
@@ -111,4 +116,9 @@ function refuseCriticals(found: readonly Concern[]): void {
   const { code, message, remedy, host } = critical;
   const where = host === undefined ? {} : { host };
   throw new MoveFailed({ code, handling: Handling.permanent, message, remedy, ...where });
+}
+
+/** What keeps a judge from judging speaks against the import, too. */
+export function concernOfFault({ code, message, remedy, host }: Fault): Concern {
+  return { code, level: 'critical', message, remedy, ...(host === undefined ? {} : { host }) };
 }

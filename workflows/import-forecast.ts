@@ -1,15 +1,20 @@
+import type { MoveRef } from '../activities/contract.ts';
+import type { ForeignCheck, ImportTargetCheck } from '../activities/import/contract.ts';
 import type { ImportForecast } from '../domain/import.ts';
 import { Compensations } from './compensations.ts';
 import type { ImportVmInput } from './contract.ts';
-import { failureOf, MoveFailed } from './faults.ts';
-import { askTarget, look, targetRef } from './import-check.ts';
+import { failureOf, isCancellation, MoveFailed } from './faults.ts';
+import { askTarget, concernOfFault, look, saidOfSource, targetRef } from './import-check.ts';
 import { ImportOrders } from './import-orders.ts';
 import { ImportRecord } from './import-record.ts';
 import { importRef } from './import.ts';
 import type { Import } from './import.ts';
 import { Hosts, limits } from './on-host.ts';
 
-/** What an import would do: both hosts judge, all that speaks against it is told at once, and nothing stays. */
+/**
+ * What an import would do: both hosts judge, all that speaks against it is told at once, and nothing stays. It waits for
+ * nobody: a target that cannot judge is one more thing that speaks against it.
+ */
 export async function forecastImport(input: ImportVmInput): Promise<ImportForecast> {
   const record = new ImportRecord(input);
   const orders = new ImportOrders(record);
@@ -20,24 +25,44 @@ export async function forecastImport(input: ImportVmInput): Promise<ImportForeca
     cutoverBegan: false,
     reserving: false,
   };
-  const { to } = input.request;
   try {
     const foreign = await look(run);
-    const check = await askTarget(run, foreign, targetRef(run, foreign));
-    const target = await hosts.do({
-      host: to,
-      what: 'read host facts',
-      limit: limits.check,
-      call: (at) => at.hostFacts(),
-    });
+    const { concerns, plan } = await judgedByTarget(run, foreign);
     return {
-      ...{ vm: foreign.vm, concerns: check.concerns, conversionHost: foreign.host, target },
-      ...(check.plan === undefined ? {} : { plan: check.plan }),
+      ...{ vm: foreign.vm, concerns, conversionHost: foreign.host },
+      ...(plan === undefined ? {} : { plan }),
     };
   } catch (error) {
     if (!(error instanceof MoveFailed)) throw error;
     throw failureOf(error.fault);
+  }
+}
+
+async function judgedByTarget(
+  run: Import,
+  foreign: ForeignCheck,
+): Promise<Pick<ImportTargetCheck, 'concerns' | 'plan'>> {
+  const target = targetRef(run, foreign);
+  try {
+    return await askTarget(run, foreign, target);
+  } catch (error) {
+    if (!(error instanceof MoveFailed)) throw error;
+    return { concerns: [...saidOfSource(run, foreign), concernOfFault(error.fault)] };
   } finally {
-    await undo.runAll();
+    await forget(run, target);
+  }
+}
+
+/** The note of who asked; where that fails, the target's cleaner finds that this is over. */
+async function forget({ hosts, input }: Import, target: MoveRef): Promise<void> {
+  try {
+    await hosts.do({
+      host: input.request.to,
+      what: 'clear the target',
+      limit: limits.check,
+      call: (at) => at.clearImport({ ...target, epoch: 0 }),
+    });
+  } catch (error) {
+    if (!(error instanceof MoveFailed) && !isCancellation(error)) throw error;
   }
 }

@@ -116,6 +116,33 @@ describe.concurrent('what a platform says of a VM that runs', () => {
   });
 });
 
+describe.concurrent('what an import would do', () => {
+  it('is told, and the target forgets who asked', async () => {
+    const world = new ImportWorld({ running: true });
+    const { vm, plan, concerns } = await bench.forecast(world, importRequest());
+    expect([vm.state, plan?.name, concerns]).toEqual(['running', 'web', []]);
+    expect(world.log).toEqual(['checkForeign', 'checkImportTarget', 'clearImport']);
+  });
+
+  it.each(['checkImportTarget', 'clearImport'] as const)(
+    'waits for nobody where %s wants a person, and tells what was found',
+    async (verb) => {
+      const world = new ImportWorld({ running: false });
+      const warning = { code: 'odd', level: 'warning', message: 'it is odd', remedy: '' } as const;
+      world.said.push(warning);
+      world.injections.push({ verb, when: 'before', handling: 'needs-operator', times: 99 });
+      const { vm, plan, concerns } = await bench.forecast(world, importRequest());
+      expect(vm.name).toBe('web');
+      if (verb === 'clearImport') return expect(plan?.name).toBe('web');
+      expect(plan).toBeUndefined();
+      expect(concerns).toEqual([
+        warning,
+        { code: 'injected', level: 'critical', message: `before ${verb}`, remedy: 'none' },
+      ]);
+    },
+  );
+});
+
 describe.concurrent('the cap of an import', () => {
   it('reaches what runs now, and is what later copies ask for', async () => {
     const world = new ImportWorld({ running: false });

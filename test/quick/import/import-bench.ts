@@ -7,12 +7,13 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import { importDefaults } from '../../../domain/import.ts';
-import type { ImportReport, ImportRequest } from '../../../domain/import.ts';
+import type { ImportForecast, ImportReport, ImportRequest } from '../../../domain/import.ts';
 import { currentBundle } from '../../../workers/build-bundle.ts';
 import { ensureSearchAttributes } from '../../../workers/search-attributes.ts';
 import {
   controlQueue,
   hostQueue,
+  importForecastId,
   importId,
   queryNames,
   workflowTypes,
@@ -80,6 +81,19 @@ export class ImportBench {
     for (const worker of this.#workers) worker.shutdown();
     await Promise.all(this.#running);
     await this.#environment.teardown();
+  }
+
+  /** What an import in a world would do. */
+  async forecast(world: ImportWorld, request: ImportRequest): Promise<ImportForecast> {
+    const workflowId = importForecastId(importId('default', 'vc', foreignVm.id), randomUUID());
+    this.#worlds.set(workflowId, world);
+    const vm = { id: foreignVm.id, name: foreignVm.name };
+    const input: ImportVmInput = { cluster: 'default', vm, request };
+    const answer: unknown = await this.#environment.client.workflow.execute(
+      workflowTypes.forecastImport,
+      { taskQueue: controlQueue, workflowId, args: [input], workflowExecutionTimeout: '1m' },
+    );
+    return answer as ImportForecast;
   }
 
   /** Starts an import in a world, lets `during` act on it, and gives the last report when the workflow is over. */
