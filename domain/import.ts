@@ -8,16 +8,18 @@ import type { DiskPlan } from './disk-plan.ts';
 import type { Fault } from './errors.ts';
 import type { ForeignKind, ForeignVm } from './foreign.ts';
 import type { HostFacts } from './host.ts';
+import type { RehearsalReport, RehearsalWish } from './import/rehearsal.ts';
 import type { DiskProgress, GivenOrder, Step, VerifyPolicy } from './move.ts';
 import type { DiskFormat } from './vm.ts';
 
-/** The life of an import. The last four are ends; `parked` waits for a person. */
+/** The life of an import. The last five are ends; `parked` waits for a person. */
 export const ImportPhase = {
   planned: 'planned',
   checking: 'checking',
   stopping: 'stopping',
   copying: 'copying',
   converting: 'converting',
+  rehearsing: 'rehearsing',
   preparing: 'preparing',
   transferring: 'transferring',
   verifying: 'verifying',
@@ -28,14 +30,18 @@ export const ImportPhase = {
   rollingBack: 'rolling-back',
   parked: 'parked',
   committed: 'committed',
+  /** Of an import that was asked for its rehearsal alone: seen, thrown away, and nothing came to a target. */
+  rehearsed: 'rehearsed',
   rolledBack: 'rolled-back',
   cancelled: 'cancelled',
   failed: 'failed',
 } as const;
 export type ImportPhase = (typeof ImportPhase)[keyof typeof ImportPhase];
 
-export const isImportEnd = (phase: ImportPhase): boolean =>
-  phase === 'committed' || phase === 'rolled-back' || phase === 'cancelled' || phase === 'failed';
+const ends: readonly ImportPhase[] = [
+  ...(['committed', 'rehearsed', 'rolled-back', 'cancelled', 'failed'] as const),
+];
+export const isImportEnd = (phase: ImportPhase): boolean => ends.includes(phase);
 
 /**
  * What happens with a source that runs. `shutdown`, `force-off`: it is off from then on, and the import is a move.
@@ -101,6 +107,8 @@ export interface ImportRequest {
   operator: string;
   /** Keys of encrypted disks of the guest by reference: the values stand in the conversion host's configuration. */
   luksKeys?: LuksKeyReference[];
+  /** The converted VM is started apart from everything and looked at, before anything of it comes to the target. */
+  rehearse?: RehearsalWish;
 }
 
 export interface ImportStorage {
@@ -140,6 +148,7 @@ export const importStepNames = [
   'copy',
   'verify-source',
   'convert',
+  'rehearse',
   'reserve-target',
   'transfer',
   'verify',
@@ -292,6 +301,7 @@ export interface ImportReport {
   firstError?: Fault;
   fault?: Fault;
   failedCompensations: Fault[];
+  rehearsal?: RehearsalReport;
   notes: string[];
   orders?: GivenOrder[];
   startedAt: string;

@@ -22,6 +22,11 @@ import type {
   PlannedImportDisk,
   PlannedImportNic,
 } from '../../domain/import.ts';
+import type {
+  RehearsalCheck,
+  RehearsalReport,
+  RehearsalWish,
+} from '../../domain/import/rehearsal.ts';
 import type { UseLine } from '../../domain/import/use.ts';
 import { VmState } from '../../domain/vm.ts';
 import type {
@@ -162,6 +167,20 @@ const shape: z.ZodType<ImportShape> = z.strictObject({
   domainType: z.enum(['kvm', 'qemu']).exactOptional(),
 } satisfies ShapeOf<ImportShape>);
 
+const check: z.ZodType<RehearsalCheck> = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('auto') }),
+  z.strictObject({ kind: z.literal('agent') }),
+  z.strictObject({ kind: z.literal('console'), pattern: text }),
+  z.strictObject({ kind: z.literal('port'), address: text, port: count }),
+  z.strictObject({ kind: z.literal('command'), name: text }),
+]);
+
+const rehearse: z.ZodType<RehearsalWish> = z.strictObject({
+  check,
+  limitMs: milliseconds.exactOptional(),
+  only: flag.meta({ description: 'Nothing comes to a target.' }),
+} satisfies ShapeOf<RehearsalWish>);
+
 const request: z.ZodType<ImportRequest> = z.strictObject({
   provider: text,
   vm: text,
@@ -187,6 +206,7 @@ const request: z.ZodType<ImportRequest> = z.strictObject({
   cacheSeconds: count,
   operator: text,
   luksKeys: z.array(z.strictObject({ device: text, reference: text })).exactOptional(),
+  rehearse: rehearse.exactOptional(),
 } satisfies ShapeOf<ImportRequest>);
 
 const plannedDisk: z.ZodType<PlannedImportDisk> = z.strictObject({
@@ -281,6 +301,15 @@ const conversion: z.ZodType<ConversionReport> = z.strictObject({
   already: flag,
 } satisfies ShapeOf<ConversionReport>);
 
+const rehearsal: z.ZodType<RehearsalReport> = z.strictObject({
+  outcome: z.enum(['proved', 'unproved']),
+  check: z.enum(['auto', 'agent', 'console', 'port', 'command']),
+  saw: text,
+  elapsedMs: milliseconds,
+  emulated: flag,
+  console: z.array(text).meta({ description: 'Last lines of the serial console.' }),
+} satisfies ShapeOf<RehearsalReport>);
+
 /** Orders to an import: how it rests or ended. */
 export const importReport: z.ZodType<ImportReport> = z
   .strictObject({
@@ -302,6 +331,7 @@ export const importReport: z.ZodType<ImportReport> = z
     sourceRunning: flag,
     targetRunning: flag,
     conversion: conversion.exactOptional(),
+    rehearsal: rehearsal.exactOptional(),
     cachedUntil: time.exactOptional(),
     firstError: fault.exactOptional(),
     fault: fault.exactOptional(),

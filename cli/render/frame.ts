@@ -37,7 +37,7 @@ export function spread(left: string, right: string, width: number): string {
 
 /** Colour of a phase: what calls for a person is yellow, what went wrong red. */
 export function phaseStyle(phase: string): 'green' | 'yellow' | 'red' | 'cyan' {
-  if (phase === 'committed' || phase === 'awaiting-commit') return 'green';
+  if (['committed', 'rehearsed', 'awaiting-commit'].includes(phase)) return 'green';
   if (phase === 'failed') return 'red';
   if (['parked', 'rolling-back', 'rolled-back', 'cancelled'].includes(phase)) return 'yellow';
   return 'cyan';

@@ -21,6 +21,7 @@ export const importStepTitles: Record<ImportStepName, string> = {
   copy: 'Copy',
   'verify-source': 'Verify source',
   convert: 'Convert',
+  rehearse: 'Rehearse',
   'reserve-target': 'Reserve target',
   transfer: 'Transfer',
   verify: 'Verify',
@@ -39,6 +40,7 @@ export function importStepPurpose(name: ImportStepName, report: ImportReport): s
     copy: `its disks, into the cache of ${conversionHost}`,
     'verify-source': 'off, and its disks unchanged',
     convert: `the guest, on ${conversionHost}`,
+    rehearse: `a start of it on ${conversionHost}, apart from everything`,
     'reserve-target': `room and volumes on ${target}`,
     transfer: `the disks, to ${target}`,
     verify: 'hashes of both sides',
@@ -118,7 +120,7 @@ export const importWord = ({ id, foreign }: Pick<ImportReport, 'id' | 'foreign'>
 };
 
 const cancellable: readonly (ImportPhase | undefined)[] = [
-  ...(['planned', 'checking', 'stopping', 'copying', 'converting'] as const),
+  ...(['planned', 'checking', 'stopping', 'copying', 'converting', 'rehearsing'] as const),
   ...(['preparing', 'transferring', 'verifying'] as const),
 ];
 const goesBackFrom: readonly (ImportPhase | undefined)[] = ['cutting-over', 'starting'];
@@ -155,6 +157,9 @@ export function importNextSteps(report: ImportReport, { command }: View): NextSt
       ...(goesBackFrom.includes(parkedIn) ? [back] : []),
     ];
   if (phase === 'committed') return [];
+  // What was copied serves the import itself, which begins with the words of its own.
+  if (phase === 'rehearsed')
+    return [{ command: `${command} discard ${word}`, effect: 'drop what was copied' }];
   if (isImportEnd(phase))
     return [
       {

@@ -155,7 +155,7 @@ export function importsFrame(
 function urgency({ status, trouble }: ShownImport): number {
   if (status === undefined) return trouble === undefined ? 2 : 1;
   if (!isImportEnd(status.report.phase)) return status.report.phase === 'awaiting-commit' ? 3 : 0;
-  return status.report.phase === 'committed' ? 4 : 1;
+  return ['committed', 'rehearsed'].includes(status.report.phase) ? 4 : 1;
 }
 
 export function importsTable(shown: readonly ShownImport[], view: View, now: number): string[] {
@@ -230,6 +230,8 @@ function headline(report: ImportReport, view: View): string {
       );
     case 'committed':
       return say('green', glyphs.done, `${name} is on ${target}; the import is committed`);
+    case 'rehearsed':
+      return say('green', glyphs.done, `${name} was rehearsed on ${conversionHost}; ${source}`);
     case 'parked':
       return say('yellow', glyphs.parked, `The import of ${name} is parked: a person must act`);
     case 'cancelled':
@@ -245,6 +247,7 @@ function headline(report: ImportReport, view: View): string {
     case 'stopping':
     case 'copying':
     case 'converting':
+    case 'rehearsing':
     case 'preparing':
     case 'transferring':
     case 'verifying':
@@ -316,6 +319,17 @@ function diskLines({ disks }: ImportReport, view: View): string[] {
   return ['', ...lines.map((line) => ' '.repeat(indent) + line)];
 }
 
+function rehearsalNotes({ rehearsal }: ImportReport): string[] {
+  if (rehearsal === undefined) return [];
+  const { outcome, saw, elapsedMs, emulated, console } = rehearsal;
+  const how = emulated ? ', by emulation' : '';
+  const said = outcome === 'proved' ? 'It came up' : 'Nothing proves that it came up';
+  return [
+    `${said}: ${saw} (after ${duration(elapsedMs)}${how}).`,
+    ...console.map((line) => `console: ${line}`),
+  ];
+}
+
 function conversionNotes({ conversion }: ImportReport): string[] {
   if (conversion === undefined) return [];
   const { warnings, notes, logPath, elapsedMs, already } = conversion;
@@ -338,6 +352,7 @@ export function importReportLines(report: ImportReport, view: View, now: number)
       view,
     ),
     ...section('Conversion', bulletLines(conversionNotes(report), view), view),
+    ...section('Rehearsal', bulletLines(rehearsalNotes(report), view), view),
     ...section('Findings', concernLines(report.concerns, view), view),
     ...troubleLines(report, { view, isOver: isImportEnd(report.phase) }),
     ...section('Notes', bulletLines(report.notes, view), view),

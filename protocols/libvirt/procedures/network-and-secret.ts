@@ -7,6 +7,9 @@ const none = {};
 
 /** Networks and secrets. */
 export const networkAndSecretCalls = {
+  /** A transient one, active at once. */
+  NetworkCreateXML: call(40, { xml }, { net: network }),
+  NetworkDestroy: call(42, { net: network }, none),
   NetworkGetXMLDesc: call(43, { net: network, flags }, { xml }),
   NetworkGetBridgeName: call(45, { net: network }, { name: string }),
   NetworkLookupByName: call(46, { name: string }, { net: network }),
