@@ -1,13 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { BandwidthInForce } from '../domain/hosts/state.ts';
-import { replaceDurably } from '../guard/durable.ts';
 import type { HostParts } from './parts.ts';
+import { Followed, RememberedOrder } from './remembered-order.ts';
 import type { BandwidthOrder } from './upkeep.ts';
-
-/** In the state folder: what a person set last, so that a restarted worker begins with it. */
-const fileName = 'limits.json';
 
 const cap = z.number().int().min(0);
 const orderSchema = z.object({
@@ -15,62 +11,31 @@ const orderSchema = z.object({
   downBytesPerSecond: cap.optional(),
 });
 
-type Listener = (now: BandwidthInForce) => Promise<void> | void;
-
 /** The caps of all moves of this host together: as configured, until a person sets others. */
-export class HostBandwidth {
-  readonly #parts: Pick<HostParts, 'stateDir' | 'bandwidthBytesPerSecond'>;
-  readonly #listeners = new Set<Listener>();
-  #order: Promise<BandwidthOrder> | undefined;
+export class HostBandwidth extends Followed<BandwidthInForce> {
+  readonly #configured: number;
+  readonly #order: RememberedOrder<BandwidthOrder>;
 
   constructor(parts: Pick<HostParts, 'stateDir' | 'bandwidthBytesPerSecond'>) {
-    this.#parts = parts;
+    super();
+    this.#configured = parts.bandwidthBytesPerSecond;
+    this.#order = new RememberedOrder(join(parts.stateDir, 'limits.json'), orderSchema);
   }
 
   /** Bytes a second; 0 is none. */
   async inForce(): Promise<BandwidthInForce> {
-    this.#order ??= readOrder(this.#file);
-    const { upBytesPerSecond, downBytesPerSecond } = await this.#order;
-    const configured = this.#parts.bandwidthBytesPerSecond;
+    const { upBytesPerSecond, downBytesPerSecond } = await this.#order.current();
     return {
-      upBytesPerSecond: upBytesPerSecond ?? configured,
-      downBytesPerSecond: downBytesPerSecond ?? configured,
+      upBytesPerSecond: upBytesPerSecond ?? this.#configured,
+      downBytesPerSecond: downBytesPerSecond ?? this.#configured,
     };
   }
 
   /** Written down first, then told to whoever is under way. Rejects with the first that could not follow. */
   async apply(order: BandwidthOrder): Promise<BandwidthInForce> {
-    const checked = orderSchema.parse(order) as BandwidthOrder;
-    await replaceDurably(
-      { path: this.#file, temporary: `${this.#file}.new` },
-      Buffer.from(JSON.stringify(checked)),
-    );
-    this.#order = Promise.resolve(checked);
+    await this.#order.set(order);
     const now = await this.inForce();
-    const told = await Promise.allSettled([...this.#listeners].map(async (tell) => tell(now)));
-    for (const one of told) if (one.status === 'rejected') throw one.reason;
+    await this.tell(now);
     return now;
-  }
-
-  /** Hears of every change from now on; gives the way to stop. */
-  onChange(listener: Listener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  get #file(): string {
-    return join(this.#parts.stateDir, fileName);
-  }
-}
-
-/** A file that is missing or damaged says nothing: the host's entity tells the caps again. */
-async function readOrder(file: string): Promise<BandwidthOrder> {
-  try {
-    const read = orderSchema.safeParse(JSON.parse(await readFile(file, 'utf8')));
-    return (read.data ?? {}) as BandwidthOrder;
-  } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT')
-      return {};
-    throw error;
   }
 }

@@ -284,6 +284,10 @@ export const conversion = z
           description: 'Cap over all that imports read from their sources; 0 is none.',
           examples: ['1Gbit/s', 0],
         }),
+        up: conversionRate.prefault(0).meta({
+          description: 'Cap over all that imports send to their targets; 0 is none.',
+          examples: ['1Gbit/s', 0],
+        }),
       })
       .prefault({})
       .meta({ description: 'What imports may take of this host’s network.' }),

@@ -209,6 +209,11 @@ export interface ConversionHostFacts {
   promisedBytes: number;
   /** How long its cache keeps what was copied, where an import does not say. */
   cacheSeconds?: number;
+  /** Whether new imports may begin there; absent of older workers, which take them. */
+  takesImports?: boolean;
+  /** Caps that it holds to over all imports, bytes a second; 0 is none. */
+  upBytesPerSecond?: number;
+  downBytesPerSecond?: number;
 }
 
 export interface ProviderLine {

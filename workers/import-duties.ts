@@ -1,6 +1,7 @@
 /** What makes a host worker a conversion host: its providers, its cache, and the upkeep of that. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ConversionTermsInForce } from '../activities/import/conversion-terms.ts';
 import { expireCaches } from '../activities/import/keep-cache.ts';
 import type { CacheUpkeep } from '../activities/import/keep-cache.ts';
 import type { ImportParts } from '../activities/import/parts.ts';
@@ -21,17 +22,23 @@ export function importParts(
   const { name, stateDir, providers, conversion } = config;
   if (Object.keys(providers).length === 0) return undefined;
   const { cacheDir = join(stateDir, 'import-cache'), parallel, virtioWin, program } = conversion;
+  const { up: upBytesPerSecond, down: downBytesPerSecond } = conversion.limits;
+  const configured = { upBytesPerSecond, downBytesPerSecond, parallel };
+  const turns = new Turns(parallel);
+  const terms = new ConversionTermsInForce(stateDir, configured);
+  terms.onChange((now) => turns.resize(now.parallel));
   return {
     host: parts,
     providers: new ConfiguredProviders({ host: name, providers, scratchDir: cacheDir }),
     conversion: {
-      ...{ cacheDir, parallel, bytesPerSecond: conversion.limits.down },
+      cacheDir,
       cacheSeconds: conversion.cacheSeconds,
       ...(virtioWin === undefined ? {} : { virtioWin }),
       ...(program === undefined ? {} : { program }),
       secret: (reference) => secretOf(config, reference),
     },
-    turns: new Turns(parallel),
+    terms,
+    turns,
     server,
   };
 }
@@ -53,10 +60,12 @@ const everyMs = 5 * 60_000;
 
 /** Looks after the caches until `signal` fires; what goes wrong is logged, and the next look tries again. */
 export async function keepCaches(
-  parts: Pick<ImportParts, 'host' | 'conversion'>,
+  parts: Pick<ImportParts, 'host' | 'conversion' | 'terms' | 'turns'>,
   upkeep: CacheUpkeep,
 ): Promise<void> {
   const { signal, log } = upkeep;
+  // As the worker before this one was told.
+  parts.turns.resize((await parts.terms.inForce()).parallel);
   while (!signal.aborted) {
     await expireCaches(parts, upkeep).catch((error: unknown) => {
       if (!signal.aborted) log('warn', { error }, 'could not look after the import cache');

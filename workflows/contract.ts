@@ -234,6 +234,8 @@ export const memoNames = {
   announcement: 'announcement',
   /** Of a host: its `HostState`, so that a list of hosts needs no worker. */
   hostState: 'hostState',
+  /** Of an import from its start on: the name of its conversion host, so that a list of imports needs no worker. */
+  conversionHost: 'conversionHost',
 } as const;
 export const queryNames = { report: 'report' } as const;
 /** Updates: the answer tells whether the order was accepted, and if not why. */
@@ -249,6 +251,8 @@ export const updateNames = {
 export const hostUpdateNames = {
   /** `HostOrder` -> `HostState`. */
   set: 'set',
+  /** `ConversionOrder` -> `HostState`: of its role as a conversion host. */
+  setConversion: 'setConversion',
   /** `SlotWish` -> `SlotAnswer`. */
   reserve: 'reserve',
   /** `SlotRelease` -> nothing. */
@@ -295,6 +299,7 @@ export function labelsOfImport({ vm, request }: ImportVmInput) {
   const { provider, conversionHost, to, operator } = request;
   return {
     staticSummary: `${vm.name}: ${provider} → ${to}`,
+    memo: { [memoNames.conversionHost]: conversionHost },
     staticDetails: `Import of **${vm.name}** (${vm.id}) from ${provider} by ${conversionHost} to ${to}, asked for by ${operator}`,
     typedSearchAttributes: new TypedSearchAttributes([
       { key: moveKeys.vmName, value: vm.name },

@@ -8,8 +8,20 @@ import {
   upsertMemo,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { ImportActivities } from '../activities/import/contract.ts';
 import type { BandwidthOrder, UpkeepActivities } from '../activities/upkeep.ts';
 import { capsToApply } from '../domain/hosts/bandwidth.ts';
+import {
+  conversionRefusedBecause,
+  newConversion,
+  termsToApply,
+  withConversionChange,
+} from '../domain/hosts/conversion.ts';
+import type {
+  ConversionOrder,
+  ConversionState,
+  ConversionTerms,
+} from '../domain/hosts/conversion.ts';
 import type { HostReading } from '../domain/hosts/reading.ts';
 import { refusedBecause, withChange } from '../domain/hosts/settings.ts';
 import type { HostOrder } from '../domain/hosts/settings.ts';
@@ -24,6 +36,9 @@ import { faultOf } from './faults.ts';
 const announceSignal = defineSignal<[HostAnnouncement]>(signalNames.announce);
 const readingSignal = defineSignal<[HostReading]>(signalNames.reading);
 const setUpdate = defineUpdate<HostState, [HostOrder]>(hostUpdateNames.set);
+const setConversionUpdate = defineUpdate<HostState, [ConversionOrder]>(
+  hostUpdateNames.setConversion,
+);
 const reserveUpdate = defineUpdate<SlotAnswer, [SlotWish]>(hostUpdateNames.reserve);
 const releaseUpdate = defineUpdate<undefined, [SlotRelease]>(hostUpdateNames.release);
 
@@ -49,6 +64,7 @@ export class HostRecord {
   /** The state that the memo has. */
   #shown: HostState | undefined;
   #capsDue = false;
+  #termsDue = false;
 
   constructor(input: RememberedHost) {
     this.#input = input;
@@ -59,6 +75,9 @@ export class HostRecord {
     setHandler(readingSignal, (reading) => this.#read(reading));
     setHandler(setUpdate, (order) => this.#set(order), {
       validator: (order: HostOrder): void => this.#refuseChange(order),
+    });
+    setHandler(setConversionUpdate, (order) => this.#setConversion(order), {
+      validator: (order: ConversionOrder): void => this.#refuseConversion(order),
     });
     setHandler(reserveUpdate, (wish) => this.#reserve(wish), {
       validator: (wish: SlotWish): void => this.#refuseWish(wish),
@@ -72,7 +91,7 @@ export class HostRecord {
 
   /** Keeps the memo and the worker's caps up to the state, until this run has seen enough. */
   async keep(): Promise<RememberedHost> {
-    await Promise.all([this.#keepMemo(), this.#keepCaps()]);
+    await Promise.all([this.#keepMemo(), this.#keepCaps(), this.#keepTerms()]);
     const { cluster, name } = this.#input;
     return {
       cluster,
@@ -112,6 +131,21 @@ export class HostRecord {
     }
   }
 
+  /** The same of what people set of it as a conversion host. */
+  async #keepTerms(): Promise<void> {
+    for (;;) {
+      await condition(() => this.#termsDue || this.#isFull);
+      if (this.#isFull) return;
+      this.#termsDue = false;
+      const terms = termsToApply(this.#known.conversion);
+      if (terms === undefined) continue;
+      const applied = await applyTerms(this.#input.name, terms);
+      const { conversion = newConversion } = this.#known;
+      const { trouble: _trouble, ...rest } = conversion;
+      this.#state = { ...this.#known, conversion: { ...rest, ...applied } };
+    }
+  }
+
   #become(state: HostState): void {
     this.#messages += 1;
     this.#state = state;
@@ -121,14 +155,25 @@ export class HostRecord {
     this.#messages += 1;
     this.#announcement = said;
     upsertMemo({ [memoNames.announcement]: said });
+    this.#forgetTerms();
+  }
+
+  /** A worker that came up anew may have lost what the one before it held to. */
+  #forgetTerms(): void {
+    const { conversion } = this.#known;
+    if (conversion === undefined) return;
+    const { inForce: _inForce, ...rest } = conversion;
+    this.#state = { ...this.#known, conversion: rest };
+    this.#termsDue = true;
   }
 
   #read(reading: HostReading): void {
     // The worker's word on its caps is newer than the answer to the last order.
     const { bandwidth: _old, bandwidthTrouble: _trouble, ...rest } = this.#known;
     this.#become({ ...withoutLingering(rest, { nowMs: Date.now(), all: true }), reading });
-    // It is there now: a good time for caps that it did not take over when they were set.
+    // It is there now: a good time for what it did not take over when it was set.
     this.#capsDue = true;
+    this.#termsDue = true;
   }
 
   #set({ operator, ...change }: HostOrder): HostState {
@@ -140,6 +185,18 @@ export class HostRecord {
 
   #refuseChange(order: HostOrder): void {
     const reasons = refusedBecause(this.#known.settings, order);
+    if (reasons.length > 0) throw refusal('host-change-refused', reasons.join('; '));
+  }
+
+  #setConversion(order: ConversionOrder): HostState {
+    const { conversion = newConversion } = this.#known;
+    this.#become({ ...this.#known, conversion: withConversionChange(conversion, order, now()) });
+    this.#termsDue = true;
+    return this.#known;
+  }
+
+  #refuseConversion(order: ConversionOrder): void {
+    const reasons = conversionRefusedBecause(order);
     if (reasons.length > 0) throw refusal('host-change-refused', reasons.join('; '));
   }
 
@@ -170,24 +227,40 @@ export class HostRecord {
   }
 }
 
+/** Tells the host's worker what to hold to as a conversion host. */
+async function applyTerms(
+  name: string,
+  terms: ConversionTerms,
+): Promise<Pick<ConversionState, 'inForce' | 'trouble'>> {
+  const what = 'hold to what was set of it as a conversion host';
+  try {
+    return { inForce: await workerOf<ImportActivities>(name, what).applyConversion(terms) };
+  } catch (error) {
+    return { trouble: faultOf(error, { host: name, what }).message };
+  }
+}
+
 /** Tells the host's worker its caps; what came of it is part of the state. */
 async function applyCaps(
   name: string,
   caps: BandwidthOrder,
 ): Promise<Pick<HostState, 'bandwidth' | 'bandwidthTrouble'>> {
+  const what = 'apply its limits';
   try {
-    const { applyLimits } = proxyActivities<UpkeepActivities>({
-      taskQueue: hostQueue(name),
-      scheduleToStartTimeout: capsPickUpMs,
-      startToCloseTimeout: '10s',
-      retry: { maximumAttempts: 2 },
-      summary: `${name}: apply its limits`,
-    });
-    return { bandwidth: await applyLimits(caps) };
+    return { bandwidth: await workerOf<UpkeepActivities>(name, what).applyLimits(caps) };
   } catch (error) {
-    return { bandwidthTrouble: faultOf(error, { host: name, what: 'apply its limits' }).message };
+    return { bandwidthTrouble: faultOf(error, { host: name, what }).message };
   }
 }
+
+const workerOf = <A extends object>(name: string, what: string) =>
+  proxyActivities<A>({
+    taskQueue: hostQueue(name),
+    scheduleToStartTimeout: capsPickUpMs,
+    startToCloseTimeout: '10s',
+    retry: { maximumAttempts: 2 },
+    summary: `${name}: ${what}`,
+  });
 
 const refusal = (type: string, message: string, detail?: SlotAnswer): ApplicationFailure =>
   ApplicationFailure.create({

@@ -1,6 +1,7 @@
 /** From the source into the cache of the conversion host, and the conversion there. */
 import type { CacheInput } from '../activities/import/contract.ts';
 import { ImportPhase } from '../domain/import.ts';
+import { cacheNeed } from '../domain/import/capacity.ts';
 import type { Import, Judged } from './import.ts';
 import { limits } from './on-host.ts';
 
@@ -8,6 +9,17 @@ import { limits } from './on-host.ts';
 export interface SourceStopped {
   wasRunning: boolean;
   offSinceMs?: number;
+}
+
+/** Before anything is touched: two imports that begin at once may have seen the same room. */
+export async function holdRoom({ hosts, ref, input }: Import, { foreign }: Judged): Promise<void> {
+  const { neededBytes, besideBytes } = cacheNeed(foreign.vm, input.request);
+  await hosts.do({
+    host: input.request.conversionHost,
+    what: `hold room for ${input.vm.name}`,
+    limit: limits.check,
+    call: (at) => at.reserveCache({ ...ref, neededBytes, besideBytes }),
+  });
 }
 
 /** The source off, if it runs and was asked to be; what is done to it is given back whatever happens later. */

@@ -5,6 +5,7 @@ import { ImportPhase } from '../domain/import.ts';
 import { allOrNone } from './all-or-none.ts';
 import { MoveFailed } from './faults.ts';
 import type { Import, Judged, Placed } from './import.ts';
+import { transferCap, withinUploadShare } from './import-upload.ts';
 import { limits } from './on-host.ts';
 
 /** Volumes on the target; where a pool chooses their places, these are known only now. */
@@ -47,7 +48,9 @@ export async function transfer(run: Import, placed: Placed): Promise<void> {
   const places = placed.plan.disks.map((_, place) => place);
   const copies = places.map((place) => () => copyOne(run, placed, place));
   const hashes = places.map((place) => () => hashCached(run, placed, place));
-  await record.during('transfer', () => allOrNone(compared ? [...copies, ...hashes] : copies));
+  await record.during('transfer', () =>
+    withinUploadShare(run, () => allOrNone(compared ? [...copies, ...hashes] : copies)),
+  );
   const { disks } = record.report;
   record.moved(
     'transfer',
@@ -87,7 +90,7 @@ function diskAt({ disks }: Placed, place: number): DiskPlan {
 
 async function copyOne(run: Import, placed: Placed, place: number): Promise<void> {
   const { record, hosts, input } = run;
-  const { to, conversionHost, bandwidthBytesPerSecond, operator, verify: how } = input.request;
+  const { to, conversionHost, operator, verify: how } = input.request;
   const { target, epoch } = placed;
   const disk = diskAt(placed, place);
   const cached = cachedDisk(run, placed, place);
@@ -108,6 +111,7 @@ async function copyOne(run: Import, placed: Placed, place: number): Promise<void
           }),
       });
       const verified = how === 'full';
+      const bandwidthBytesPerSecond = transferCap(run);
       return at.ensureCopied({ ...target, epoch, disk, source, bandwidthBytesPerSecond, verified });
     },
   });

@@ -2,6 +2,7 @@ import { ImportPhase } from '../domain/import.ts';
 import type { TuneOrder } from './contract.ts';
 import { orFault } from './faults.ts';
 import type { Import } from './import.ts';
+import { tuneTransfer } from './import-upload.ts';
 import { activitiesOf, limits } from './on-host.ts';
 
 /** A new cap of an import: for what runs now, and for every later attempt. Gives whether something that runs took it. */
@@ -10,8 +11,8 @@ export async function tuneImport(run: Import, order: TuneOrder): Promise<boolean
   if (bandwidthBytesPerSecond === undefined) return false;
   const { request } = run.input;
   run.input = { ...run.input, request: { ...request, bandwidthBytesPerSecond } };
-  const { phase, parkedIn, vm } = run.record.report;
-  const { conversionHost, to } = request;
+  const { phase, parkedIn } = run.record.report;
+  const { conversionHost } = request;
   const current = parkedIn ?? phase;
   if (current === ImportPhase.copying) {
     return orFault(conversionHost, 'change its cap', () =>
@@ -22,12 +23,5 @@ export async function tuneImport(run: Import, order: TuneOrder): Promise<boolean
       ).tuneCache({ ...run.ref, bandwidthBytesPerSecond }),
     );
   }
-  if (current !== ImportPhase.transferring) return false;
-  const { moveId, migrationId } = run.ref;
-  return orFault(to, 'change its cap', () =>
-    activitiesOf(to, `${to}: change the cap of the transfer`, limits.check).tuneCopy({
-      ...{ moveId, migrationId, vm },
-      bandwidthBytesPerSecond,
-    }),
-  );
+  return current === ImportPhase.transferring ? tuneTransfer(run) : false;
 }

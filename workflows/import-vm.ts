@@ -9,7 +9,7 @@ import type { ImportReport } from '../domain/import.ts';
 import { Compensations } from './compensations.ts';
 import type { ImportVmInput } from './contract.ts';
 import { failureOf, isCancellation, MoveFailed } from './faults.ts';
-import { convert, fillCache, readSourceBack, stopSource } from './import-cache.ts';
+import { convert, fillCache, holdRoom, readSourceBack, stopSource } from './import-cache.ts';
 import type { SourceStopped } from './import-cache.ts';
 import { judge } from './import-check.ts';
 import { ImportOrders } from './import-orders.ts';
@@ -56,6 +56,7 @@ async function bringOver(
   judged: Judged,
 ): Promise<{ stopped: SourceStopped; placed: Placed }> {
   pushKeeping(run);
+  await holdRoom(run, judged);
   const stopped = await stopSource(run, judged);
   await fillCache(run, judged);
   await convert(run, judged);

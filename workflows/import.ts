@@ -22,6 +22,8 @@ export interface Import {
   cutoverBegan: boolean;
   /** The target was asked for room: its ledger may know the VM. */
   reserving: boolean;
+  /** What the conversion host lets it send, bytes a second; 0 is none. */
+  uploadBytesPerSecond?: number;
   /** Under which the target holds a place for the VM; known after the check. */
   epoch?: number;
 }

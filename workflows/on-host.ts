@@ -53,8 +53,8 @@ export function activitiesOf(
 }
 
 /** An activity that stands by while others act: begun again for ever, and left to itself when it is called off. */
-export function watchOn(host: string, what: string): HostActivities {
-  return proxyActivities<HostActivities>({
+export function watchOn(host: string, what: string): HostActivities & ImportActivities {
+  return proxyActivities<HostActivities & ImportActivities>({
     taskQueue: hostQueue(host),
     startToCloseTimeout: limits.bulk.attemptMs,
     heartbeatTimeout: heartbeatTimeoutMs,

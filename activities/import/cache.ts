@@ -57,6 +57,8 @@ const recordSchema = z.object({
     .optional(),
   /** Disks are open at the source, or were when a worker was killed: then something of it may be left there. */
   reading: z.boolean().default(false),
+  /** Room that is promised to that import; what it has written already is part of it. Absent: it writes no more. */
+  promise: z.object({ neededBytes: z.int().min(0), besideBytes: z.int().min(0) }).optional(),
   /** For how long it is kept once that import is over. */
   keepSeconds: z.int().min(0),
   /** ISO 8601, UTC: nobody uses it, and from then on it may go. Absent while it is in use. */
@@ -132,11 +134,24 @@ export class ImportCache {
     await replaceDurably({ path, temporary: `${path}.new` }, data, realIo);
   }
 
-  /** What the images take up of the file system. */
+  /** What the images take up of the file system, and what a conversion made beside them. */
   async takenBytes(): Promise<number> {
     const disks = (await this.read().catch(() => undefined))?.disks ?? [];
-    const taken = await Promise.all(disks.map((disk) => blocksOf(this.pathOf(disk))));
+    const beside = await readdir(this.conversionFolder).catch(() => []);
+    const paths = [
+      ...disks.map((disk) => this.pathOf(disk)),
+      ...beside.map((name) => join(this.conversionFolder, name)),
+    ];
+    const taken = await Promise.all(paths.map(blocksOf));
     return taken.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  /** Nothing more is written for the import of `migrationId`: room that it was promised is free for others. */
+  async writesNoMore(migrationId: string): Promise<void> {
+    const record = await this.read();
+    if (record?.usedBy.migrationId !== migrationId || record.promise === undefined) return;
+    const { promise: _promise, ...rest } = record;
+    await this.write(rest);
   }
 
   /** What was made of the copies is worthless once these change. */

@@ -12,6 +12,7 @@ import type {
   ImportRequest,
 } from '../../domain/import.ts';
 import type { DiskPlan } from '../../domain/disk-plan.ts';
+import type { ConversionInForce, ConversionTerms } from '../../domain/hosts/conversion.ts';
 import type { DiskProgress } from '../../domain/move.ts';
 import type { EpochRef, LedgerView, MoveRef, OpenExport } from '../contract.ts';
 
@@ -96,6 +97,17 @@ export interface TuneCacheInput extends ImportRef {
   bandwidthBytesPerSecond: number;
 }
 
+export interface ReserveCacheInput extends ImportRef {
+  /** As `cacheNeed` says; `besideBytes` of it are for the conversion. */
+  neededBytes: number;
+  besideBytes: number;
+}
+
+export interface UploadShareInput extends ImportRef {
+  /** What the import holds to now: the answer waits until it is to be another; at once if absent. */
+  known?: number;
+}
+
 export interface CachedDisk {
   key: string;
   bytesCopied: number;
@@ -174,6 +186,12 @@ export interface ImportActivities {
   inspectForeign(input: InspectForeignInput): Promise<InspectForeignResult>;
   /** Conversion host: VM, the platform's concerns and the host's own facts, at one time. */
   checkForeign(input: ImportRef): Promise<ForeignCheck>;
+  /** Conversion host: takes over what people set of it, and remembers that over restarts. */
+  applyConversion(input: ConversionTerms): Promise<ConversionInForce>;
+  /** Conversion host: room for the import, promised to no other. Throws `cache-full`, `conversion-host-disabled`. */
+  reserveCache(input: ReserveCacheInput): Promise<void>;
+  /** Conversion host: what the import may send, its share of the host's cap; 0 is none. */
+  uploadShare(input: UploadShareInput): Promise<{ bytesPerSecond: number }>;
   /** Conversion host: the source off, read back. Throws `shutdown-unsupported`, `shutdown-timed-out`. */
   stopForeign(input: StopForeignInput): Promise<StopForeignResult>;
   /**

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { access, mkdir, statfs } from 'node:fs/promises';
+import { access, mkdir } from 'node:fs/promises';
 import { arch, availableParallelism, totalmem } from 'node:os';
 import { detectTool } from '../../convert/tool.ts';
 import type { ConversionTool } from '../../convert/tool.ts';
@@ -7,7 +7,7 @@ import { probeAcceleration } from '../../convert/acceleration.ts';
 import type { Acceleration } from '../../convert/acceleration.ts';
 import { VmFerryError } from '../../domain/errors.ts';
 import type { ConversionHostFacts } from '../../domain/import.ts';
-import { cachedKeys, ImportCache } from './cache.ts';
+import { cacheUse } from './cache-room.ts';
 import type { ImportParts } from './parts.ts';
 
 /** libvirt's names of processors. */
@@ -21,28 +21,24 @@ export async function conversionFacts(
   signal: AbortSignal,
 ): Promise<ConversionHostFacts> {
   const { host, providers, conversion } = parts;
-  const { cacheDir, virtioWin, parallel, cacheSeconds } = conversion;
+  const { cacheDir, virtioWin, cacheSeconds } = conversion;
   await mkdir(cacheDir, { recursive: true, mode: 0o700 });
-  const [room, tool, use] = await Promise.all([
-    statfs(cacheDir),
-    toolFacts(parts, signal),
+  const [{ cache, ...use }, tool, terms] = await Promise.all([
     cacheUse(parts),
+    toolFacts(parts, signal),
+    parts.terms.inForce(),
   ]);
   return {
     name: host.name,
     arch: archNames[arch()] ?? arch(),
     cpus: availableParallelism(),
     memoryBytes: totalmem(),
-    cache: {
-      path: cacheDir,
-      capacityBytes: room.blocks * room.bsize,
-      availableBytes: room.bavail * room.bsize,
-    },
+    cache,
     ...tool,
     virtioWin: virtioWin !== undefined && (await canRead(virtioWin)),
     kvm: await canRead('/dev/kvm'),
     providers: providers.lines(),
-    parallel,
+    ...terms,
     ...(cacheSeconds === undefined ? {} : { cacheSeconds }),
     ...use,
   };
@@ -60,25 +56,6 @@ async function toolFacts(
     if (!(error instanceof VmFerryError)) throw error;
     return { toolTrouble: error.message };
   }
-}
-
-/** What running imports have still to write, by what their images take up of their disks' sizes. */
-async function cacheUse({
-  host,
-  conversion: { cacheDir },
-}: ImportParts): Promise<Pick<ConversionHostFacts, 'running' | 'promisedBytes'>> {
-  let [running, promisedBytes] = [0, 0];
-  for (const key of await cachedKeys(cacheDir)) {
-    const cache = new ImportCache({ cacheDir, stateDir: host.stateDir, host: host.name }, { key });
-    // A damaged one is named when somebody needs it.
-    const record = await cache.read().catch(() => undefined);
-    if (record === undefined || record.until !== undefined) continue;
-    running += 1;
-    const begun = record.disks.filter((disk) => !disk.whole);
-    const wanted = begun.reduce((sum, { capacityBytes }) => sum + capacityBytes, 0);
-    promisedBytes += Math.max(0, wanted - (wanted === 0 ? 0 : await cache.takenBytes()));
-  }
-  return { running, promisedBytes };
 }
 
 const canRead = (path: string): Promise<boolean> =>

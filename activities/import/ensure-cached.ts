@@ -79,6 +79,9 @@ async function copyAll(
   // All is closed there; after a failure too, but then nobody is sure of it.
   record.reading = false;
   for (const disk of record.disks) if (input.disks.includes(disk.key)) disk.whole = true;
+  // What was promised and turned out to be zeros is free for others; room for a conversion still is not.
+  if (record.promise !== undefined)
+    record.promise.neededBytes = (await cache.takenBytes()) + record.promise.besideBytes;
   await cache.write(record);
   return { disks: done };
 }

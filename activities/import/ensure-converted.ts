@@ -34,6 +34,7 @@ export async function ensureConverted(
           ...request,
           onProgress: (conversion) => attempt.report({ conversion }),
         });
+        await cache.writesNoMore(migrationId);
         const { notes, logPath, elapsedMs, already, virtio } = done;
         return {
           warnings: done.warnings.map(({ message }) => message),

@@ -8,6 +8,7 @@ import { closeCachedExports, ensureCachedExport, hashCached } from './cached-dis
 import { checkImportTarget } from './check-import-target.ts';
 import { clearImport } from './clear-import.ts';
 import type { ImportActivities } from './contract.ts';
+import { reserveCache } from './cache-room.ts';
 import { conversionFacts } from './conversion-facts.ts';
 import { defineImport } from './define-import.ts';
 import { ensureCached } from './ensure-cached.ts';
@@ -17,6 +18,7 @@ import { checkForeign, inspectForeign, listForeign } from './look.ts';
 import type { ImportParts } from './parts.ts';
 import { ImportThrottles } from './throttles.ts';
 import { restartForeign, stopForeign } from './stop-foreign.ts';
+import { UploadShares } from './upload-shares.ts';
 import { verifyForeign } from './verify-foreign.ts';
 
 export interface ImportServices {
@@ -25,6 +27,18 @@ export interface ImportServices {
   conversion?: ImportParts;
   gate?: Gate;
 }
+
+/** What a conversion host has at work beside its parts. */
+interface Served extends ImportParts {
+  throttles: ImportThrottles;
+  shares: UploadShares;
+}
+
+const servedBy = (conversion: ImportParts): Served => ({
+  ...conversion,
+  throttles: new ImportThrottles(conversion.terms),
+  shares: new UploadShares(conversion.terms),
+});
 
 type TargetVerb = 'checkImportTarget' | 'defineImport' | 'clearImport';
 
@@ -53,15 +67,22 @@ function conversionVerbs({
   parts,
   conversion,
 }: ImportServices): Omit<ImportActivities, TargetVerb> {
+  const served = conversion === undefined ? undefined : servedBy(conversion);
   const verb =
-    <I, O>(name: string, run: (own: ImportParts, input: I, attempt: Attempt) => Promise<O>) =>
+    <I, O>(name: string, run: (own: Served, input: I, attempt: Attempt) => Promise<O>) =>
     (input: I): Promise<O> =>
       atBoundary({ host: parts.name, verb: name }, (attempt) => {
-        if (conversion === undefined) throw noConversionHost(parts.name);
-        return run(conversion, input, attempt);
+        if (served === undefined) throw noConversionHost(parts.name);
+        return run(served, input, attempt);
       });
-  const throttles = new ImportThrottles(conversion?.conversion.bytesPerSecond ?? 0);
   return {
+    applyConversion: verb('applyConversion', ({ terms }, input) => terms.apply(input)),
+    reserveCache: verb('reserveCache', (own, input, { signal }) =>
+      reserveCache(own, input, signal),
+    ),
+    uploadShare: verb('uploadShare', ({ shares }, input, { signal }) =>
+      shares.of(input, signal).then((bytesPerSecond) => ({ bytesPerSecond })),
+    ),
     conversionFacts: () =>
       verb('conversionFacts', (own, _: undefined, { signal }) => conversionFacts(own, signal))(
         undefined,
@@ -75,9 +96,9 @@ function conversionVerbs({
     ),
     stopForeign: verb('stopForeign', (own, input, { signal }) => stopForeign(own, input, signal)),
     ensureCached: verb('ensureCached', (own, input, attempt) =>
-      throttles.during(input, (throttle) => ensureCached(own, input, { ...attempt, throttle })),
+      own.throttles.during(input, (throttle) => ensureCached(own, input, { ...attempt, throttle })),
     ),
-    tuneCache: verb('tuneCache', (_own, { migrationId, bandwidthBytesPerSecond }) =>
+    tuneCache: verb('tuneCache', ({ throttles }, { migrationId, bandwidthBytesPerSecond }) =>
       Promise.resolve(throttles.change(migrationId, bandwidthBytesPerSecond)),
     ),
     verifyForeign: verb('verifyForeign', (own, input, { signal }) =>
@@ -88,7 +109,10 @@ function conversionVerbs({
     ),
     ensureCachedExport: verb('ensureCachedExport', (own, input) => ensureCachedExport(own, input)),
     hashCached: verb('hashCached', (own, input, attempt) => hashCached(own, input, attempt)),
-    closeCachedExports: verb('closeCachedExports', (own, input) => closeCachedExports(own, input)),
+    closeCachedExports: verb('closeCachedExports', (own, input) => {
+      own.shares.leave(input.migrationId);
+      return closeCachedExports(own, input);
+    }),
     keepCache: verb('keepCache', (own, input, { signal }) => keepCache(own, input, signal)),
     dropCache: verb('dropCache', (own, input, { signal }) => dropCache(own, input, signal)),
     restartForeign: verb('restartForeign', (own, input, { signal }) =>

@@ -31,7 +31,8 @@ export async function keepCache(
 
 async function keepFor(cache: ImportCache, record: CacheRecord, seconds: number): Promise<string> {
   const until = record.until ?? new Date(Date.now() + seconds * 1000).toISOString();
-  await cache.write({ ...record, until });
+  const { promise: _promise, ...rest } = record;
+  await cache.write({ ...rest, until });
   return until;
 }
 

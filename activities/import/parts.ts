@@ -3,6 +3,7 @@ import type { ProviderLine } from '../../domain/import.ts';
 import type { ServerIdentity } from '../../domain/orphans.ts';
 import type { HostParts } from '../parts.ts';
 import type { Turns } from '../turns.ts';
+import type { ConversionTermsInForce } from './conversion-terms.ts';
 
 export interface OpenProviderOptions {
   /** Marks what is left at the source while it is open, so that a later attempt finds it. */
@@ -24,12 +25,8 @@ export interface ForeignProviders {
 export interface ConversionSettings {
   /** Absolute; what was copied lies there until it is dropped. */
   cacheDir: string;
-  /** Copies and conversions at a time. */
-  parallel: number;
   /** How long the cache keeps what was copied, where an import does not say. */
   cacheSeconds?: number;
-  /** Cap over all that is read from sources together; 0 is none. */
-  bytesPerSecond: number;
   /** Folder or ISO with drivers for Windows. */
   virtioWin?: string;
   /** `virt-v2v-in-place` if absent. */
@@ -43,6 +40,9 @@ export interface ImportParts {
   host: HostParts;
   providers: ForeignProviders;
   conversion: ConversionSettings;
+  /** What people set: caps, how many at a time, whether imports may begin. */
+  terms: ConversionTermsInForce;
+  /** As many as the terms say. */
   turns: Turns;
   /** The server that the worker is connected to, as last seen. */
   server: () => ServerIdentity;

@@ -1,13 +1,15 @@
 import { Throttle } from '../../transfer/throttle.ts';
+import type { ConversionTermsInForce } from './conversion-terms.ts';
 
 /** The conversion host's token bucket, which all copies share, and one an import in front of it. */
 export class ImportThrottles {
-  readonly #all: Throttle;
+  readonly #all = new Throttle({ bytesPerSecond: 0 });
   readonly #byImport = new Map<string, Throttle>();
+  readonly #terms: Pick<ConversionTermsInForce, 'inForce' | 'onChange'>;
 
-  /** 0 is no cap. */
-  constructor(bytesPerSecond: number) {
-    this.#all = new Throttle({ bytesPerSecond });
+  constructor(terms: Pick<ConversionTermsInForce, 'inForce' | 'onChange'>) {
+    this.#terms = terms;
+    terms.onChange(({ downBytesPerSecond }) => this.#all.setRate(downBytesPerSecond));
   }
 
   /** Runs a copy of an import. A later attempt has the import's cap as it asks for it. */
@@ -15,6 +17,8 @@ export class ImportThrottles {
     of: { migrationId: string; bandwidthBytesPerSecond: number },
     copy: (throttle: Pick<Throttle, 'take'>) => Promise<T>,
   ): Promise<T> {
+    // What a worker before this one was told is known only once it was read.
+    this.#all.setRate((await this.#terms.inForce()).downBytesPerSecond);
     const own = new Throttle({ bytesPerSecond: of.bandwidthBytesPerSecond });
     this.#byImport.set(of.migrationId, own);
     try {

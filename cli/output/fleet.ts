@@ -1,6 +1,12 @@
 /** What the commands about hosts and VMs print with `-o json`. */
 import { z } from 'zod';
 import type { HostFacts } from '../../domain/host.ts';
+import type {
+  ConversionDeed,
+  ConversionInForce,
+  ConversionRole,
+  ConversionState,
+} from '../../domain/hosts/conversion.ts';
 import type { HostReading } from '../../domain/hosts/reading.ts';
 import type {
   HostLimits,
@@ -127,6 +133,32 @@ const reading: z.ZodType<HostReading> = z.strictObject({
   readAt: time,
 } satisfies ShapeOf<HostReading>);
 
+const rates = { upBytesPerSecond: perSecond, downBytesPerSecond: perSecond };
+
+const conversionState: z.ZodType<ConversionState> = z.strictObject({
+  role: z.strictObject({
+    given: flag,
+    enabled: flag,
+    upBytesPerSecond: perSecond.exactOptional(),
+    downBytesPerSecond: perSecond.exactOptional(),
+    parallel: count.exactOptional(),
+  } satisfies ShapeOf<ConversionRole>),
+  inForce: z
+    .strictObject({
+      takesImports: flag,
+      ...rates,
+      parallel: count,
+    } satisfies ShapeOf<ConversionInForce>)
+    .meta({ description: 'What its worker holds to.' })
+    .exactOptional(),
+  trouble: text.exactOptional(),
+  deeds: z
+    .array(
+      z.strictObject({ at: time, operator: text, what: text } satisfies ShapeOf<ConversionDeed>),
+    )
+    .meta({ description: 'Who did what, the newest last; 50 at most.' }),
+} satisfies ShapeOf<ConversionState>);
+
 /** `hosts enable`, `hosts disable`, `hosts set`; `state` of a host in a list. */
 export const hostState: z.ZodType<HostState> = z.strictObject({
   settings: z.strictObject({
@@ -153,6 +185,9 @@ export const hostState: z.ZodType<HostState> = z.strictObject({
     .meta({ description: 'What its worker holds to.' })
     .exactOptional(),
   bandwidthTrouble: text.exactOptional(),
+  conversion: conversionState
+    .meta({ description: 'As a conversion host; absent while no person changed anything of that.' })
+    .exactOptional(),
   changed: z.strictObject({ operator: text, at: time }).exactOptional(),
 } satisfies ShapeOf<HostState>);
 

@@ -1,5 +1,6 @@
 /** A host as vmferry remembers it: what people set, what its worker last said, and which moves have a place there. */
 import type { Reservation } from '../placement/host.ts';
+import type { ConversionState } from './conversion.ts';
 import type { HostReading } from './reading.ts';
 
 /** How much of a host moves may take at a time. */
@@ -71,6 +72,8 @@ export interface HostState {
   bandwidth?: BandwidthInForce;
   /** Why the worker has not taken the last caps over. */
   bandwidthTrouble?: string;
+  /** As a conversion host; absent while no person changed anything of that. */
+  conversion?: ConversionState;
   /** The latest change that a person made. */
   changed?: { operator: string; at: string };
 }

@@ -29,17 +29,21 @@ export interface CacheRoom {
  */
 const overlayBytes = 512 * 1024 ** 2;
 
-/** What an import takes of the cache: `neededBytes` by what the source tells of the data, `mostBytes` if all is full. */
+/**
+ * What an import takes of the cache: `neededBytes` by what the source tells of the data, `mostBytes` if all is full; of
+ * both, `besideBytes` are for the conversion.
+ */
 export function cacheNeed(
   vm: ForeignVm,
   { shape, convert }: Pick<ImportRequest, 'shape' | 'convert'>,
-): { neededBytes: number; mostBytes: number } {
+): { neededBytes: number; mostBytes: number; besideBytes: number } {
   const disks = broughtDisks(vm, shape);
   const beside = convert === 'yes' ? overlayBytes : 0;
   const sum = (bytes: readonly number[]): number => bytes.reduce((all, each) => all + each, beside);
   return {
     neededBytes: sum(disks.map(expectedBytes)),
     mostBytes: sum(disks.map(({ capacityBytes }) => capacityBytes)),
+    besideBytes: beside,
   };
 }
 

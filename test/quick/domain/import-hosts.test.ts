@@ -62,10 +62,12 @@ describe('the cache of a conversion host', () => {
     expect(need({})).toEqual({
       neededBytes: 12 * gibibyte + beside,
       mostBytes: 20 * gibibyte + beside,
+      besideBytes: beside,
     });
     expect(need({ convert: 'no', shape: { disks: [] } })).toEqual({
       neededBytes: 2 * gibibyte,
       mostBytes: 10 * gibibyte,
+      besideBytes: 0,
     });
   });
 });

@@ -93,6 +93,9 @@ export class ImportWorld {
   /** Caps that a running copy was given, and those that transfers asked for. */
   readonly caps: number[] = [];
   readonly transferCaps: number[] = [];
+  /** What the conversion host lets this import send; another one than that never comes by itself. */
+  share = 0;
+  newShare: () => Promise<number> = () => Context.current().cancelled;
   /** What the platform says of the VM. */
   readonly said: Concern[] = [];
   onCall: (verb: Verb) => Promise<void> | void = () => undefined;
@@ -142,6 +145,11 @@ export class ImportWorld {
       checkForeign: () => {
         const check = { vm: this.#vm(), concerns: this.said, host: facts, cachedBytes: 0 };
         return Promise.resolve(check);
+      },
+      reserveCache: () => Promise.resolve(),
+      uploadShare: ({ known }) => {
+        if (known === undefined) return Promise.resolve({ bytesPerSecond: this.share });
+        return this.newShare().then((bytesPerSecond) => ({ bytesPerSecond }));
       },
       stopForeign: () => {
         source.memory ??= { wasRunning: source.running };

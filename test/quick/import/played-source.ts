@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Turns } from '../../../activities/turns.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
+import { ConversionTermsInForce } from '../../../activities/import/conversion-terms.ts';
 import type { ImportRef } from '../../../activities/import/contract.ts';
 import { unsafe } from '../../../domain/errors.ts';
 import type { ForeignDiskHandle, ForeignSource, ForeignVm } from '../../../domain/foreign.ts';
@@ -113,10 +114,13 @@ export async function conversionHost(
       },
     },
     conversion: {
-      ...{ cacheDir: join(dir, 'cache'), parallel: 2, bytesPerSecond: 0 },
+      cacheDir: join(dir, 'cache'),
       ...(program === undefined ? {} : { program }),
       secret: () => Promise.reject(new Error('no secrets here')),
     },
+    terms: new ConversionTermsInForce(stateDir, {
+      ...{ upBytesPerSecond: 0, downBytesPerSecond: 0, parallel: 2 },
+    }),
     turns: new Turns(2),
     server: () => ({ clusterId: 'c', namespaceId: 'n' }),
   };
