@@ -1,6 +1,6 @@
 // @ts-check
 /** Debian packages that the hosts, the lab and the contract tests use. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { capture, findProgram, run } from './process.mjs';
 
 /** The package, and a program of it that tells whether a machine that is not Debian has the same. */
@@ -34,13 +34,22 @@ const wanted = [
 ];
 /** Storage servers that the contract tests run on loopback; where they are missing, those tests say so. */
 const servers = ['ceph-mon', 'ceph-osd', 'ceph-common', 'tgt', 'nfs-ganesha-vfs', 'rpcbind'];
+/** Any will do for the appliance of libguestfs; a machine that boots one of its own is not given another. */
+const hasKernel = () =>
+  existsSync('/boot') && readdirSync('/boot').some((name) => /^vmlinu[xz]-/.test(name));
+/** What converts guests, and makes one; where it is missing, conversions are tried with a stand-in alone. */
+const conversion = ['virt-v2v', 'guestfish', 'mmdebstrap'].concat(
+  hasKernel() ? [] : ['linux-image-cloud-amd64'],
+);
+/** Whose absence costs some tests, not all that hosts are needed for. */
+const optional = [...servers, ...conversion];
 /** apt waits this long for another apt, s. */
 const lockWaitSeconds = 120;
 const aptMs = 1_800_000;
 
 /** @returns {Promise<string[]>} packages not installed */
 async function missing() {
-  const names = [...wanted.map(({ name }) => name), ...servers];
+  const names = [...wanted.map(({ name }) => name), ...optional];
   const { output } = await capture(
     'dpkg-query',
     ['-W', '-f', '${Package} ${db:Status-Status}\\n', ...names],
@@ -102,7 +111,7 @@ function systemName() {
 const servicePolicy = '/usr/sbin/policy-rc.d';
 
 /**
- * Installs storage servers without starting them: the tests start their own, elsewhere.
+ * Installs without starting a service: the tests start their own storage servers, elsewhere.
  * @param {string[]} names
  */
 async function installSilently(names) {
@@ -127,7 +136,8 @@ async function installSilently(names) {
 /** @param {string[]} names */
 async function install(names) {
   if (names.length === 0) return;
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  // A kernel is fetched only where none is, for appliances: nobody boots it with an initrd of this machine.
+  const env = { DEBIAN_FRONTEND: 'noninteractive', INITRD: 'No' };
   const lock = ['-o', `DPkg::Lock::Timeout=${lockWaitSeconds}`];
   await run('apt-get', [...lock, '-q', 'update'], { env, timeoutMs: aptMs });
   await run('apt-get', [...lock, '-q', '-y', '--no-install-recommends', 'install', ...names], {
@@ -141,15 +151,15 @@ export const debianStep = {
   title: 'Debian packages',
   check: async () => {
     if (!isDebian()) return 'not Debian, but all programs are there';
-    return (await missing()).length === 0 ? `${wanted.length + servers.length} there` : undefined;
+    return (await missing()).length === 0 ? `${wanted.length + optional.length} there` : undefined;
   },
   act: async () => {
     const names = await missing();
-    await install(names.filter((name) => !servers.includes(name)));
-    await installSilently(names.filter((name) => servers.includes(name)));
+    await install(names.filter((name) => !optional.includes(name)));
+    await installSilently(names.filter((name) => optional.includes(name)));
   },
-  doing: 'apt-get install (one to three minutes)',
-  remedy: `Run \`apt-get update && apt-get install --no-install-recommends ${[...wanted.map(({ name }) => name), ...servers].join(' ')}\` by hand and see what it says.`,
+  doing: 'apt-get install (one to four minutes)',
+  remedy: `Run \`apt-get update && apt-get install --no-install-recommends ${[...wanted.map(({ name }) => name), ...optional].join(' ')}\` by hand and see what it says.`,
 };
 
 /** pip, where Debian left it out; throws where only a person can bring it. */
