@@ -42,11 +42,16 @@ export class Access {
     }
   }
 
-  /** Runs a short workflow that only reads. */
-  async read<T>(type: string, input: object, what: string): Promise<T> {
+  /** Runs a short workflow that only reads, under a new ID if none is named. */
+  async read<T>(
+    type: string,
+    input: object,
+    what: string,
+    workflowId = this.readId(type),
+  ): Promise<T> {
     return this.attempt(what, async () => {
       const answer: unknown = await this.client.workflow.execute(type, {
-        workflowId: this.readId(type),
+        workflowId,
         taskQueue: controlQueue,
         args: [input],
         // The longest of them, a look for orphans, may take this long.

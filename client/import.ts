@@ -1,11 +1,16 @@
 /** One import of one foreign VM, running or over. */
-import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
+import {
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import type { WorkflowHandle } from '@temporalio/client';
 import { cancelled, permanent } from '../domain/errors.ts';
 import { ImportPhase, isImportEnd } from '../domain/import.ts';
 import type { ImportReport, ImportStatus } from '../domain/import.ts';
 import {
   controlQueue,
+  importDiscardId,
   labelsOfImport,
   memoNames,
   queryNames,
@@ -66,7 +71,7 @@ export class Import {
     return this.#try('read the import', async () => {
       const described = await this.#handle.describe();
       const last = described.memo?.[memoNames.report] as ImportReport | undefined;
-      if (last !== undefined) return { report: last, progress: [] };
+      if (last !== undefined) return { report: await this.#asOfNow(last), progress: [] };
       const report = await this.#handle.query<ImportReport>(queryNames.report);
       if (isImportEnd(report.phase)) return { report, progress: [] };
       const beats = await beatsOf<ImportHeartbeat>(this.#access.client, described);
@@ -173,8 +178,28 @@ export class Import {
       const { foreign, conversionHost: host } = report;
       const vm = { id: foreign.id, name: foreign.name };
       const input: DropCacheInput = { host, provider: foreign.provider, vm };
-      await this.#access.read(workflowTypes.dropCache, input, `drop the cache of ${vm.name}`);
+      const what = `drop the cache of ${vm.name}`;
+      const id = importDiscardId(this.id, report.runId);
+      await this.#access.read(workflowTypes.dropCache, input, what, id);
     });
+  }
+
+  /** The report of an import that is over was written at its end: what has become of the cache since is not in it. */
+  async #asOfNow(report: ImportReport): Promise<ImportReport> {
+    const { cachedUntil, ...others } = report;
+    if (cachedUntil === undefined) return report;
+    const isGone = Date.parse(cachedUntil) <= Date.now() || (await this.#isDiscarded(report.runId));
+    return isGone ? others : report;
+  }
+
+  async #isDiscarded(runId: string): Promise<boolean> {
+    const discard = this.#access.client.workflow.getHandle(importDiscardId(this.id, runId));
+    try {
+      return (await discard.describe()).status.name === 'COMPLETED';
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
   }
 
   /** What it was begun with, by its history. */

@@ -89,14 +89,15 @@ export class Imports {
     return someAtATime(imports, (line) => this.#start(line), looksAtATime);
   }
 
-  async #start({ vm: { name }, request, concerns }: V2vForecastLine): Promise<V2vStart> {
+  async #start({ vm: { name, uuid }, request, concerns }: V2vForecastLine): Promise<V2vStart> {
     const { cluster, address } = this.#access;
     const vm = { id: request.vm, name };
     const id = importId(cluster, request.provider, vm.id);
     const critical = criticalOf(concerns);
     if (critical !== undefined) return { id, vm, fault: critical };
     try {
-      return { id, vm, import: await Import.start(this.#access, { cluster, vm, request }, id) };
+      const input = { cluster, vm: { ...vm, uuid }, request };
+      return { id, vm, import: await Import.start(this.#access, input, id) };
     } catch (error) {
       const what = `begin the import of ${name}`;
       return { id, vm, fault: toVmFerryError(error, { what, address }).toFault() };

@@ -11,6 +11,7 @@ import {
   controlQueue,
   dryRunId,
   labelsOfMove,
+  memoNames,
   moveId,
   moveKeys,
   workflowTypes,
@@ -91,23 +92,33 @@ export class Moves {
   async list({ limit = 50 }: { limit?: number }): Promise<MoveSummary[]> {
     return this.#access.attempt('list moves', async () => {
       const found: MoveSummary[] = [];
-      const query = `WorkflowType IN ('${workflowTypes.migrateVm}', '${workflowTypes.importVm}')`;
-      for await (const one of this.#access.client.workflow.list({ query })) {
-        const attributes = one.typedSearchAttributes;
-        found.push({
-          id: one.workflowId,
-          runId: one.runId,
-          vmName: attributes.get(moveKeys.vmName) ?? '',
-          source: attributes.get(moveKeys.sourceHost) ?? '',
-          target: attributes.get(moveKeys.targetHost) ?? '',
-          phase: attributes.get(moveKeys.phase) ?? one.status.name.toLowerCase(),
-          startedAt: one.startTime.toISOString(),
-          ...(one.closeTime === undefined ? {} : { endedAt: one.closeTime.toISOString() }),
-        });
-        if (found.length >= limit) break;
-      }
+      for await (const { summary } of this.#works(limit)) found.push(summary);
       return found;
     });
+  }
+
+  /** The latest moves and imports first, each with the words that it is found by. */
+  async *#works(most: number): AsyncGenerator<{ summary: MoveSummary; names: string[] }> {
+    const query = `WorkflowType IN ('${workflowTypes.migrateVm}', '${workflowTypes.importVm}')`;
+    let seen = 0;
+    for await (const one of this.#access.client.workflow.list({ query })) {
+      const attributes = one.typedSearchAttributes;
+      const vmName = attributes.get(moveKeys.vmName) ?? '';
+      const alsoNamed = (one.memo?.[memoNames.alsoNamed] ?? []) as string[];
+      const summary: MoveSummary = {
+        id: one.workflowId,
+        runId: one.runId,
+        vmName,
+        source: attributes.get(moveKeys.sourceHost) ?? '',
+        target: attributes.get(moveKeys.targetHost) ?? '',
+        phase: attributes.get(moveKeys.phase) ?? one.status.name.toLowerCase(),
+        startedAt: one.startTime.toISOString(),
+        ...(one.closeTime === undefined ? {} : { endedAt: one.closeTime.toISOString() }),
+      };
+      yield { summary, names: [vmName, ...alsoNamed] };
+      seen += 1;
+      if (seen >= most) return;
+    }
   }
 
   /**
@@ -163,11 +174,16 @@ export class Moves {
 
   async #assertNone(uuid: string, name: string): Promise<void> {
     const workflowId = moveId(this.#access.cluster, uuid);
+    if (await this.#runs(workflowId)) throw alreadyRunning({ workflowId }, name);
+  }
+
+  async #runs(workflowId: string): Promise<boolean> {
     try {
       const { status } = await this.#access.client.workflow.getHandle(workflowId).describe();
-      if (status.name === 'RUNNING') throw alreadyRunning({ workflowId }, name);
+      return status.name === 'RUNNING';
     } catch (error) {
-      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
     }
   }
 
@@ -199,11 +215,14 @@ export class Moves {
 
   async #resolve(idOrVm: string): Promise<string> {
     if (idOrVm.startsWith('migrate/') || idOrVm.startsWith('import/')) return idOrVm;
-    if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(idOrVm)) {
-      return moveId(this.#access.cluster, idOrVm.toLowerCase());
-    }
-    const all = await this.list({ limit: mostLookedAt });
-    const named = all.filter(({ vmName }) => vmName === idOrVm);
+    const isUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(idOrVm);
+    const word = isUuid ? idOrVm.toLowerCase() : idOrVm;
+    const ofUuid = isUuid ? moveId(this.#access.cluster, word) : undefined;
+    // The list is a moment behind; a move's own ID is not.
+    if (ofUuid !== undefined && (await this.#runs(ofUuid))) return ofUuid;
+    const named: MoveSummary[] = [];
+    for await (const { summary, names } of this.#works(mostLookedAt))
+      if (summary.id === ofUuid || names.includes(word)) named.push(summary);
     const open = named.filter(({ endedAt }) => endedAt === undefined);
     // An order to the wrong one of two would be grave; among moves that are over, the latest is meant.
     const ids = [...new Set((open.length > 0 ? open : named.slice(0, 1)).map(({ id }) => id))];
@@ -216,6 +235,7 @@ export class Moves {
       });
     }
     if (only !== undefined) return only;
+    if (ofUuid !== undefined) return ofUuid;
     throw permanent({
       code: 'move-not-found',
       message: `no move of a VM named ${idOrVm} is known`,

@@ -72,12 +72,14 @@ export const drainId = (cluster: string, host: string): string => `drain/${clust
 /** One workflow a foreign VM: a second import of it cannot start while one is under way. */
 export const importId = (cluster: string, provider: string, vm: string): string =>
   `import/${cluster}/${provider}/${encodeURIComponent(vm)}`;
+/** Of what drops the cache that a run left: whether it was done is asked by it. */
+export const importDiscardId = (id: string, runId: string): string => `discard/${id}/${runId}`;
 export const importForecastId = (id: string, nonce: string): string => `forecast/${id}/${nonce}`;
 
 export interface ImportVmInput {
   cluster: string;
-  /** Resolved by the client through `inspectForeign`. */
-  vm: { id: string; name: string };
+  /** Resolved by the client through `inspectForeign`; empty UUID if the platform has none. */
+  vm: { id: string; name: string; uuid?: string };
   request: ImportRequest;
 }
 
@@ -234,6 +236,8 @@ export const memoNames = {
   announcement: 'announcement',
   /** Of a host: its `HostState`, so that a list of hosts needs no worker. */
   hostState: 'hostState',
+  /** Of an import: UUIDs of the VM at its source and on its target, and its name there if it has another one. */
+  alsoNamed: 'alsoNamed',
   /** Of an import from its start on: the name of its conversion host, so that a list of imports needs no worker. */
   conversionHost: 'conversionHost',
 } as const;
@@ -294,11 +298,22 @@ export function labelsOfMove({ vm, request }: MigrateVmInput, cause: 'person' | 
   };
 }
 
+/** What an import is found by beside the foreign VM's name. */
+export const otherNamesOf = (
+  { vm, request }: Pick<ImportVmInput, 'vm' | 'request'>,
+  uuid = '',
+): string[] => {
+  const uuids = [vm.uuid ?? '', uuid].map((one) => one.toLowerCase());
+  const names = [...uuids, request.shape.name ?? ''];
+  return [...new Set(names.filter((one) => one !== '' && one !== vm.name))];
+};
+
 /** As `labelsOfMove`; the source's host is the provider. */
 export function labelsOfImport({ vm, request }: ImportVmInput) {
   const { provider, conversionHost, to, operator } = request;
   return {
     staticSummary: `${vm.name}: ${provider} → ${to}`,
+    memo: { [memoNames.alsoNamed]: otherNamesOf({ vm, request }) },
     memo: { [memoNames.conversionHost]: conversionHost },
     staticDetails: `Import of **${vm.name}** (${vm.id}) from ${provider} by ${conversionHost} to ${to}, asked for by ${operator}`,
     typedSearchAttributes: new TypedSearchAttributes([

@@ -16,18 +16,21 @@ import type {
   ImportStepName,
 } from '../domain/import.ts';
 import type { ImportVmInput } from './contract.ts';
-import { memoNames, moveKeys } from './contract.ts';
+import { memoNames, moveKeys, otherNamesOf } from './contract.ts';
 
 const now = (): string => new Date().toISOString();
 
 /** What an import knows of itself: the report, kept up to date, shown in Temporal's UI as it changes. */
 export class ImportRecord {
   readonly report: ImportReport;
+  readonly #input: ImportVmInput;
   readonly #parked = new Map<string, Fault>();
   /** As the search attribute says; each change of it is an event of the history. */
   #shownPhase: ImportPhase = ImportPhase.planned;
 
-  constructor({ vm, request }: ImportVmInput) {
+  constructor(input: ImportVmInput) {
+    const { vm, request } = input;
+    this.#input = input;
     const info = workflowInfo();
     const { provider, conversionHost, to, operator, convert, verify } = request;
     const skipped: ImportStepName[] = [
@@ -64,6 +67,10 @@ export class ImportRecord {
     this.report.concerns.push(...concerns);
     if (plan === undefined) return;
     this.report.vm = { name: plan.name, uuid: plan.uuid };
+    const names = otherNamesOf(this.#input, plan.uuid);
+    // The client has noted what it knew beforehand; a clone got its UUID only now.
+    if (names.length > otherNamesOf(this.#input).length)
+      upsertMemo({ [memoNames.alsoNamed]: names });
     this.report.clone = plan.clone;
     this.report.disks = plan.disks.map(({ key, name, capacityBytes }): ImportedDisk => ({
       ...{ key, name, capacityBytes },

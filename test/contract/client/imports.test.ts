@@ -263,9 +263,29 @@ describe('an import', () => {
     });
     await one.rollback({ discardTargetWrites: true });
     expect(await one.result()).toMatchObject({ phase: 'rolled-back', sourceRunning: true });
+    expect((await one.status()).report.cachedUntil).toBe('2030-01-01T00:00:00Z');
     await one.discard();
+    expect((await one.status()).report).not.toHaveProperty('cachedUntil');
     expect(dropped).toEqual([{ provider: 'vc', foreign: { id: 'vm-42', name: 'web' } }]);
   }, 120_000);
+
+  it('is found by the UUID of its VM at the source and on the target, and by its new name', async () => {
+    world = new ImportWorld({ running: true });
+    const asked = wish({ running: 'leave', shape: { name: 'copy-of-web' }, autoCommit: true });
+    const one = importOf(await ferry.v2v([asked]));
+    const { vm } = await one.result();
+    expect(vm.uuid).not.toBe(foreignVm.uuid);
+    await vi.waitFor(
+      async () => {
+        for (const word of [foreignVm.uuid.toUpperCase(), vm.uuid, 'copy-of-web'])
+          expect((await ferry.work(word)).id).toBe(one.id);
+      },
+      { timeout: 45_000, interval: 200 },
+    );
+    // Of a UUID that nobody knows it is a move's, which then is not found.
+    const strange = '6a1d7c52-0000-4d7e-9a52-0c3f5ad1e042';
+    expect((await ferry.work(strange)).id).toBe(`migrate/${bench.cluster}/${strange}`);
+  }, 60_000);
 
   it('of an ID with signs that no other ID has is found again', async () => {
     world = new ImportWorld({ running: false });

@@ -87,7 +87,7 @@ export class ImportBench {
   async forecast(world: ImportWorld, request: ImportRequest): Promise<ImportForecast> {
     const workflowId = importForecastId(importId('default', 'vc', foreignVm.id), randomUUID());
     this.#worlds.set(workflowId, world);
-    const vm = { id: foreignVm.id, name: foreignVm.name };
+    const vm = { id: foreignVm.id, name: foreignVm.name, uuid: foreignVm.uuid };
     const input: ImportVmInput = { cluster: 'default', vm, request };
     const answer: unknown = await this.#environment.client.workflow.execute(
       workflowTypes.forecastImport,
@@ -104,7 +104,7 @@ export class ImportBench {
   ): Promise<ImportReport> {
     const workflowId = importId('default', 'vc', randomUUID());
     this.#worlds.set(workflowId, world);
-    const vm = { id: foreignVm.id, name: foreignVm.name };
+    const vm = { id: foreignVm.id, name: foreignVm.name, uuid: foreignVm.uuid };
     const input: ImportVmInput = { cluster: 'default', vm, request };
     const handle = await this.#environment.client.workflow.start(workflowTypes.importVm, {
       taskQueue: controlQueue,
