@@ -38,6 +38,12 @@ export function folderPath({ datastore, parts }: DatastorePath, datacenter: stri
   return `/folder/${parts.map(encodeURIComponent).join('/')}?${query.toString()}`;
 }
 
+/** The path on an ESXi; throws VmFerryError `vsphere-path-invalid` if the datastore's name is not one name. */
+export function volumePath({ datastore, parts }: DatastorePath): string {
+  if (!isPlainName(datastore)) throw invalid(datastore);
+  return ['/vmfs/volumes', datastore, ...parts].join('/');
+}
+
 export const showPath = ({ datastore, parts }: DatastorePath): string =>
   `[${datastore}] ${parts.join('/')}`;
 

@@ -1,10 +1,12 @@
 /** Files of a datastore by HTTPS ranges: the session is renewed, a lost connection is tried again, within limits. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { transient, unsafe } from '../../domain/errors.ts';
+import { transient } from '../../domain/errors.ts';
 import { SoapError, SoapErrorKind } from '../../protocols/soap/index.ts';
 import type { HttpsAnswer } from '../../protocols/soap/index.ts';
 import { folderPath, showPath } from './datastore-path.ts';
 import type { DatastorePath } from './datastore-path.ts';
+import { assertSame } from './datastore-file.ts';
+import type { DatastoreFile, ExplainLoss, FileStamp } from './datastore-file.ts';
 import type { VsphereSession } from './session.ts';
 
 export interface FolderFileOptions {
@@ -13,23 +15,14 @@ export interface FolderFileOptions {
   path: DatastorePath;
   /** `DC0`; `ha-datacenter` of an ESXi. */
   datacenter: string;
-  /** Tells why a file may be withheld: that its VM runs, or is gone. Undefined if it knows of nothing. */
-  explain: (status: number, cause: unknown) => Promise<Error | undefined>;
-}
-
-/** What tells two states of a file apart. */
-export interface FileStamp {
-  sizeBytes: number;
-  /** As the server writes it; seconds at best. */
-  modified: string;
-  etag: string;
+  explain: ExplainLoss;
 }
 
 const silenceMs = 60_000;
 const mostAttempts = 5;
 const firstPauseMs = 200;
 
-export class FolderFile {
+export class FolderFile implements DatastoreFile {
   readonly #options: FolderFileOptions;
   readonly #requestPath: string;
   #stamp: FileStamp | undefined;
@@ -73,9 +66,7 @@ export class FolderFile {
       const stamp = this.#isPlain
         ? await this.#readPlainly(offset, into, signal)
         : await this.#readFast(offset, into, signal);
-      if (this.#stamp !== undefined && !isSame(this.#stamp, stamp)) {
-        throw this.#changed(this.#stamp, stamp);
-      }
+      if (this.#stamp !== undefined) assertSame(this.#stamp, stamp, this.#named());
     });
   }
 
@@ -164,19 +155,14 @@ export class FolderFile {
     return { sizeBytes, modified: textOf(headers['last-modified']), etag: textOf(headers['etag']) };
   }
 
-  #changed(before: FileStamp, now: FileStamp): Error {
-    return unsafe({
-      code: 'source-changed',
-      message: `${this.name} changed while it was read: ${showStamp(before)} before, now ${showStamp(now)}`,
-      remedy: 'See that the VM stays off, then start the copy again: what was copied is not used.',
-      host: this.#options.session.host,
-    });
+  #named(): { name: string; host: string } {
+    return { name: this.name, host: this.#options.session.host };
   }
 
   async #explanation(error: SoapError): Promise<Error | undefined> {
     return error.status === undefined
       ? undefined
-      : await this.#options.explain(error.status, error);
+      : await this.#options.explain(`HTTP ${error.status}`, error);
   }
 
   async #fault(error: SoapError): Promise<unknown> {
@@ -207,9 +193,3 @@ const passingKinds: ReadonlySet<string> = new Set([
 
 const isPassing = (error: SoapError): boolean =>
   passingKinds.has(error.kind) || (error.status ?? 0) >= 500 || error.status === 429;
-
-const isSame = (a: FileStamp, b: FileStamp): boolean =>
-  a.sizeBytes === b.sizeBytes && a.modified === b.modified && a.etag === b.etag;
-
-const showStamp = ({ sizeBytes, modified }: FileStamp): string =>
-  `${sizeBytes} bytes${modified === '' ? '' : ` of ${modified}`}`;

@@ -1,9 +1,9 @@
 /** A flat disk on a datastore as a disk to read: ranges side by side on connections that stay. */
 import type { DiskSource, Extent } from '../../domain/platform.ts';
-import type { FolderFile } from './folder-file.ts';
+import type { DatastoreFile } from './datastore-file.ts';
 
 export interface FolderSourceOptions {
-  file: FolderFile;
+  file: Pick<DatastoreFile, 'readInto'>;
   /** Of the disk's first byte in the file. */
   startBytes: number;
   sizeBytes: number;

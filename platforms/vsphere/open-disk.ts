@@ -1,89 +1,95 @@
-/** The way from a VM's disk to its bytes by /folder: descriptor, extent, lock, fingerprint. */
+/** The way from a VM's disk to its bytes in a flat file of a datastore: descriptor, extent, lock, fingerprint. */
 import { createHash } from 'node:crypto';
 import { permanent, transient } from '../../domain/errors.ts';
 import type { ForeignDiskHandle, ForeignVm } from '../../domain/foreign.ts';
 import { VmState } from '../../domain/vm.ts';
+import type { DatastoreFile, ExplainLoss } from './datastore-file.ts';
 import { besides, parseDatastorePath } from './datastore-path.ts';
+import type { DatastorePath } from './datastore-path.ts';
 import { longestDescriptorBytes, parseDescriptor } from './descriptor.ts';
 import type { VmdkDescriptor, VmdkExtent } from './descriptor.ts';
 import type { DiskView } from './disks.ts';
-import { FolderFile } from './folder-file.ts';
 import { FolderSource } from './folder-source.ts';
 import { vmRef } from './inventory.ts';
-import { InventoryPaths } from './paths.ts';
 import { stateOfVm } from './power.ts';
 import { propertiesOf } from './properties.ts';
 import type { PropertySet } from './properties.ts';
-import { referenceIn } from './references.ts';
 import type { VsphereSession } from './session.ts';
 import { diskViewsOf } from './vm-facts.ts';
 
 export interface BytesAccess {
   /** Knows the VM. */
   session: VsphereSession;
-  /** The ESXi that gives out the bytes, where that is not the vCenter. */
-  direct?: VsphereSession | undefined;
+  /** Opens files where they are given out, for a VM whose properties were read. */
+  files: FilesOf;
   parallelism: number;
+  /** `through /folder`: for messages. */
+  way: string;
 }
 
-const properties = [
+export type FilesOf = (of: {
+  found: PropertySet;
+  explain: ExplainLoss;
+  signal: AbortSignal | undefined;
+}) => Promise<(path: DatastorePath) => DatastoreFile>;
+
+/** What is read of a VM before one of its disks is opened. */
+export const diskProperties = [
   'parent',
   'config.hardware',
   'config.bootOptions',
   'config.changeVersion',
   'runtime.bootTime',
+  'runtime.host',
+  'runtime.powerState',
 ];
-/** Of every ESXi that is asked by itself. */
-const ownDatacenter = 'ha-datacenter';
 const flatTypes = ['VMFS', 'FLAT'];
+
+/** The disk among the VM's; rejects with VmFerryError: `disk-not-found`, `vm-not-found`. */
+export async function lookAtDisk(
+  session: VsphereSession,
+  vm: ForeignVm,
+  key: string,
+  signal?: AbortSignal,
+): Promise<{ found: PropertySet; view: DiskView }> {
+  const what = `open disk ${key} of ${vm.name} (${vm.id})`;
+  const found = await propertiesOf(session, vmRef(vm.id), diskProperties, { what, signal });
+  const view = diskViewsOf(found).find((disk) => disk.key === key);
+  if (view !== undefined) return { found, view };
+  throw permanent({
+    code: 'disk-not-found',
+    message: `${vm.name} (${vm.id}) has no disk ${key}`,
+    remedy: 'Look at its disks again: they changed meanwhile.',
+    host: session.host,
+  });
+}
 
 /**
  * Rejects with VmFerryError: `disk-not-found`, `vsphere-disk-locked`, `vsphere-disk-unreadable`, `vm-not-found`,
- * `vsphere-descriptor-invalid`, `vsphere-path-invalid`, and those of the session.
+ * `vsphere-descriptor-invalid`, `vsphere-path-invalid`, and those of the session and of the way.
  */
-export async function openFolderDisk(
+export async function openFlatDisk(
   access: BytesAccess,
   vm: ForeignVm,
   key: string,
   signal?: AbortSignal,
 ): Promise<ForeignDiskHandle> {
-  const { session, direct, parallelism } = access;
-  const what = `open disk ${key} of ${vm.name} (${vm.id})`;
-  const found = await propertiesOf(session, vmRef(vm.id), properties, { what, signal });
-  const view = diskViewsOf(found).find((disk) => disk.key === key);
-  if (view === undefined) {
-    throw permanent({
-      code: 'disk-not-found',
-      message: `${vm.name} (${vm.id}) has no disk ${key}`,
-      remedy: 'Look at its disks again: they changed meanwhile.',
-      host: session.host,
-    });
-  }
-  assertFlat(session, vm, view);
-  const place = {
-    session: direct ?? session,
-    datacenter: direct === undefined ? await datacenterOf(session, found, signal) : ownDatacenter,
-    explain: explainer(session, vm, view),
-  };
+  const { session, parallelism } = access;
+  const { found, view } = await lookAtDisk(session, vm, key, signal);
+  const unfit = (why: string): Error => unreadable(access, view, why);
+  assertFlat(vm, view, unfit);
+  const open = await access.files({ found, explain: explainer(session, vm, view), signal });
   const path = parseDatastorePath(view.path);
-  const descriptorFile = new FolderFile({ ...place, path });
-  const text = await descriptorFile.readAll(longestDescriptorBytes, signal);
+  const text = await open(path).readAll(longestDescriptorBytes, signal);
   const descriptor = parseDescriptor(text.toString('latin1'), view.path);
-  const extent = onlyExtent(session, view, descriptor);
-  const file = new FolderFile({ ...place, path: besides(path, extent.file) });
-  const stamp = await file.look(signal);
-  if (stamp.sizeBytes < extent.offset + extent.length || extent.length !== view.capacityBytes) {
-    throw unreadable(
-      session,
-      view,
-      `it has ${view.capacityBytes} bytes, its descriptor says ${extent.length}, and its file has ${stamp.sizeBytes}`,
+  const extent = onlyExtent(descriptor, unfit);
+  const file = open(besides(path, extent.file));
+  const { sizeBytes, modified, etag } = await file.look(signal);
+  if (sizeBytes < extent.offset + extent.length || extent.length !== view.capacityBytes) {
+    throw unfit(
+      `it has ${view.capacityBytes} bytes, its descriptor says ${extent.length}, and its file has ${sizeBytes}`,
     );
   }
-  const { sizeBytes, modified, etag } = stamp;
-  const marks = [
-    ...[vm.uuid, view.path, view.changeId, descriptor.contentId, sizeBytes, modified, etag],
-    ...[found.text('config.changeVersion'), found.text('runtime.bootTime')],
-  ];
   return {
     source: new FolderSource({
       file,
@@ -93,59 +99,58 @@ export async function openFolderDisk(
       // The session is the platform's, and so are the connections.
       close: () => Promise.resolve(),
     }),
-    fingerprint: createHash('sha256').update(JSON.stringify(marks)).digest('hex'),
+    fingerprint: fingerprintOf({ vm, view, found }, [
+      ...[descriptor.contentId, sizeBytes, modified, etag],
+    ]),
   };
 }
 
-async function datacenterOf(
-  session: VsphereSession,
-  found: PropertySet,
-  signal?: AbortSignal,
-): Promise<string> {
-  const parent = referenceIn(found.get('parent'));
-  const { datacenter } = await new InventoryPaths(session).of('', parent, signal);
-  return datacenter || ownDatacenter;
-}
+/** Of the disk's state; `marks` are what its bytes are known by. */
+export const fingerprintOf = (
+  { vm, view, found }: { vm: ForeignVm; view: DiskView; found: PropertySet },
+  marks: readonly (string | number)[],
+): string => {
+  const all = [
+    ...[vm.uuid, view.path, view.changeId, ...marks],
+    ...[found.text('config.changeVersion'), found.text('runtime.bootTime')],
+  ];
+  return createHash('sha256').update(JSON.stringify(all)).digest('hex');
+};
 
-const unreadable = (session: VsphereSession, view: DiskView, why: string): Error =>
+type Unfit = (why: string) => Error;
+
+const unreadable = ({ session, way }: BytesAccess, view: DiskView, why: string): Error =>
   permanent({
     code: 'vsphere-disk-unreadable',
-    message: `${view.path} cannot be read through /folder: ${why}`,
+    message: `${view.path} cannot be read ${way}: ${why}`,
     remedy: 'Remove the snapshots (consolidate), or read it by VDDK.',
     host: session.host,
   });
 
-function assertFlat(session: VsphereSession, vm: ForeignVm, view: DiskView): void {
-  if (view.encrypted) throw unreadable(session, view, `${vm.name} has it encrypted`);
-  if (view.raw) throw unreadable(session, view, 'it is a raw device mapping');
-  if (view.hasParent) throw unreadable(session, view, 'it lies on a snapshot or is a linked clone');
+function assertFlat(vm: ForeignVm, view: DiskView, unfit: Unfit): void {
+  if (view.encrypted) throw unfit(`${vm.name} has it encrypted`);
+  if (view.raw) throw unfit('it is a raw device mapping');
+  if (view.hasParent) throw unfit('it lies on a snapshot or is a linked clone');
 }
 
-function onlyExtent(
-  session: VsphereSession,
-  view: DiskView,
-  { extents, parentContentId }: VmdkDescriptor,
-): VmdkExtent {
+function onlyExtent({ extents, parentContentId }: VmdkDescriptor, unfit: Unfit): VmdkExtent {
   const [extent, ...others] = extents;
-  if (extent === undefined || others.length > 0)
-    throw unreadable(session, view, `it has ${extents.length} extents`);
-  if (parentContentId.toLowerCase() !== 'ffffffff') {
-    throw unreadable(session, view, 'it lies on a snapshot or is a linked clone');
-  }
-  if (!flatTypes.includes(extent.type))
-    throw unreadable(session, view, `its extent is of the type ${extent.type}`);
+  if (extent === undefined || others.length > 0) throw unfit(`it has ${extents.length} extents`);
+  if (parentContentId.toLowerCase() !== 'ffffffff')
+    throw unfit('it lies on a snapshot or is a linked clone');
+  if (!flatTypes.includes(extent.type)) throw unfit(`its extent is of the type ${extent.type}`);
   return extent;
 }
 
 /** A file is withheld most often because its VM runs: an ESXi locks it then. Servers do not say so. */
 const explainer =
-  (session: VsphereSession, vm: ForeignVm, view: DiskView) =>
-  async (status: number, cause: unknown): Promise<Error | undefined> => {
+  (session: VsphereSession, vm: ForeignVm, view: DiskView): ExplainLoss =>
+  async (said, cause) => {
     const state = await stateOfVm(session, vm.id);
     if (state === VmState.shutOff) return undefined;
     return transient({
       code: 'vsphere-disk-locked',
-      message: `${view.path} is locked: ${vm.name} (${vm.id}) is not off but ${state} (HTTP ${status})`,
+      message: `${view.path} is locked: ${vm.name} (${vm.id}) is not off but ${state} (${said})`,
       remedy: 'Power the VM off; an ESXi gives nobody else the disks of one that runs.',
       host: session.host,
       cause,

@@ -13,7 +13,6 @@ import { vsphereConcerns } from './concerns.ts';
 import { portGroupsOf } from './devices.ts';
 import { findVm, listVms } from './inventory.ts';
 import { nameOf } from './numbers.ts';
-import { openFolderDisk } from './open-disk.ts';
 import { InventoryPaths, NetworkNames } from './paths.ts';
 import { forceOff, powerOn, requestShutdown, stateOfVm } from './power.ts';
 import { propertiesOf } from './properties.ts';
@@ -21,36 +20,28 @@ import { referenceIn } from './references.ts';
 import { VsphereSession } from './session.ts';
 import type { VsphereLogin } from './session.ts';
 import { devicesOf, factsOf, vmProperties } from './vm-facts.ts';
+import { ByteWays, connectionsFor } from './ways.ts';
+import type { WayOptions } from './ways.ts';
 
-export interface VsphereOptions extends VsphereLogin {
-  /** ESXi hosts to read disks from directly, by the name that the vCenter has for them. Others are read through it. */
-  direct?: Readonly<Record<string, VsphereLogin>>;
-  /** Reads at once; 6 if absent. */
-  parallelism?: number;
-}
-
-const defaultParallelism = 6;
-/** For calls while all reads are under way. */
-const callConnections = 2;
+export interface VsphereOptions extends VsphereLogin, WayOptions {}
 
 export class VsphereSource implements ForeignSource {
   readonly kind = 'vsphere';
   /** For what else vSphere can do: snapshots and change tracking. */
   readonly session: VsphereSession;
-  readonly #options: VsphereOptions;
-  readonly #direct = new Map<string, Promise<VsphereSession>>();
+  readonly #ways: ByteWays;
   /** Fingerprints by VM and disk. */
   readonly #opened = new Map<string, Map<string, string>>();
 
   private constructor(options: VsphereOptions, session: VsphereSession) {
-    this.#options = options;
+    this.#ways = new ByteWays(options, session);
     this.session = session;
   }
 
   /** Logs in. Rejects with VmFerryError, as `VsphereSession.open` has it. */
   static async open(options: VsphereOptions, signal?: AbortSignal): Promise<VsphereSource> {
-    const connections = (options.parallelism ?? defaultParallelism) + callConnections;
-    return new VsphereSource(options, await VsphereSession.open(options, connections, signal));
+    const session = await VsphereSession.open(options, connectionsFor(options), signal);
+    return new VsphereSource(options, session);
   }
 
   list(signal?: AbortSignal): AsyncIterable<ForeignVmSummary> {
@@ -90,9 +81,9 @@ export class VsphereSource implements ForeignSource {
     await powerOn(this.session, id);
   }
 
-  /** By /folder over HTTPS; from its ESXi if `direct` names it. */
+  /** By the way of the options. */
   async openDisk(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
-    const handle = await this.#open(vm, key, signal);
+    const handle = await this.#ways.open(vm, key, signal);
     const opened = this.#opened.get(vm.id) ?? new Map<string, string>();
     // The first one counts: what was read since then has to be of that state.
     if (!opened.has(key)) opened.set(key, handle.fingerprint);
@@ -103,7 +94,7 @@ export class VsphereSource implements ForeignSource {
   /** Opens each of them again and compares. Rejects with VmFerryError: `source-changed`, and those of `openDisk`. */
   async verifyUnchanged(vm: ForeignVm, signal?: AbortSignal): Promise<void> {
     for (const [key, fingerprint] of this.#opened.get(vm.id) ?? []) {
-      const now = await this.#open(vm, key, signal).catch((error: unknown) => {
+      const now = await this.#ways.open(vm, key, signal).catch((error: unknown) => {
         const isLocked = error instanceof VmFerryError && error.code === 'vsphere-disk-locked';
         throw isLocked ? this.#changed(vm, key, error) : error;
       });
@@ -115,21 +106,13 @@ export class VsphereSource implements ForeignSource {
 
   /** Logs out everywhere. Rejects with the first of what could not be said; the servers end idle sessions themselves. */
   async close(): Promise<void> {
-    const opened = await Promise.allSettled(this.#direct.values());
-    const sessions = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    const results = await Promise.allSettled([...sessions, this.session].map((one) => one.close()));
+    const parts = [this.#ways, this.session];
+    const results = await Promise.allSettled(parts.map((one) => one.close()));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #open(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
-    const { session } = this;
-    const direct = await this.#directFor(vm, signal);
-    const parallelism = this.#options.parallelism ?? defaultParallelism;
-    return await openFolderDisk({ session, direct, parallelism }, vm, key, signal);
   }
 
   #changed(vm: ForeignVm, key: string, cause?: unknown): Error {
@@ -140,35 +123,5 @@ export class VsphereSource implements ForeignSource {
       host: this.session.host,
       cause,
     });
-  }
-
-  async #directFor(vm: ForeignVm, signal?: AbortSignal): Promise<VsphereSession | undefined> {
-    const { direct = {} } = this.#options;
-    if (Object.keys(direct).length === 0) return undefined;
-    const { session } = this;
-    const what = `find the host of ${vm.name} (${vm.id})`;
-    const ref = { type: 'VirtualMachine', id: vm.id };
-    const found = await propertiesOf(session, ref, ['runtime.host'], { what, signal });
-    const host = referenceIn(found.get('runtime.host'));
-    if (host === undefined) return undefined;
-    const named = await propertiesOf(session, host, ['name'], { what, signal });
-    const name = nameOf(named.text('name'));
-    const login = Object.hasOwn(direct, name) ? direct[name] : undefined;
-    return login === undefined ? undefined : await this.#openDirect(name, login, signal);
-  }
-
-  async #openDirect(
-    name: string,
-    login: VsphereLogin,
-    signal?: AbortSignal,
-  ): Promise<VsphereSession> {
-    const known = this.#direct.get(name);
-    if (known !== undefined) return await known;
-    const connections = (this.#options.parallelism ?? defaultParallelism) + callConnections;
-    const opening = VsphereSession.open(login, connections, signal);
-    this.#direct.set(name, opening);
-    // One that failed is tried anew the next time.
-    opening.catch(() => this.#direct.delete(name));
-    return await opening;
   }
 }

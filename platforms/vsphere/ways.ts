@@ -1,0 +1,157 @@
+/** The ways to the bytes of a vCenter's disks: which one is taken and why, and what is open for it. */
+import { needsOperator } from '../../domain/errors.ts';
+import type { ForeignDiskHandle, ForeignVm } from '../../domain/foreign.ts';
+import { VmState } from '../../domain/vm.ts';
+import type { SshLogin } from '../remote-kvm/options.ts';
+import { EsxiFile } from './esxi-file.ts';
+import { EsxiReach } from './esxi-reach.ts';
+import { FolderFile } from './folder-file.ts';
+import { nameOf } from './numbers.ts';
+import { openFlatDisk } from './open-disk.ts';
+import type { FilesOf } from './open-disk.ts';
+import { InventoryPaths } from './paths.ts';
+import { propertiesOf } from './properties.ts';
+import type { PropertySet } from './properties.ts';
+import { referenceIn } from './references.ts';
+import { VsphereSession } from './session.ts';
+import type { VsphereLogin } from './session.ts';
+import { stateOf } from './vm-state.ts';
+
+export const DataPath = {
+  folder: 'folder',
+  ssh: 'ssh',
+} as const;
+export type DataPath = (typeof DataPath)[keyof typeof DataPath];
+
+export interface WayOptions {
+  /** `folder` if absent. */
+  dataPath?: DataPath;
+  /** ESXi hosts to read disks from directly, by the name that the vCenter has for them. Others are read through it. */
+  direct?: Readonly<Record<string, VsphereLogin>>;
+  /** ESXi hosts by SSH, likewise; for `ssh` alone. */
+  ssh?: Readonly<Record<string, SshLogin>>;
+  /** Reads at once; 6 if absent. */
+  parallelism?: number;
+}
+
+const defaultParallelism = 6;
+/** For calls while all reads are under way. */
+const callConnections = 2;
+/** An ESXi's sshd takes ten channels of a session, and has few cores to spare. */
+const mostSshSessions = 4;
+/** Of every ESXi that is asked by itself. */
+const ownDatacenter = 'ha-datacenter';
+
+/** How many connections a session needs for these options. */
+export const connectionsFor = ({ parallelism = defaultParallelism }: WayOptions): number =>
+  parallelism + callConnections;
+
+export class ByteWays {
+  readonly #options: WayOptions;
+  readonly #session: VsphereSession;
+  readonly #direct = new Map<string, Promise<VsphereSession>>();
+  readonly #reaches = new Map<string, EsxiReach>();
+
+  constructor(options: WayOptions, session: VsphereSession) {
+    this.#options = options;
+    this.#session = session;
+  }
+
+  /** Rejects with VmFerryError: those of `openFlatDisk`, `vsphere-host-without-ssh`. */
+  async open(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
+    const { dataPath = DataPath.folder, parallelism = defaultParallelism } = this.#options;
+    const bySsh = dataPath === DataPath.ssh;
+    const access = {
+      session: this.#session,
+      parallelism,
+      files: bySsh ? this.#sshFiles : this.#folderFiles,
+      way: bySsh ? 'by SSH' : 'through /folder',
+    };
+    return openFlatDisk(access, vm, key, signal);
+  }
+
+  /** Ends all but the session that was given. Rejects with the first of what could not be said. */
+  async close(): Promise<void> {
+    const opened = await Promise.allSettled(this.#direct.values());
+    const sessions = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    const all = [...sessions, ...this.#reaches.values()];
+    const results = await Promise.allSettled(all.map((one) => one.close()));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  readonly #folderFiles: FilesOf = async ({ found, explain, signal }) => {
+    const direct = await this.#directFor(found, signal);
+    const session = direct ?? this.#session;
+    const datacenter =
+      direct === undefined ? await this.#datacenterOf(found, signal) : ownDatacenter;
+    return (path) => new FolderFile({ session, path, datacenter, explain });
+  };
+
+  readonly #sshFiles: FilesOf = async ({ found, explain, signal }) => {
+    // What locks a disk there shows in odd ways, so that it is not left to the ESXi to say it.
+    const state = stateOf(found.text('runtime.powerState'));
+    if (state !== VmState.shutOff) {
+      const fault = await explain('by the state of its VM', undefined);
+      if (fault !== undefined) throw fault;
+    }
+    const name = await this.#hostOf(found, signal);
+    const reach = this.#reachOf(name);
+    return (path) => new EsxiFile({ reach, path, explain });
+  };
+
+  #reachOf(name: string): EsxiReach {
+    const known = this.#reaches.get(name);
+    if (known !== undefined) return known;
+    const { ssh = {}, parallelism = defaultParallelism } = this.#options;
+    const login = Object.hasOwn(ssh, name) ? ssh[name] : undefined;
+    if (login === undefined) throw withoutSsh(name, this.#session.host);
+    const reach = new EsxiReach(name, login, Math.min(parallelism, mostSshSessions));
+    this.#reaches.set(name, reach);
+    return reach;
+  }
+
+  async #datacenterOf(found: PropertySet, signal?: AbortSignal): Promise<string> {
+    const parent = referenceIn(found.get('parent'));
+    const { datacenter } = await new InventoryPaths(this.#session).of('', parent, signal);
+    return datacenter || ownDatacenter;
+  }
+
+  /** The name of the ESXi where the VM is; empty if it is on none. */
+  async #hostOf(found: PropertySet, signal?: AbortSignal): Promise<string> {
+    const host = referenceIn(found.get('runtime.host'));
+    if (host === undefined) return '';
+    const what = `find the name of ${host.id}`;
+    const named = await propertiesOf(this.#session, host, ['name'], { what, signal });
+    return nameOf(named.text('name'));
+  }
+
+  async #directFor(found: PropertySet, signal?: AbortSignal): Promise<VsphereSession | undefined> {
+    const { direct = {} } = this.#options;
+    if (Object.keys(direct).length === 0) return undefined;
+    const name = await this.#hostOf(found, signal);
+    const login = Object.hasOwn(direct, name) ? direct[name] : undefined;
+    return login === undefined ? undefined : await this.#openDirect(name, login, signal);
+  }
+
+  async #openDirect(
+    name: string,
+    login: VsphereLogin,
+    signal?: AbortSignal,
+  ): Promise<VsphereSession> {
+    const known = this.#direct.get(name);
+    if (known !== undefined) return await known;
+    const opening = VsphereSession.open(login, connectionsFor(this.#options), signal);
+    this.#direct.set(name, opening);
+    // One that failed is tried anew the next time.
+    opening.catch(() => this.#direct.delete(name));
+    return await opening;
+  }
+}
+
+const withoutSsh = (name: string, host: string): Error =>
+  needsOperator({
+    code: 'vsphere-host-without-ssh',
+    message: `no way by SSH is configured to ${name === '' ? 'the host of the VM' : name}, and disks are to be read by SSH`,
+    remedy: 'Name it in `sshHosts` of this provider as the vCenter does, or use the way `folder`.',
+    host,
+  });
