@@ -80,6 +80,16 @@ export const size: Codec<number> = {
   },
 };
 
+/**
+ * Like `size`, for room that is left: libvirt (9.0, src/storage/storage_driver.c) takes each new volume's size from a
+ * pool's without a look, so that of more RBD images than the cluster has room for comes a number below zero, which is
+ * none left.
+ */
+export const room: Codec<number> = {
+  ...size,
+  decode: (from) => Math.max(0, Math.min(Number(from.i64()), Number.MAX_SAFE_INTEGER)),
+};
+
 export const f64: Codec<number> = {
   minBytes: 8,
   encode: (to, value) => to.f64(value),

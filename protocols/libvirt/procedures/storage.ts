@@ -1,4 +1,4 @@
-import { flags, i32, list, size, string, u32, uuid } from '../codec.ts';
+import { flags, i32, list, room, size, string, u32, uuid } from '../codec.ts';
 import { pool, volume } from '../types.ts';
 import { call } from './call.ts';
 
@@ -20,7 +20,7 @@ export const storageCalls = {
   StoragePoolGetInfo: call(
     87,
     { pool },
-    { state: u32, capacity: size, allocation: size, available: size },
+    { state: u32, capacity: size, allocation: size, available: room },
   ),
   StoragePoolGetXMLDesc: call(88, { pool, flags }, { xml }),
   StorageVolCreateXML: call(93, { pool, xml, flags }, { vol: volume }),

@@ -135,6 +135,13 @@ describe('hostile bytes', () => {
     expect(() => decode(codec.i32, Buffer.alloc(8))).toThrow(/4 bytes too many/);
   });
 
+  it('room below zero, as libvirt reckons it of a pool that is promised away, is none', () => {
+    const seen = ['ffffffffFE000000', '0000000002000000', '7fffffffffffffff'].map((hex) =>
+      decode(codec.room, Buffer.from(hex, 'hex')),
+    );
+    expect(seen).toEqual([0, 2 ** 25, Number.MAX_SAFE_INTEGER]);
+  });
+
   it('a size over 2^53 is an error, never a rounded number', () => {
     expect(() => decode(codec.size, Buffer.from('0020000000000001', 'hex'))).toThrow(
       /out of range/,
