@@ -269,6 +269,11 @@ const targetRows: Row[] = [
     'disk disk1 of web has 10240 MiB, all of pool default of beta 5120 MiB',
   ],
   [
+    'room-unknown',
+    { target: { pools: [pool({ capacityBytes: 0, availableBytes: 0 })] } },
+    'the disks of web need 2048 MiB there now and 10240 MiB once they are full',
+  ],
+  [
     'too-little-room',
     { target: { pools: [pool({ availableBytes: 2 * gibibyte })] } },
     'has 2048 MiB free; the disks of web need 2112 MiB',
@@ -355,6 +360,18 @@ const conversionRows: Row[] = [
     'look like one file system with 4032 MiB free; web needs 2560 MiB and 2048 MiB there',
   ],
   ['conversion-host-small', { host: { cpus: 4 } }, 'conversion host gamma has 4 CPUs; it should'],
+  [
+    'conversion-host-mixed',
+    {
+      host: {
+        providers: [
+          { name: 'files', kind: 'ova', address: '/srv' },
+          { name: 'vc', kind: 'vsphere', address: 'vc' },
+        ],
+      },
+    },
+    'conversion host gamma has providers of 2 kinds: ova, vsphere',
+  ],
   ['conversion-slow', { host: { kvm: false } }, 'gamma converts without KVM'],
   [
     'conversion-host-busy',

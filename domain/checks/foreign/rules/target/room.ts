@@ -7,12 +7,18 @@ import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { TargetView } from '../../views.ts';
 
-type Code = 'disk-larger-than-pool' | 'too-little-room' | 'thin';
+type Code = 'room-unknown' | 'disk-larger-than-pool' | 'too-little-room' | 'thin';
 
 /** Reckoned over all disks that go to a pool. */
 export const room: ForeignRule<TargetView, Code> = {
   modes: everyMode,
   outcomes: {
+    'room-unknown': {
+      level: 'warning',
+      meaning:
+        'A pool of the target does not tell its size, as RBD while no manager of its Ceph runs.',
+      remedy: 'See that it has the room: nothing else looks.',
+    },
     'disk-larger-than-pool': {
       level: 'critical',
       meaning: 'A disk is larger than all of the pool where it would go.',
@@ -34,7 +40,7 @@ export const room: ForeignRule<TargetView, Code> = {
     const found: Finding<Code>[] = [];
     const needs = new Map<PoolFacts, { taken: number; capacity: number }>();
     for (const { disk, pool, kind } of placedDisks(vm, request, target)) {
-      if (disk.capacityBytes > pool.capacityBytes) {
+      if (disk.capacityBytes > pool.capacityBytes && tellsSize(pool)) {
         found.push({
           code: 'disk-larger-than-pool',
           message: `disk ${disk.key} of ${vm.name} has ${mib(disk.capacityBytes)}, all of pool ${pool.name} of ${target.name} ${mib(pool.capacityBytes)}`,
@@ -47,6 +53,11 @@ export const room: ForeignRule<TargetView, Code> = {
       needs.set(pool, need);
     }
     for (const [pool, { taken, capacity }] of needs) {
+      if (!tellsSize(pool)) {
+        const message = `pool ${pool.name} of ${target.name} does not tell how large it is; the disks of ${vm.name} need ${mib(taken)} there now and ${mib(capacity)} once they are full`;
+        found.push({ code: 'room-unknown', message });
+        continue;
+      }
       const has = `pool ${pool.name} of ${target.name} has ${mib(pool.availableBytes)} free`;
       if (taken + marginBytes > pool.availableBytes) {
         const message = `${has}; the disks of ${vm.name} need ${mib(taken + marginBytes)}`;
@@ -59,3 +70,6 @@ export const room: ForeignRule<TargetView, Code> = {
     return found;
   },
 };
+
+/** None is empty of room: that is what it says where nobody counted. */
+const tellsSize = ({ capacityBytes }: PoolFacts): boolean => capacityBytes > 0;
