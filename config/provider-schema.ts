@@ -278,6 +278,20 @@ export const conversion = z
           'Passphrases of encrypted guests, by the names that `vmferry v2v --luks-key` says.',
         examples: [{ web: 'file:/etc/vmferry/web.luks' }],
       }),
+    rehearsalChecks: z
+      .record(
+        name('the name of a check'),
+        z
+          .tuple([absolutePath], z.string().max(4096))
+          .refine((words) => words.length <= 64, says('at most 64 words')),
+        says(`programs by names of ${nameForm}`),
+      )
+      .default({})
+      .meta({
+        description:
+          'Programs that tell by exit code 0 that a rehearsed guest came up, by the names that `vmferry v2v --rehearse-check` says: a list of the program and its arguments, run without a shell. No request can name another one.',
+        examples: [{ web: ['/usr/local/libexec/is-web-up', '--quick'] }],
+      }),
     limits: z
       .strictObject({
         down: conversionRate.prefault(0).meta({

@@ -301,12 +301,12 @@ export interface ImportReport {
   /** Whether the VM runs on the target, as last read. */
   targetRunning: boolean;
   conversion?: ConversionReport;
+  rehearsal?: RehearsalReport;
   /** Present if something of it is left in the cache: until when, ISO 8601, UTC. */
   cachedUntil?: string;
   firstError?: Fault;
   fault?: Fault;
   failedCompensations: Fault[];
-  rehearsal?: RehearsalReport;
   notes: string[];
   orders?: GivenOrder[];
   startedAt: string;

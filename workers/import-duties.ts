@@ -11,6 +11,7 @@ import type { HostConfig } from '../config/schema.ts';
 import { resolveReference } from '../config/secrets.ts';
 import { needsOperator } from '../domain/errors.ts';
 import type { ServerIdentity } from '../domain/orphans.ts';
+import { LibvirtRehearsals } from '../platforms/libvirt/rehearsal.ts';
 import { ConfiguredProviders } from './providers.ts';
 
 /** Undefined where the configuration names no provider: then nothing is imported through this host. */
@@ -19,7 +20,7 @@ export function importParts(
   config: HostConfig,
   server: () => ServerIdentity,
 ): ImportParts | undefined {
-  const { name, stateDir, providers, conversion } = config;
+  const { name, stateDir, libvirt, providers, conversion } = config;
   if (Object.keys(providers).length === 0) return undefined;
   const { cacheDir = join(stateDir, 'import-cache'), parallel, virtioWin, program } = conversion;
   const { up: upBytesPerSecond, down: downBytesPerSecond } = conversion.limits;
@@ -40,6 +41,10 @@ export function importParts(
     terms,
     turns,
     server,
+    rehearsals: {
+      host: new LibvirtRehearsals({ name, socketPath: libvirt.socket, uri: libvirt.uri }),
+      checks: conversion.rehearsalChecks,
+    },
   };
 }
 
@@ -60,7 +65,7 @@ const everyMs = 5 * 60_000;
 
 /** Looks after the caches until `signal` fires; what goes wrong is logged, and the next look tries again. */
 export async function keepCaches(
-  parts: Pick<ImportParts, 'host' | 'conversion' | 'terms' | 'turns'>,
+  parts: Pick<ImportParts, 'host' | 'conversion' | 'terms' | 'turns' | 'rehearsals'>,
   upkeep: CacheUpkeep,
 ): Promise<void> {
   const { signal, log } = upkeep;

@@ -32,9 +32,10 @@ export class ImportRecord {
     const { vm, request } = input;
     this.#input = input;
     const info = workflowInfo();
-    const { provider, conversionHost, to, operator, convert, verify } = request;
+    const { provider, conversionHost, to, operator, convert, verify, rehearse } = request;
     const skipped: ImportStepName[] = [
       ...(convert === 'no' ? (['convert'] as const) : []),
+      ...(rehearse === undefined ? (['rehearse'] as const) : []),
       ...(verify === 'off' ? (['verify'] as const) : []),
     ];
     this.report = {

@@ -14,6 +14,13 @@ import type { SourceStopped } from './import-cache.ts';
 import { judge } from './import-check.ts';
 import { ImportOrders } from './import-orders.ts';
 import { ImportRecord } from './import-record.ts';
+import {
+  checkRehearsal,
+  endAsRehearsed,
+  isRehearsalOnly,
+  rehearse,
+  untouched,
+} from './import-rehearse.ts';
 import { settle } from './import-settle.ts';
 import { define, reserve, transfer } from './import-transfer.ts';
 import { tuneImport } from './import-tune.ts';
@@ -24,7 +31,8 @@ import { Hosts, limits } from './on-host.ts';
 /** How long a started guest has to stay up before the import calls it healthy, ms. */
 const healthyForMs = 2_000;
 
-export async function importVm(input: ImportVmInput): Promise<ImportReport> {
+export async function importVm(asked: ImportVmInput): Promise<ImportReport> {
+  const input = untouched(asked);
   const record = new ImportRecord(input);
   const orders = new ImportOrders(record);
   const hosts = new Hosts(record, orders);
@@ -38,8 +46,13 @@ export async function importVm(input: ImportVmInput): Promise<ImportReport> {
   orders.tuner = (order) => tuneImport(run, order);
   try {
     const judged = await judge(run);
-    const { stopped, placed } = await bringOver(run, judged);
+    const brought = await bringOver(run, judged);
     throwIfCancelled();
+    if (brought === undefined) {
+      await endAsRehearsed(run);
+      return record.report;
+    }
+    const { stopped, placed } = brought;
     await CancellationScope.nonCancellable(async () => {
       await cutOver(run, placed, stopped);
       await settle(run, placed);
@@ -50,16 +63,19 @@ export async function importVm(input: ImportVmInput): Promise<ImportReport> {
   return record.report;
 }
 
-/** All that can be called off at any moment. */
+/** All that can be called off at any moment. Nothing comes of one that is a rehearsal alone. */
 async function bringOver(
   run: Import,
   judged: Judged,
-): Promise<{ stopped: SourceStopped; placed: Placed }> {
+): Promise<{ stopped: SourceStopped; placed: Placed } | undefined> {
+  await checkRehearsal(run, judged);
   pushKeeping(run);
   await holdRoom(run, judged);
   const stopped = await stopSource(run, judged);
   await fillCache(run, judged);
   await convert(run, judged);
+  await rehearse(run, judged);
+  if (isRehearsalOnly(run)) return undefined;
   const placed = await reserve(run, judged);
   await transfer(run, placed);
   await define(run, placed);

@@ -63,7 +63,8 @@ export async function closeCachedExports(
   await forgetIfAlone(new MoveFolder({ stateDir, migrationId, host }));
 }
 
-async function cachedImage(
+/** The image of a disk as it is sent to the target, and its state. Throws `cache-incomplete`. */
+export async function cachedImage(
   parts: ImportParts,
   input: CachedDiskInput,
 ): Promise<{ disk: LocalDisk; state: string }> {

@@ -13,6 +13,8 @@ import type {
 } from '../../domain/import.ts';
 import type { DiskPlan } from '../../domain/disk-plan.ts';
 import type { ConversionInForce, ConversionTerms } from '../../domain/hosts/conversion.ts';
+import type { UsageOverTime, UsageSpan } from '../../domain/import/usage.ts';
+import type { RehearsalReport, RehearsalWish } from '../../domain/import/rehearsal.ts';
 import type { DiskProgress } from '../../domain/move.ts';
 import type { EpochRef, LedgerView, MoveRef, OpenExport } from '../contract.ts';
 
@@ -127,6 +129,12 @@ export interface ConvertInput extends ImportRef {
   luksKeys: { device: string; reference: string }[];
 }
 
+export interface RehearseInput extends ImportRef {
+  vm: ForeignVm;
+  plan: ImportPlan;
+  wish: RehearsalWish;
+}
+
 export interface CachedDiskInput extends ImportRef {
   key: string;
   capacityBytes: number;
@@ -204,6 +212,13 @@ export interface ImportActivities {
   /** Conversion host: the source is off now, and its disks are what was copied. Throws `source-changed`. */
   verifyForeign(input: CacheInput): Promise<void>;
   ensureConverted(input: ConvertInput): Promise<ConversionReport>;
+  /** Conversion host: whether a rehearsal could be checked so. Throws `rehearsal-check-unknown` and the like. */
+  checkRehearsal(input: RehearseInput): Promise<void>;
+  /**
+   * Conversion host: the VM started from throw-away images apart from everything, and ended again, whatever comes.
+   * Throws `rehearsal-failed`.
+   */
+  rehearse(input: RehearseInput): Promise<RehearsalReport>;
   ensureCachedExport(input: CachedExportInput): Promise<OpenExport>;
   hashCached(input: CachedDiskInput): Promise<{ root: string }>;
   /** Conversion host: ends what runs of the import and what it shows. */

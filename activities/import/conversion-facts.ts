@@ -66,17 +66,21 @@ const canRead = (path: string): Promise<boolean> =>
 
 let acceleration: Promise<Acceleration> | undefined;
 
-/** The tool as a conversion uses it; whether guests can run by KVM is found out once a worker, by booting a kernel. */
+/** Whether guests of this host can run by KVM: found out once a worker, by booting a kernel. */
+export async function accelerationHere(): Promise<Acceleration> {
+  acceleration ??= probeAcceleration({ id: probeId() });
+  return acceleration.catch((error: unknown) => {
+    acceleration = undefined;
+    throw error;
+  });
+}
+
+/** The tool as a conversion uses it. */
 export async function conversionTool(
   { conversion: { program } }: Pick<ImportParts, 'conversion'>,
   id: string,
   signal: AbortSignal,
 ): Promise<ConversionTool> {
   const named = program === undefined ? {} : { program };
-  acceleration ??= probeAcceleration({ id: probeId() });
-  const found = await acceleration.catch((error: unknown) => {
-    acceleration = undefined;
-    throw error;
-  });
-  return detectTool({ id, acceleration: found, ...named, signal });
+  return detectTool({ id, acceleration: await accelerationHere(), ...named, signal });
 }

@@ -33,7 +33,12 @@ export async function defineImport(
 /** Of a place that is no file only `mend` knows how to write it. */
 const unsettled = '/nowhere';
 
-function definitionOf({ foreign, plan, disks }: DefineImportInput): string {
+/** As the target's libvirt gets it, but for places that only its hypervisor knows how to write. */
+export function definitionOf({
+  foreign,
+  plan,
+  disks,
+}: Pick<DefineImportInput, 'foreign' | 'plan' | 'disks'>): string {
   const { name, uuid, domainType, machine, converted, bus, memoryBytes, cpus } = plan;
   const placed = plan.disks.map(({ key, name: disk }): TargetDisk => {
     const { targetFormat, targetKind, targetPath } = disks.find((one) => one.name === disk) ?? {};

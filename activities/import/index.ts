@@ -16,6 +16,7 @@ import { ensureConverted } from './ensure-converted.ts';
 import { dropCache, keepCache } from './keep-cache.ts';
 import { checkForeign, inspectForeign, listForeign } from './look.ts';
 import type { ImportParts } from './parts.ts';
+import { checkRehearsal, rehearse } from './rehearse.ts';
 import { ImportThrottles } from './throttles.ts';
 import { restartForeign, stopForeign } from './stop-foreign.ts';
 import { UploadShares } from './upload-shares.ts';
@@ -107,6 +108,8 @@ function conversionVerbs({
     ensureConverted: verb('ensureConverted', (own, input, attempt) =>
       ensureConverted(own, input, attempt),
     ),
+    checkRehearsal: verb('checkRehearsal', (own, input) => checkRehearsal(own, input)),
+    rehearse: verb('rehearse', (own, input, { signal }) => rehearse(own, input, signal)),
     ensureCachedExport: verb('ensureCachedExport', (own, input) => ensureCachedExport(own, input)),
     hashCached: verb('hashCached', (own, input, attempt) => hashCached(own, input, attempt)),
     closeCachedExports: verb('closeCachedExports', (own, input) => {

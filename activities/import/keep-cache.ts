@@ -7,6 +7,7 @@ import { cachedKeys, ImportCache } from './cache.ts';
 import type { CacheRecord } from './cache.ts';
 import type { ImportRef, KeepCacheInput, KeepCacheResult } from './contract.ts';
 import type { ImportParts } from './parts.ts';
+import { endRehearsal } from './rehearse-stage.ts';
 
 /** Safe to run twice, and where there is nothing. What another import uses by now stays as it is. */
 export async function keepCache(
@@ -21,6 +22,7 @@ export async function keepCache(
     const record = await cache.read();
     if (record?.usedBy.migrationId !== migrationId) return {};
     await endLabelled(cache.key);
+    await endRehearsal(parts, cache);
     if (seconds === 0 || record.disks.length === 0) {
       await cache.drop();
       return {};
@@ -58,6 +60,7 @@ export async function dropCache(
       });
     }
     await endLabelled(cache.key);
+    await endRehearsal(parts, cache);
     await cache.drop();
   });
 }
@@ -73,7 +76,7 @@ export interface CacheUpkeep {
  * time. What Temporal does not surely know is let alone.
  */
 export async function expireCaches(
-  parts: Pick<ImportParts, 'host' | 'conversion'>,
+  parts: Pick<ImportParts, 'host' | 'conversion' | 'rehearsals'>,
   { fateOf, log, signal }: CacheUpkeep,
 ): Promise<void> {
   const { conversion, host } = parts;
@@ -82,14 +85,18 @@ export async function expireCaches(
     signal.throwIfAborted();
     const cache = new ImportCache(place, { key });
     try {
-      await expireOne(cache, { fateOf, log, signal });
+      await expireOne(parts, cache, { fateOf, log, signal });
     } catch (error) {
       log('warn', { folder: cache.folder, error }, 'could not look after a cached VM');
     }
   }
 }
 
-async function expireOne(cache: ImportCache, { fateOf, log, signal }: CacheUpkeep): Promise<void> {
+async function expireOne(
+  parts: Pick<ImportParts, 'rehearsals'>,
+  cache: ImportCache,
+  { fateOf, log, signal }: CacheUpkeep,
+): Promise<void> {
   const seen = await cache.read();
   if (seen === undefined) return;
   if (seen.until === undefined && (await fateOf(seen.usedBy)).state !== 'closed') return;
@@ -100,6 +107,7 @@ async function expireOne(cache: ImportCache, { fateOf, log, signal }: CacheUpkee
     if (record?.usedBy.migrationId !== seen.usedBy.migrationId) return;
     if (record.until !== seen.until) return;
     await endLabelled(cache.key);
+    await endRehearsal(parts, cache);
     const { vm, provider } = record;
     if (record.until === undefined) {
       const until = await keepFor(cache, record, record.keepSeconds);

@@ -4,6 +4,7 @@ import type { ServerIdentity } from '../../domain/orphans.ts';
 import type { HostParts } from '../parts.ts';
 import type { Turns } from '../turns.ts';
 import type { ConversionTermsInForce } from './conversion-terms.ts';
+import type { RehearsalParts } from './rehearse-parts.ts';
 
 export interface OpenProviderOptions {
   /** Marks what is left at the source while it is open, so that a later attempt finds it. */
@@ -46,4 +47,6 @@ export interface ImportParts {
   turns: Turns;
   /** The server that the worker is connected to, as last seen. */
   server: () => ServerIdentity;
+  /** Absent only where a test has no use for them. */
+  rehearsals?: RehearsalParts;
 }

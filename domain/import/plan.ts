@@ -167,7 +167,9 @@ function noPlace(
 }
 
 function plannedNics({ vm, request, target }: PlanContext, uuid: string): PlannedImportNic[] {
-  const areNew = hasNewMacs(modeOfImport(vm, request), request.shape);
+  // A rehearsal alone meets nobody, and its guest is to find the cards that the import itself will give it.
+  const mode = request.rehearse?.only === true ? 'move' : modeOfImport(vm, request);
+  const areNew = hasNewMacs(mode, request.shape);
   const foreign = vm.nics.map(({ mac }) => mac.toLowerCase()).filter((mac) => mac !== '');
   if (!areNew) checkMacs(vm, foreign);
   const others = target.vms.filter((other) => other.uuid !== uuid);

@@ -36,9 +36,9 @@ const uuidOf = (text: string): string => {
   return [...parts, hex.slice(20, 32)].join('-');
 };
 
-/** One a migration: its own UUID, never the VM's. */
-export const rehearsalName = (migrationId: string): RehearsalName => {
-  const uuid = uuidOf(`rehearsal/${migrationId}`);
+/** One a cached VM, by the cache's key: its own UUID, never the VM's. */
+export const rehearsalName = (key: string): RehearsalName => {
+  const uuid = uuidOf(`rehearsal/${key}`);
   return { name: `${prefix}${uuid.replaceAll('-', '').slice(-12)}`, uuid };
 };
 
@@ -86,6 +86,8 @@ export interface RehearsalDefinition {
 export interface RehearsalDomain {
   xml: string;
   networks: RehearsalNetwork[];
+  /** Which card is on which of them, by its place. */
+  cards: { mac: string; segment: number }[];
 }
 
 /** All that a guest has which is this host's own to give, without anything that leads out of it. */
@@ -129,8 +131,8 @@ export function rehearsalDomain(xml: string, options: RehearsalDefinition): Rehe
     asTerminal(document, serial, at === 0 ? options.consolePath : undefined);
   for (const console of childElements(held, 'console')) asTerminal(document, console);
   for (const channel of childElements(held, 'channel')) asChannel(channel);
-  const networks = apart(document, childElements(held, 'interface'), options.as);
-  return { xml: serializeXml(document), networks };
+  const { networks, cards } = apart(document, childElements(held, 'interface'), options.as);
+  return { xml: serializeXml(document), networks, cards };
 }
 
 /** Its own name, and whose it is. */
@@ -198,22 +200,23 @@ function asChannel(channel: Element): void {
 /** Cards keep address and model, by which the guest knows them; each planned network becomes a segment of its own. */
 function apart(
   document: Document,
-  cards: readonly Element[],
+  elements: readonly Element[],
   as: RehearsalName,
-): RehearsalNetwork[] {
-  const segments = new Map<string, RehearsalNetwork>();
-  for (const card of cards) {
+): Pick<RehearsalDomain, 'networks' | 'cards'> {
+  const segments: string[] = [];
+  const cards = elements.map((card) => {
     const planned = elementAt(card, 'source');
     const key = `${attribute(card, 'type')}/${attribute(planned, 'bridge')}${attribute(planned, 'network')}`;
-    const network = segments.get(key) ?? rehearsalNetwork(as, segments.size);
-    segments.set(key, network);
+    if (!segments.includes(key)) segments.push(key);
+    const segment = segments.indexOf(key);
     for (const child of childElements(card))
       if (!['mac', 'model', 'link'].includes(child.nodeName)) removeElement(child);
-    for (const name of ['managed', 'trustGuestRxFilters']) card.removeAttribute(name);
+    for (const { name } of Array.from(card.attributes)) card.removeAttribute(name);
     card.setAttribute('type', 'network');
     const source = document.createElementNS(null, 'source');
-    source.setAttribute('network', network.name);
+    source.setAttribute('network', rehearsalNetwork(as, segment).name);
     card.appendChild(source);
-  }
-  return [...segments.values()];
+    return { mac: attribute(elementAt(card, 'mac'), 'address'), segment };
+  });
+  return { networks: segments.map((_, segment) => rehearsalNetwork(as, segment)), cards };
 }

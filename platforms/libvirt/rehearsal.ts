@@ -55,7 +55,7 @@ export class LibvirtRehearsals {
    */
   async begin(
     { xml, networks }: RehearsalDomain,
-    addresses: readonly HostAddress[],
+    addresses: readonly (HostAddress | undefined)[],
   ): Promise<void> {
     await this.#host.use(async (connection) => {
       for (const [index, network] of networks.entries())
