@@ -11,4 +11,12 @@ mount --bind "$1/shadow" /etc/shadow
 mount -t tmpfs tmpfs /var/log
 mount -t tmpfs tmpfs /run
 mkdir /run/sshd
+# A root folder of its own for who logs in, with the machine's programs (`ChrootDirectory /mnt`).
+if [ -d "$1/root" ]; then
+  mount --bind "$1/root" /mnt
+  mkdir -p /mnt/usr /mnt/dev
+  mount --bind /usr /mnt/usr
+  mount --bind /dev /mnt/dev
+  cp -a /bin /lib /lib64 /mnt/
+fi
 exec /usr/sbin/sshd -D -e -f "$1/sshd_config"
