@@ -51,6 +51,8 @@ export interface ConversionRequest {
   guestFamily?: ForeignVm['guestFamily'];
   /** What the guest said of its network: its static addresses and its interfaces' names are kept. MACs are the target's. */
   guestNetwork?: readonly GuestInterface[];
+  /** The target's MAC of a VM with one card: where `guestNetwork` tells nothing, a Linux keeps the card's name. */
+  onlyMac?: string;
   /** Folder or ISO with Windows drivers. */
   virtioWin?: string;
   /** Two hours if absent. */
@@ -169,20 +171,39 @@ async function prepare(request: ConversionRequest, log: LogFile): Promise<Prepar
     const lost = interfaces.length === 0 ? [] : ['Addresses of this kind of guest are not kept.'];
     return { args: [], notes: [...notes, ...lost] };
   }
+  const onlyMac = guestNetwork.length === 0 ? request.onlyMac : undefined;
+  const isKept = interfaces.length > 0 || onlyMac !== undefined;
   // The appliance takes its time: it is not started for nothing.
-  if (interfaces.length === 0 && firmware === 'bios') return { args: [], notes };
+  if (!isKept && firmware === 'bios') return { args: [], notes };
   const paths = conversionPaths(folder);
   request.onProgress?.({ stage: 'Preparing the guest', elapsedMs: 0 });
-  const prepared = await prepareGuest({
+  const preparing = prepareGuest({
     ...{ id, vm, interfaces, firmware, logPath: paths.log, cwd: paths.temporary },
     overlays: journalDisks(folder, request.disks).map(({ overlay }) => overlay),
     env: environmentOf(request),
     limitMs: limitMs ?? defaultLimitMs,
     keyArguments: await writeKeys(request),
     ...(signal && { signal }),
+    ...(onlyMac !== undefined && { onlyMac }),
     onLog: (text) => log.write(text),
   });
-  return { args: [], notes: [...notes, ...notesOf(prepared, interfaces.length > 0)] };
+  const isAsked = interfaces.length > 0 || firmware === 'uefi';
+  const prepared = isAsked ? await preparing : await optional(preparing, signal);
+  if (prepared === undefined) return { args: [], notes: [...notes, nameNotKept] };
+  return { args: [], notes: [...notes, ...notesOf(prepared, isKept)] };
+}
+
+const nameNotKept =
+  'The name of its card was not kept, since its files could not be looked at; the log says why.';
+
+/** A guest that nobody can look into is refused by the tool, which says why; one whose name is lost is a guest still. */
+async function optional<T>(work: Promise<T>, signal?: AbortSignal): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch {
+    signal?.throwIfAborted();
+    return undefined;
+  }
 }
 
 function notesOf({ systems, changes, bootFiles }: PreparedGuest, hasNetwork: boolean): string[] {

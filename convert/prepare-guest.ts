@@ -2,10 +2,11 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isUtf8 } from 'node:buffer';
-import type { FileChange } from './addresses/guest-files.ts';
+import type { FileChange, GuestFiles } from './addresses/guest-files.ts';
 import type { KeptInterface } from './addresses/interfaces.ts';
 import { addressFolders, linuxAddressPlan, maxGuestFileBytes } from './addresses/linux.ts';
 import type { AddressPlan } from './addresses/linux.ts';
+import { nameOfOnlyCard } from './addresses/only-card.ts';
 import { efiFallbackCopies, espFolders } from './efi-fallback.ts';
 import type { FileCopy } from './efi-fallback.ts';
 import { conversionFault } from './errors.ts';
@@ -15,8 +16,10 @@ import type { Ask, GuestfishOptions } from './guestfish.ts';
 export interface PrepareOptions extends Omit<GuestfishOptions, 'onLog'> {
   vm: string;
   logPath: string;
-  /** None: its network stays as it is. */
+  /** None: its network stays as it is, but for `onlyMac`. */
   interfaces: readonly KeptInterface[];
+  /** Of its one card, of which the source told nothing: keeps the one name that the guest's files have for it. */
+  onlyMac?: string;
   firmware: 'bios' | 'uefi';
   onLog: (text: string) => void;
 }
@@ -46,8 +49,9 @@ export async function prepareGuest(options: PrepareOptions): Promise<PreparedGue
   };
   try {
     const end = await withGuestfish({ ...options, onLog }, async (ask) => {
-      const { interfaces, firmware } = options;
-      const network = interfaces.length > 0 ? await keepAddresses(ask, exchange, interfaces) : none;
+      const { interfaces, firmware, onlyMac } = options;
+      const isKept = interfaces.length > 0 || onlyMac !== undefined;
+      const network = isKept ? await keepAddresses(ask, exchange, options) : none;
       const bootFiles = firmware === 'uefi' ? await addBootPath(ask) : [];
       prepared = { ...network, bootFiles };
     });
@@ -67,13 +71,21 @@ const none: AddressPlan = { changes: [], systems: [] };
 async function keepAddresses(
   ask: Ask,
   exchange: string,
-  interfaces: readonly KeptInterface[],
+  { interfaces: told, onlyMac }: PrepareOptions,
 ): Promise<AddressPlan> {
   const files = await readFiles(ask, exchange);
+  const interfaces = told.length > 0 ? told : onlyCard(files, onlyMac);
   const udev = await ask(udevPaths.map((path) => `-is-file ${quoted(path)} followsymlinks:true`));
   const plan = linuxAddressPlan(files, interfaces, udev.includes('true'));
   await writeChanges(ask, { exchange, changes: plan.changes, files });
   return plan;
+}
+
+/** Its addresses stand in the files already. */
+function onlyCard(files: GuestFiles, mac: string | undefined): KeptInterface[] {
+  const name = nameOfOnlyCard(files);
+  if (mac === undefined || name === undefined) return [];
+  return [{ mac, name, addresses: [], gateways: [], dns: [], searchDomains: [] }];
 }
 
 async function addBootPath(ask: Ask): Promise<FileCopy[]> {
@@ -114,7 +126,7 @@ const isPlainPath = (path: string): boolean => /^\/etc\/[\p{L}\p{N} ./_:@+=,()-]
 
 async function writeChanges(
   ask: Ask,
-  options: { exchange: string; changes: readonly FileChange[]; files: ReadonlyMap<string, string> },
+  options: { exchange: string; changes: readonly FileChange[]; files: GuestFiles },
 ): Promise<void> {
   const { exchange, changes, files } = options;
   for (const [index, { path, content, mode }] of changes.entries()) {

@@ -74,6 +74,7 @@ async function requestFor(
     })),
     guestFamily: vm.guestFamily,
     guestNetwork: networkOfTarget(input),
+    ...onlyCardOf(input),
     ...(root === undefined ? {} : { root }),
     ...(virtioWin === undefined ? {} : { virtioWin }),
     signal,
@@ -88,13 +89,22 @@ function networkOfTarget({ vm, plan }: ConvertInput): GuestInterface[] {
   return vm.guestNetwork.map((one) => ({ ...one, mac: macs.get(one.mac) ?? one.mac }));
 }
 
+/** Several cards could not be told apart by their names alone. */
+const onlyCardOf = ({ vm, plan }: ConvertInput): { onlyMac?: string } => {
+  const [only, ...others] = plan.nics;
+  return only === undefined || others.length > 0 || vm.nics.length !== 1
+    ? {}
+    : { onlyMac: only.mac };
+};
+
 const wishesFile = 'wishes.sha256';
 
 /** Another set of wishes is another conversion: it begins with the copies as they came. */
 async function keepFolderFor(cache: ImportCache, request: ConversionRequest): Promise<void> {
-  const { disks, firmware, guestFamily, guestNetwork, root, virtioWin, tool, keys } = request;
+  const { disks, firmware, guestFamily, guestNetwork, onlyMac, root, virtioWin, tool, keys } =
+    request;
   const devices = keys?.map(({ device }) => device);
-  const wishes = { disks, firmware, guestFamily, guestNetwork, root, virtioWin, devices };
+  const wishes = { disks, firmware, guestFamily, guestNetwork, onlyMac, root, virtioWin, devices };
   const mark = createHash('sha256')
     .update(JSON.stringify({ ...wishes, tool: tool.version }))
     .digest('hex');
