@@ -9,7 +9,13 @@ import { findTemporalCli } from './config/temporal-binary.ts';
 const long = [
   ...['quick/workflows/migrate-vm', 'quick/faults/fault-table'],
   ...['quick/setup/run', 'contract/workflows/'],
-  ...['lab/matrix/', 'lab/disks/', 'lab/reconcile/terminated', 'lab/refusals/'],
+  ...[
+    'lab/import/debian',
+    'lab/matrix/',
+    'lab/disks/',
+    'lab/reconcile/terminated',
+    'lab/refusals/',
+  ],
   ...['contract/faults/every-step', 'contract/reconcile/supervision', 'contract/pki/data-plane'],
 ];
 

@@ -1,27 +1,43 @@
 /** A small Debian guest as it would stand on VMware, for tests of conversions: made once, kept in a folder. */
-import { access, mkdir, rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { needsOperator } from '../../domain/errors.ts';
 
 export interface DebianGuestOptions {
-  /** Where archive and disk are kept; `.tools/conversion-guests` of the project if absent. */
+  /** Where archive and disks are kept; `.tools/conversion-guests` of the project if absent. */
   cacheDir?: string;
   onStep?: (line: string) => void;
 }
 
+/** Of one disk: 1 GiB, some 300 MiB used. Not to be written to. */
+export interface DebianGuest {
+  raw: string;
+  /** As vSphere exports it: stream-optimized. */
+  vmdk: string;
+  sizeBytes: number;
+}
+
+/** What the guest has for a network, as `debian-disk.sh` sets it. */
+export const debianNetwork = { interfaceName: 'ens192', address: '198.51.100.20' } as const;
+
 const project = join(import.meta.dirname, '..', '..');
 const script = join(import.meta.dirname, 'debian-disk.sh');
+const sizeBytes = 1024 ** 3;
 
 /** What a machine needs to start from a disk, and ifupdown for its network: nothing that a conversion would not touch. */
 const packages = [
-  ...['linux-image-cloud-amd64', 'grub-pc-bin', 'grub-efi-amd64-bin', 'grub2-common'],
-  ...['systemd-sysv', 'udev', 'ifupdown', 'isc-dhcp-client', 'iproute2', 'initramfs-tools', 'dbus'],
+  ...['linux-image-cloud-amd64', 'grub-pc-bin', 'grub2-common', 'initramfs-tools'],
+  ...['systemd-sysv', 'udev', 'ifupdown', 'iproute2'],
 ];
-
-/** Where the guest's disk is, or would be. */
-const debianGuestPath = (cacheDir?: string): string =>
-  join(cacheDir ?? join(project, '.tools', 'conversion-guests'), 'debian-bios.raw');
+/** What nobody reads in it. */
+const left = ['doc', 'man', 'info', 'locale', 'lintian', 'bug'];
+const archiveArgs = [
+  ...['--quiet', '--variant=minbase', `--include=${packages.join(',')}`],
+  ...left.map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
+  'bookworm',
+];
 
 const exists = (path: string): Promise<boolean> =>
   access(path).then(
@@ -29,38 +45,61 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
+const shortHash = (text: string): string =>
+  createHash('sha256').update(text).digest('hex').slice(0, 12);
+
 /**
- * Makes the disk unless it is there: two to three minutes from Debian's packages, or seconds if the archive is kept.
- * BIOS, raw, 1.25 GiB of which 450 MiB are used; interface ens192 with 198.51.100.20/24. Needs root.
+ * Makes the disks unless they are there: some two minutes from Debian's packages, half a one if the archive is kept.
+ * BIOS; interface and address are `debianNetwork`'s. A changed recipe makes new ones and drops the old. Needs root.
  * Throws `lab-guest-unavailable`.
  */
-export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promise<string> {
-  const disk = debianGuestPath(options.cacheDir);
-  if (await exists(disk)) return disk;
-  const folder = join(disk, '..');
-  const archive = join(folder, 'debian-root.tar');
-  await mkdir(folder, { recursive: true });
+export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promise<DebianGuest> {
+  const folder = options.cacheDir ?? join(project, '.tools', 'conversion-guests');
+  const archiveHash = shortHash(archiveArgs.join('\0'));
+  const diskHash = shortHash(`${archiveHash}${await readFile(script, 'utf8')}`);
+  const archive = join(folder, `root-${archiveHash}.tar`);
+  const [raw, vmdk] = ['raw', 'vmdk'].map((kind) => join(folder, `debian-${diskHash}.${kind}`));
+  if (raw === undefined || vmdk === undefined) throw new RangeError('two names make two paths');
+  const guest = { raw, vmdk, sizeBytes };
+  if (await exists(vmdk)) return guest;
+  // Two that make it at the same time each write their own; the last one counts, and both are whole.
+  const draft = join(folder, `draft-${process.pid}`);
+  await mkdir(draft, { recursive: true });
   try {
     if (!(await exists(archive))) {
       options.onStep?.('the archive of a Debian guest, from packages');
-      const draft = `${archive}.draft.tar`;
-      const include = `--include=${packages.join(',')}`;
-      const args = ['--quiet', '--variant=minbase', include, 'bookworm', draft];
-      await execa('mmdebstrap', args, { timeout: 1_800_000 });
-      await rename(draft, archive);
+      const made = join(draft, 'root.tar');
+      // Its initramfs is made with its disk.
+      const env = { INITRD: 'No' };
+      await execa('mmdebstrap', [...archiveArgs, made], { env, timeout: 1_800_000 });
+      await rename(made, archive);
     }
-    options.onStep?.('the disk of a Debian guest');
-    await execa(script, [archive, `${disk}.draft`], { timeout: 600_000 });
-    await rename(`${disk}.draft`, disk);
-    return disk;
+    options.onStep?.('the disks of a Debian guest');
+    const drafts = { raw: join(draft, 'disk.raw'), vmdk: join(draft, 'disk.vmdk') };
+    await execa(script, [archive, drafts.raw, String(sizeBytes)], { timeout: 600_000 });
+    const form = ['-f', 'raw', '-O', 'vmdk', '-o', 'subformat=streamOptimized'];
+    await execa('qemu-img', ['convert', ...form, drafts.raw, drafts.vmdk], { timeout: 600_000 });
+    await rename(drafts.raw, raw);
+    await rename(drafts.vmdk, vmdk);
+    await dropOthers(folder, [archive, raw, vmdk]);
+    return guest;
   } catch (cause) {
-    await rm(`${disk}.draft`, { force: true });
     throw needsOperator({
       code: 'lab-guest-unavailable',
-      message: `the Debian guest ${disk} could not be made`,
+      message: `the Debian guest ${raw} could not be made`,
       remedy:
         'See that mmdebstrap, sfdisk, partx and mkfs.ext4 are here, that this is root, and that Debian’s packages can be had; then try again.',
       cause,
     });
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** What earlier recipes made: half a gigabyte each. */
+async function dropOthers(folder: string, keep: readonly string[]): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    if (/^(?:root|debian)-/.test(name) && !keep.includes(path)) await rm(path, { force: true });
   }
 }

@@ -29,7 +29,7 @@ it.runIf(process.env['VMFERRY_CONVERT'] === 'all')(
     const libvirt = join(dir, 'host');
     const path = join(dir, 'guest.raw');
     try {
-      await copyFile(await ensureDebianGuest(), path);
+      await copyFile((await ensureDebianGuest()).raw, path);
       const acceleration = await probeAcceleration({ id });
       const tool = await detectTool({ id, acceleration });
       const disks = [{ key: '2000', path, format: 'raw' as const }];

@@ -4,7 +4,7 @@ import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageOf, manifestOf, writeTar } from '../../contract/foreign/ova-fixture.ts';
 import type { Member } from '../../contract/foreign/ova-fixture.ts';
-import { vmwareOvf } from '../../quick/ova/ovf-texts.ts';
+import { itemText, vmwareOvf } from '../../quick/ova/ovf-texts.ts';
 
 export const MiB = 1024 ** 2;
 
@@ -19,19 +19,45 @@ export async function randomDisk(
   return path;
 }
 
+interface Shelved {
+  name: string;
+  sizeBytes: number;
+  /** Beside the card that it has; names of two cards are nobody's to guess, so that nothing looks into the disk for them. */
+  secondCard?: boolean;
+}
+
 /** An OVA with a manifest, of one machine with one compressed image of that raw disk. */
 export async function putOnShelf(
   folder: string,
-  { name, raw, sizeBytes }: { name: string; raw: string; sizeBytes: number },
+  { raw, ...machine }: Shelved & { raw: string },
+): Promise<void> {
+  const options = 'subformat=streamOptimized';
+  await putImageOnShelf(
+    folder,
+    machine,
+    await imageOf(raw, `${raw}.vmdk`, { format: 'vmdk', options }),
+  );
+}
+
+/** The same of an image that there is. */
+export async function putImageOnShelf(
+  folder: string,
+  { name, sizeBytes, secondCard = false }: Shelved,
+  image: Buffer,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const options = 'subformat=streamOptimized';
-  const image = await imageOf(raw, `${raw}.vmdk`, { format: 'vmdk', options });
   const href = `${name}-disk1.vmdk`;
+  const disks = [{ id: 'disk1', href, capacity: sizeBytes }];
+  const hardware = secondCard ? itemText(cardItem) : '';
   const ovf: Member = {
     name: `${name}.ovf`,
-    body: Buffer.from(vmwareOvf({ name, disks: [{ id: 'disk1', href, capacity: sizeBytes }] })),
+    body: Buffer.from(vmwareOvf({ name, disks, hardware })),
   };
   const disk: Member = { name: href, body: image };
   await writeTar(join(folder, `${name}.ova`), [ovf, manifestOf([ovf, disk]), disk]);
 }
+
+const cardItem = {
+  ...{ AutomaticAllocation: 'true', Connection: 'VM Network', InstanceID: 41 },
+  ...{ ResourceSubType: 'VmxNet3', ResourceType: 10 },
+};
