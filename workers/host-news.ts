@@ -5,6 +5,8 @@ import type { HostReading } from '../domain/hosts/reading.ts';
 
 /** The host is looked at this often; what is looked at costs libvirt a few calls a VM. */
 const lookEveryMs = 60_000;
+/** Moves that come one after the other change the host with every step: it is not looked at more often than so. */
+const restMs = 3_000;
 /** What changes nothing is told this rarely: each word is some events in the history of the host's entity. */
 const silenceMs = 10 * 60_000;
 /**
@@ -30,6 +32,7 @@ export interface HostNewsOptions {
   logger: Pick<Logger, 'warn'>;
   /** For tests. */
   lookEveryMs?: number;
+  restMs?: number;
   nowMs?: () => number;
 }
 
@@ -44,7 +47,7 @@ export class HostNews {
     this.#options = options;
   }
 
-  /** A move changed something here: the next look is at once, and is told in any case. */
+  /** A move changed something here: the next look is as soon as may be, and is told in any case. */
   expect(): void {
     this.#isDue = true;
     this.#wake();
@@ -96,17 +99,23 @@ export class HostNews {
 
   #pause(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
+      let soon: NodeJS.Timeout | undefined;
       const end = (): void => {
         clearTimeout(timer);
+        clearTimeout(soon);
         signal.removeEventListener('abort', end);
         this.#wake = () => undefined;
         resolve();
       };
       const timer = setTimeout(end, this.#options.lookEveryMs ?? lookEveryMs);
       signal.addEventListener('abort', end, { once: true });
-      this.#wake = end;
-      // What fell due during the look is not to wait.
-      if (signal.aborted || this.#isDue) end();
+      const restEndsMs = performance.now() + (this.#options.restMs ?? restMs);
+      this.#wake = () => {
+        soon ??= setTimeout(end, Math.max(0, restEndsMs - performance.now()));
+      };
+      if (signal.aborted) end();
+      // What fell due during the look waits for no other word.
+      else if (this.#isDue) this.#wake();
     });
   }
 }

@@ -22,6 +22,7 @@ function news(readings: readonly (HostReading | Error)[], minutesApart = 1) {
     },
     logger: { warn: (facts: unknown) => warned.push(facts) } as never,
     lookEveryMs: 1,
+    restMs: 0,
     nowMs: () => looks * minutesApart * 60_000,
   });
   return { news: followed, told, warned, over };
@@ -64,5 +65,28 @@ describe('the news of a host', () => {
     await played.news.run(played.over.signal);
     expect(played.warned).toHaveLength(1);
     expect(played.told).toHaveLength(1);
+  });
+
+  it('of many steps at once are told together, and the last step is not forgotten', async () => {
+    const told: number[] = [];
+    const over = new AbortController();
+    let steps = 0;
+    const followed = new HostNews({
+      read: () => Promise.resolve(reading({ vms: steps })),
+      tell: ({ vms }) => {
+        told.push(vms);
+        if (vms === 20) over.abort();
+        return Promise.resolve();
+      },
+      logger: { warn: () => undefined } as never,
+      lookEveryMs: 60_000,
+      restMs: 100,
+    });
+    const verbs = followed.after({ settleTarget: () => Promise.resolve((steps += 1)) });
+    const running = followed.run(over.signal);
+    for (let step = 0; step < 20; step++) await verbs.settleTarget();
+    await running;
+    expect(told.at(-1)).toBe(20);
+    expect(told.length).toBeLessThanOrEqual(2);
   });
 });
