@@ -29,7 +29,7 @@ import { tuneLive } from './live/tune-live.ts';
 import { withdrawLive } from './live/withdraw-live.ts';
 import { releaseSource, revokeTarget, takeOwnership } from './ownership.ts';
 import type { HostParts } from './parts.ts';
-import { placementWishes } from './placement-wishes.ts';
+import { lookToPlace } from './placement-wishes.ts';
 import type { Gate } from './policy-gate.ts';
 import { hostFacts, listVms } from './read.ts';
 import { reserveTarget } from './reserve-target.ts';
@@ -108,7 +108,7 @@ export function createHostActivities(
     }),
     removeSource: verb('removeSource', (input, { signal }) => removeSource(parts, input, signal)),
     applyLimits: verb('applyLimits', (order) => bandwidth.apply(order)),
-    placementWishes: verb('placementWishes', (input) => placementWishes(parts, input)),
+    lookToPlace: verb('lookToPlace', (input) => lookToPlace(parts, input)),
     ...liveVerbs(parts, verb, shares),
     tuneCopy: verb('tuneCopy', ({ migrationId, bandwidthBytesPerSecond }) =>
       Promise.resolve(throttles.change(migrationId, bandwidthBytesPerSecond)),

@@ -9,7 +9,8 @@
  *   </placement>
  */
 import type { Element } from '@xmldom/xmldom';
-import { permanent } from '../domain/errors.ts';
+import { Handling } from '../domain/errors.ts';
+import type { Fault } from '../domain/errors.ts';
 import type { GroupRule } from '../domain/placement/vm.ts';
 import {
   attribute,
@@ -19,7 +20,7 @@ import {
   XmlError,
 } from '../platforms/libvirt/xml.ts';
 import type { HostParts } from './parts.ts';
-import type { VmPlacementWishes } from './upkeep.ts';
+import type { VmPlacementWishes, VmToPlace } from './upkeep.ts';
 
 /** Namespace of that element; vmferry never writes it. */
 export const placementNamespace = 'urn:vmferry:placement:1';
@@ -32,21 +33,23 @@ const kinds: Readonly<Record<string, GroupRule['kind']>> = {
   apart: 'anti-affinity',
 };
 
-/** What the VM's metadata says; nothing, if there is none. Throws `vm-not-found`, `placement-metadata-invalid`. */
-export async function placementWishes(
+/** The VM's facts, and what its metadata says; no wishes, if there is none. Throws `vm-not-found`. */
+export async function lookToPlace(
   { hypervisor, name }: Pick<HostParts, 'hypervisor' | 'name'>,
   { vm }: { vm: string },
-): Promise<VmPlacementWishes> {
-  const { uuid, persistent } = await hypervisor.inspect(vm);
-  if (!persistent) return { rules: [], requiredLabels: {} };
-  const { wishes, problems } = readWishes(await hypervisor.definition(uuid));
-  if (problems.length === 0) return wishes;
-  throw permanent({
+): Promise<VmToPlace> {
+  const facts = await hypervisor.inspect(vm);
+  if (!facts.persistent) return { facts, wishes: { rules: [], requiredLabels: {} } };
+  const { wishes, problems } = readWishes(await hypervisor.definition(facts.uuid));
+  if (problems.length === 0) return { facts, wishes };
+  const fault: Fault = {
     code: 'placement-metadata-invalid',
+    handling: Handling.permanent,
     message: `the metadata of ${vm} on ${name} says of its placement what nobody understands: ${problems.join('; ')}`,
     remedy: `Correct it with \`virsh metadata ${vm} ${placementNamespace} --config --edit\`; docs/placement.md shows the form.`,
     host: name,
-  });
+  };
+  return { facts, wishes: { fault } };
 }
 
 /** What a definition says, and what of it makes no sense; a rule that is not understood must not count as kept. */

@@ -1,4 +1,3 @@
-import { patched } from '@temporalio/workflow';
 import { Handling } from '../domain/errors.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
@@ -26,7 +25,7 @@ export async function judge(move: Move): Promise<Checked> {
 }
 
 async function bothJudge(move: Move): Promise<Checked> {
-  if (patched('target-reads-ahead')) readAhead(move);
+  readAhead(move);
   const source = await checkSource(move);
   refuseCriticals(source.concerns);
   const target = await checkTarget(move, source);

@@ -161,14 +161,15 @@ export const signalNames = {
   drainAgain: 'drainAgain',
 } as const;
 
-/** That a move rests, or goes on from a rest. */
+/** That a move rests, or has its guest at the target. */
 export interface MoveNews {
   /** The move's workflow ID. */
   id: string;
   phase: Phase;
-  vmOn: string;
   mode: MoveReport['mode'];
   fault?: Fault;
+  /** The guest runs at the target, and the move's places on both hosts are free again; its end is to come. */
+  arrived?: true;
 }
 
 export interface RollbackOrder {

@@ -11,6 +11,7 @@ import {
 } from '@temporalio/workflow';
 import type { ChildWorkflowHandle } from '@temporalio/workflow';
 import type { PlaceAnswer } from '../activities/control/contract.ts';
+import type { VmToPlace } from '../activities/upkeep.ts';
 import * as boards from '../domain/drain/board.ts';
 import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
 import { wayOf } from '../domain/drain/way.ts';
@@ -23,11 +24,10 @@ import type { VmFacts } from '../domain/vm.ts';
 import { labelsOfMove, moveId, workflowTypes } from './contract.ts';
 import type { MigrateVmInput } from './contract.ts';
 import type { DrainRecord } from './drain-record.ts';
-import { faultOf, isCancellation } from './faults.ts';
+import { faultOf, isCancellation, MoveFailed } from './faults.ts';
 import type { migrateVm } from './migrate-vm.ts';
-import { activitiesOf, limits } from './on-host.ts';
 import { controlActivities } from './on-control.ts';
-import { asksOf, placed } from './place.ts';
+import { asksOf, lookToPlace, placed } from './place.ts';
 
 /** Takes one VM away, or says on the board why not. Rejects only by a defect. */
 export async function moveAway(drain: DrainRecord, line: DrainLine): Promise<void> {
@@ -43,8 +43,9 @@ export async function moveAway(drain: DrainRecord, line: DrainLine): Promise<voi
 async function tryToMove(drain: DrainRecord, line: DrainLine): Promise<void> {
   const { uuid } = line;
   const { request } = drain.input;
-  const facts = await factsOf(drain, line);
-  if (facts === undefined) return;
+  const look = await lookAt(drain, line);
+  if (look === undefined) return;
+  const { facts } = look;
   const way = wayOf(facts.state, request);
   if (way.leave !== undefined) {
     const { leave } = way;
@@ -52,7 +53,7 @@ async function tryToMove(drain: DrainRecord, line: DrainLine): Promise<void> {
     return;
   }
   const asked = moveRequest(drain, facts, way);
-  const answer = await placeOf(drain, { line, facts, asked });
+  const answer = await placeOf(drain, { line, look, asked });
   if (answer?.chosen === undefined) return;
   const to = answer.chosen;
   const id = moveId(drain.input.cluster, uuid);
@@ -71,11 +72,11 @@ async function tryToMove(drain: DrainRecord, line: DrainLine): Promise<void> {
 }
 
 /** Read anew for each VM: it may have been started, stopped or removed since the list was made. */
-async function factsOf(drain: DrainRecord, line: DrainLine): Promise<VmFacts | undefined> {
+async function lookAt(drain: DrainRecord, line: DrainLine): Promise<VmToPlace | undefined> {
   const { host } = drain.input;
   const what = `look at ${line.name}`;
   try {
-    return await activitiesOf(host, `${host}: ${what}`, limits.check).inspectVm({ vm: line.uuid });
+    return await lookToPlace(host, line.uuid, what);
   } catch (error) {
     if (isCancellation(error)) throw error;
     const fault = faultOf(error, { host, what });
@@ -87,20 +88,20 @@ async function factsOf(drain: DrainRecord, line: DrainLine): Promise<VmFacts | u
 
 interface Asked {
   line: DrainLine;
-  facts: VmFacts;
+  look: VmToPlace;
   asked: MoveRequest;
 }
 
 /** The host with the room that the VM was promised there, or undefined, with the reason on the board. */
 async function placeOf(
   drain: DrainRecord,
-  { line, facts, asked }: Asked,
+  { line, look, asked }: Asked,
 ): Promise<PlaceAnswer | undefined> {
   const { cluster, host, request } = drain.input;
   const id = moveId(cluster, line.uuid);
   const exclude = [host, ...(line.excluded ?? [])];
   try {
-    const vm = await asksOf(facts, asked, request.labels);
+    const vm = asksOf(look, asked, request.labels);
     // Not to be left half-way: it would not be known whether room was reserved.
     const answer = await CancellationScope.nonCancellable(() =>
       placed(vm, {
@@ -118,7 +119,10 @@ async function placeOf(
     return answer;
   } catch (error) {
     if (isCancellation(error)) throw error;
-    const { message: why, handling } = faultOf(error, { host, what: `place ${line.name}` });
+    const { message: why, handling } =
+      error instanceof MoveFailed
+        ? error.fault
+        : faultOf(error, { host, what: `place ${line.name}` });
     blocked(drain, line, { why, mayPass: handling === Handling.transient });
     return undefined;
   }

@@ -5,7 +5,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { again, rests } from '../domain/drain/board.ts';
+import { again, told } from '../domain/drain/board.ts';
 import type { Board } from '../domain/drain/board.ts';
 import { drainCounts } from '../domain/drain/drain.ts';
 import type { DrainPhase, DrainReport } from '../domain/drain/drain.ts';
@@ -38,7 +38,7 @@ export class DrainRecord {
       startedAt: carried?.startedAt ?? new Date().toISOString(),
     };
     setHandler(reportQuery, () => this.report);
-    setHandler(newsSignal, (news) => this.change((board) => rests(board, news)));
+    setHandler(newsSignal, (news) => this.change((board) => told(board, news)));
     setHandler(againSignal, () => this.change(again));
     setHandler(cancellingSignal, ({ operator }) => {
       this.report.cancelledBy = operator;

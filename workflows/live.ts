@@ -12,6 +12,8 @@ import { isCancellation, MoveFailed } from './faults.ts';
 import { letGoOn, letNothingIn, whereItIs } from './live-whereabouts.ts';
 import type { Checked, Move } from './move.ts';
 import { limits, watchOn } from './on-host.ts';
+import { giveSlots } from './slots.ts';
+import { tellOfArrival } from './tell-parent.ts';
 
 /** After so many runs that broke off by themselves, the move is no passing trouble any more. */
 const mostRuns = 5;
@@ -55,9 +57,9 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
   const report = liveReport(move);
   for (let run = 1; ; run += 1) {
     report.runs = run;
-    let result: MoveLiveResult;
+    let ended: RunEnd;
     try {
-      result = await oneRun(move, what, run);
+      ended = await oneRun(move, what, run);
     } catch (error) {
       if (!isCancellation(error) && !(error instanceof MoveFailed)) throw error;
       // A cancel, or something that no try mends: the guest may have gone over all the same.
@@ -72,9 +74,12 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
       );
       return undefined;
     }
+    const { result, wasSeenThere } = ended;
     tell(report, result);
     const { held } = result;
     const place = await CancellationScope.nonCancellable(async () => {
+      // Both workers know by themselves that it goes on.
+      if (wasSeenThere && held?.forMs !== undefined && held.keepPaused !== true) return 'target';
       const isThere = held !== undefined && (await endHold(move, what.ref, held));
       return isThere ? 'target' : whereItIs(move, what.ref);
     });
@@ -106,12 +111,14 @@ async function endHold(move: Move, ref: EpochRef, held: HeldGuest): Promise<bool
   return isThere;
 }
 
+interface RunEnd {
+  result: MoveLiveResult;
+  /** The target saw the guest run there, and the source's libvirt gone of it. */
+  wasSeenThere: boolean;
+}
+
 /** Leave at the target, then the run itself; the source attaches to one that goes on already. */
-async function oneRun(
-  move: Move,
-  { checked, wishes, ref }: Run,
-  run: number,
-): Promise<MoveLiveResult> {
+async function oneRun(move: Move, { checked, wishes, ref }: Run, run: number): Promise<RunEnd> {
   const { hosts, input } = move;
   const { from, to } = input.request;
   const suffix = run === 1 ? '' : `, run ${run}`;
@@ -123,9 +130,9 @@ async function oneRun(
     limit: limits.act,
     call: (at) => at.admitLive({ ...ref, source: from, run, ...(mayHold ? { mayHold } : {}) }),
   });
-  const waiting = holds === true ? awaitArrival(move, { checked, wishes, ref }) : undefined;
+  const standby = holds === true ? standBy(move, { checked, wishes, ref }) : undefined;
   try {
-    return await hosts.do({
+    const result = await hosts.do({
       host: from,
       what: `move ${input.vm.name} live${suffix}`,
       limit: limits.bulk,
@@ -140,22 +147,38 @@ async function oneRun(
           bandwidthBytesPerSecond: move.input.request.bandwidthBytesPerSecond,
         }),
     });
+    return { result, wasSeenThere: standby?.sawIt === true };
   } finally {
-    waiting?.cancel();
+    standby?.scope.cancel();
   }
 }
 
-/** One of the two hosts' workers is enough for a guest to go on that arrived paused. */
-function awaitArrival({ input }: Move, { checked, ref }: Run): CancellationScope | undefined {
+interface Standby {
+  scope: CancellationScope;
+  sawIt: boolean;
+}
+
+/**
+ * One of the two hosts' workers is enough for a guest to go on that arrived paused. Once it does, the move needs no place
+ * on either host any more: libvirt takes up to two seconds to end what is over.
+ */
+function standBy(move: Move, { checked, ref }: Run): Standby | undefined {
   const { vm, definition } = checked.source;
   if (vm.state === 'paused') return undefined;
-  const scope = new CancellationScope();
-  const at = watchOn(input.request.to, `await ${input.vm.name}`);
-  // What it saw is asked for anew; that it was called off is no news.
-  void scope
-    .run(() => at.awaitArrival({ ...ref, sourceAddress: definition.address }))
+  const { to } = move.input.request;
+  const standby: Standby = { scope: new CancellationScope(), sawIt: false };
+  const at = watchOn(to, `await ${move.input.vm.name}`);
+  void standby.scope
+    .run(async () => {
+      const there = await at.awaitArrival({ ...ref, sourceAddress: definition.address });
+      standby.sawIt = there.place === 'running' && there.job === 'none';
+      if (!standby.sawIt) return;
+      await giveSlots(move, to);
+      tellOfArrival(move.record.report);
+    })
+    // What it could not see is asked for anew; that it was called off is no news.
     .catch(() => undefined);
-  return scope;
+  return standby;
 }
 
 /** No run goes on, and no other begins: first the source lets go, then the target lets nothing in any more. */

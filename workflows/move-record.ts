@@ -10,7 +10,7 @@ import { Phase, stepsOf } from '../domain/move.ts';
 import type { MoveReport, Step, StepName } from '../domain/move.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { memoNames, moveKeys } from './contract.ts';
-import { tellParent } from './tell-parent.ts';
+import { tellOfRest } from './tell-parent.ts';
 
 const now = (): string => new Date().toISOString();
 
@@ -151,11 +151,10 @@ export class MoveRecord {
 
   #show(): void {
     const { phase, fault, firstError } = this.report;
-    const before = this.#shownPhase;
-    this.#shownPhase = phase;
-    if (phase !== before) {
+    if (phase !== this.#shownPhase) {
+      this.#shownPhase = phase;
       upsertSearchAttributes([{ key: moveKeys.phase, value: phase }]);
-      tellParent(this.report, before);
+      tellOfRest(this.report);
     }
     setCurrentDetails(currentDetails(this.report, fault ?? firstError));
   }

@@ -20,6 +20,8 @@ export interface Move {
   reserving?: true;
   /** The guest is on its own legs, wherever it is: an undo does not start it. */
   goingLive: boolean;
+  /** Whether its places were given back, or will be: then they are not given again. */
+  placesGiven?: Promise<boolean>;
   /** It moved although the move had been called off: nothing goes on without a person's word. */
   arrivedUnasked?: true;
   /** Places on the target where a disk was said to be, and that were read to hold other bytes. */

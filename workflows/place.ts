@@ -1,26 +1,25 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { PlaceAnswer, PlaceInput } from '../activities/control/contract.ts';
-import type { UpkeepActivities } from '../activities/upkeep.ts';
+import type { UpkeepActivities, VmToPlace } from '../activities/upkeep.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import { placementVmOf } from '../domain/placement/from-facts.ts';
 import type { PlacementVm } from '../domain/placement/vm.ts';
 import type { VmFacts } from '../domain/vm.ts';
 import { hostQueue, moveId } from './contract.ts';
 import type { PlaceVmInput, PlaceVmResult } from './contract.ts';
-import { failureOf, faultOf } from './faults.ts';
+import { failureOf, faultOf, MoveFailed } from './faults.ts';
 import { controlActivities } from './on-control.ts';
-import { activitiesOf, limits } from './on-host.ts';
+import { limits } from './on-host.ts';
 
 /** Which host takes a VM, and why. With `reserve` its room there is promised to the move that has to follow. */
 export async function place(input: PlaceVmInput): Promise<PlaceVmResult> {
   const { cluster, host, request, labels = {}, wishes, exclude = [], reserve } = input;
   let what = `look up ${input.vm}`;
   try {
-    const facts = await activitiesOf(host, `${host}: ${what}`, limits.check).inspectVm({
-      vm: input.vm,
-    });
+    const look = await lookToPlace(host, input.vm, what);
+    const { facts } = look;
     what = `choose a host for ${facts.name}`;
-    const vm = await asksOf(facts, request, labels);
+    const vm = asksOf(look, request, labels);
     const id = moveId(cluster, facts.uuid);
     const answer = await placed(vm, {
       cluster,
@@ -31,7 +30,7 @@ export async function place(input: PlaceVmInput): Promise<PlaceVmResult> {
     const { name, uuid, state } = facts;
     return { vm: { name, uuid, host, state }, answer };
   } catch (error) {
-    throw failureOf(faultOf(error, { host, what }));
+    throw failureOf(error instanceof MoveFailed ? error.fault : faultOf(error, { host, what }));
   }
 }
 
@@ -39,20 +38,27 @@ export async function place(input: PlaceVmInput): Promise<PlaceVmResult> {
 export const placed = (vm: PlacementVm, input: Omit<PlaceInput, 'vm'>): Promise<PlaceAnswer> =>
   controlActivities(`choose a host for ${vm.name}`).place({ ...input, vm });
 
-/** What a VM asks of a host: by its facts, by what its definition says of its placement, and by more labels. */
-export async function asksOf(
-  facts: VmFacts,
-  request: PlaceVmInput['request'],
-  labels: Readonly<Record<string, string>>,
-): Promise<PlacementVm> {
-  const { placementWishes } = proxyActivities<UpkeepActivities>({
-    taskQueue: hostQueue(facts.host),
+/** A VM of a host, read now. */
+export const lookToPlace = (host: string, vm: string, what: string): Promise<VmToPlace> =>
+  proxyActivities<UpkeepActivities>({
+    taskQueue: hostQueue(host),
     startToCloseTimeout: limits.check.attemptMs,
     scheduleToStartTimeout: limits.check.pickUpMs,
     retry: { maximumAttempts: 1 },
-    summary: `${facts.host}: what ${facts.name} asks of a host`,
-  });
-  const { rules, requiredLabels } = await placementWishes({ vm: facts.uuid });
+    summary: `${host}: ${what}`,
+  }).lookToPlace({ vm });
+
+/**
+ * What a VM asks of a host: by its facts, by what its definition says of its placement, and by more labels. Throws
+ * `MoveFailed` where nobody understands what it says.
+ */
+export function asksOf(
+  { facts, wishes }: VmToPlace,
+  request: PlaceVmInput['request'],
+  labels: Readonly<Record<string, string>>,
+): PlacementVm {
+  if ('fault' in wishes) throw new MoveFailed(wishes.fault);
+  const { rules, requiredLabels } = wishes;
   const shared = sharedIn(facts, request);
   return placementVmOf(facts, {
     request,

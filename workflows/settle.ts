@@ -1,4 +1,3 @@
-import { patched } from '@temporalio/workflow';
 import { Phase } from '../domain/move.ts';
 import type { Checked, Move } from './move.ts';
 import { limits } from './on-host.ts';
@@ -11,7 +10,7 @@ const commitReminderMs = 30 * 24 * 3_600_000;
 /** The target runs the VM; the source still has its copy until a person (or the request) commits. */
 export async function settle(move: Move, checked: Checked): Promise<void> {
   const { record, input } = move;
-  await closeAndGiveBack(move);
+  await Promise.all([closeExports(move), giveSlots(move)]);
   record.enter(Phase.awaitingCommit);
   const mayCommit = input.request.autoCommit && move.arrivedUnasked !== true;
   const verdict: Verdict = mayCommit ? { kind: 'commit' } : await verdictOf(move);
@@ -27,16 +26,6 @@ async function verdictOf({ orders, record }: Move): Promise<Verdict> {
       '30 more days have passed without commit or rollback; the source still holds its copy',
     );
   }
-}
-
-/** The exports and the places of a move that has what it needs, at the same time; older moves gave their places before. */
-async function closeAndGiveBack(move: Move): Promise<void> {
-  if (!patched('places-with-exports')) {
-    await giveSlots(move);
-    await closeExports(move);
-    return;
-  }
-  await Promise.all([closeExports(move), giveSlots(move)]);
 }
 
 async function closeExports({ hosts, ref, input }: Move): Promise<void> {

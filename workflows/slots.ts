@@ -3,7 +3,6 @@ import {
   ActivityCancellationType,
   CancellationScope,
   log,
-  patched,
   proxyActivities,
 } from '@temporalio/workflow';
 import type {
@@ -35,7 +34,6 @@ const waitMs = 4 * 60_000;
 /** Longer than any queue of moves; then the move fails with nothing touched, ms. */
 const patienceMs = 7 * 24 * 60 * 60_000;
 const mostWaitNotes = 5;
-const patch = 'slots';
 
 const control = (summary: string): ControlActivities =>
   proxyActivities<ControlActivities>({
@@ -52,11 +50,10 @@ const control = (summary: string): ControlActivities =>
 /**
  * Waits until both hosts have a place for the move, and takes them. Call it after the checks and before anything is
  * touched. While it waits the report says for which host and why. Throws `MoveFailed` where no waiting helps (the
- * target was disabled), and the cancellation. Moves that began before there were places get none, and wait for none.
+ * target was disabled), and the cancellation.
  */
 export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
   const own = move.input.request.bandwidthBytesPerSecond;
-  if (!patched(patch)) return { bandwidthBytesPerSecond: own };
   const asked = wishOf(move, checked);
   const untilMs = Date.now() + patienceMs;
   let answer = await askHosts(move, asked);
@@ -84,14 +81,18 @@ export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
 }
 
 /**
- * Gives the places back; where there are none nothing happens, so that it may be called at each end. Call it as soon as
- * the disks and the guest are where they are to be, before the move awaits its commit: that may take days. Never fails
- * the move.
+ * Gives the places back; where there are none any more nothing happens, so that it may be called at each end. Call it as
+ * soon as the disks and the guest are where they are to be, before the move awaits its commit: that may take days. `vmOn`
+ * is where the VM is by then. Never fails the move.
  */
-export async function giveSlots(move: Move): Promise<void> {
-  if (!patched(patch)) return;
+export async function giveSlots(move: Move, vmOn: string = move.record.report.vmOn): Promise<void> {
+  move.placesGiven ??= placesGiven(move, vmOn);
+  if (!(await move.placesGiven)) delete move.placesGiven;
+}
+
+/** Whether that worked. */
+async function placesGiven(move: Move, vmOn: string): Promise<boolean> {
   const { cluster, request } = move.input;
-  const { vmOn } = move.record.report;
   try {
     await CancellationScope.nonCancellable(() =>
       control('give the places back').releaseMove({
@@ -101,9 +102,11 @@ export async function giveSlots(move: Move): Promise<void> {
         ...(vmOn === request.to ? { arrivedOn: request.to } : {}),
       }),
     );
+    return true;
   } catch (error) {
     // The next move that lacks these places finds that this one is over, and takes them.
     log.warn('could not give the places back', { error });
+    return false;
   }
 }
 

@@ -71,6 +71,7 @@ const line: z.ZodType<DrainLine> = z.strictObject({
   to: text.exactOptional(),
   moveId: text.exactOptional(),
   mode: moveMode.exactOptional(),
+  arrived: z.literal(true).exactOptional(),
   awaitsCommit: z.literal(true).exactOptional(),
   why: text.exactOptional(),
   fault: fault.exactOptional(),

@@ -68,7 +68,7 @@ function standing(
  * whether it still does; none of them where `turn` is absent.
  */
 export function nextUp(board: Board, parallel: number, turn?: number): DrainLine[] {
-  const free = parallel - board.filter(({ state }) => state === DrainState.moving).length;
+  const free = parallel - board.filter(takesPart).length;
   const waiting = board.filter(({ state }) => state === DrainState.waiting);
   const blocked = waiting.filter((line) => line.blocked?.by === 'room');
   const tried =
@@ -80,6 +80,10 @@ export function nextUp(board: Board, parallel: number, turn?: number): DrainLine
     Math.max(0, free),
   );
 }
+
+/** Whether a move takes something of both hosts now. */
+const takesPart = ({ state, arrived }: DrainLine): boolean =>
+  state === DrainState.moving && arrived !== true;
 
 export const began = (board: Board, uuid: string): Board =>
   change(board, uuid, (line) => ({ ...settled(line), ...lastFault(line), state: 'moving' }));
@@ -126,20 +130,22 @@ export const failed = (
 ): Board => change(board, uuid, (line) => lineOfFault(line, fault, request));
 
 /**
- * A move told of a rest. One that awaits its commit has done what the drain needs of it; one that is parked is a person's,
- * also once it goes on: nothing waits for it any more.
+ * A move told of itself. One whose guest is there makes room for the next. One that awaits its commit has done what the
+ * drain needs of it; one that is parked is a person's, also once it goes on: nothing waits for it any more.
  */
-export const rests = (
+export const told = (
   board: Board,
   {
     id,
     phase,
     mode,
     fault,
-  }: { id: string; phase: MoveReport['phase']; mode: MoveReport['mode']; fault?: Fault },
+    arrived,
+  }: Pick<MoveReport, 'id' | 'phase' | 'mode' | 'fault'> & { arrived?: true },
 ): Board =>
   board.map((line): DrainLine => {
     if (line.moveId !== id) return line;
+    if (arrived === true) return line.state === DrainState.moving ? { ...line, arrived } : line;
     if (phase === 'awaiting-commit')
       return { ...settled(line), state: 'moved', mode, awaitsCommit: true };
     if (phase !== 'parked') return line;

@@ -64,6 +64,8 @@ export interface DrainLine {
   /** Workflow ID of its move, once there is one. */
   moveId?: string;
   mode?: MoveReport['mode'];
+  /** Its guest runs at the target and its places are free again, though its move is not over: the next may begin. */
+  arrived?: true;
   /** It is on its target, and its source keeps a copy until somebody commits. */
   awaitsCommit?: true;
   /** Why it waits, stays or failed; a sentence or a few. */

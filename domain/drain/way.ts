@@ -46,7 +46,7 @@ export function lineOfFault(line: DrainLine, fault: Fault, request: DrainRequest
 
 /** Without what was said of it while it was under way. */
 export function settled(line: DrainLine): DrainLine {
-  const { awaitsCommit: _1, why: _2, fault: _3, blocked: _4, ...rest } = line;
+  const { awaitsCommit: _1, why: _2, fault: _3, blocked: _4, arrived: _5, ...rest } = line;
   return rest;
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { HostBandwidth } from '../../../activities/host-bandwidth.ts';
 import type { HostParts } from '../../../activities/parts.ts';
-import { placementNamespace, placementWishes } from '../../../activities/placement-wishes.ts';
+import { lookToPlace, placementNamespace } from '../../../activities/placement-wishes.ts';
 import { readHost } from '../../../activities/read-host.ts';
 import { Ledger } from '../../../guard/ledger.ts';
 import { startTestHost } from '../platforms/host.ts';
@@ -71,10 +71,12 @@ it('reads what a VM asks of its host, as virsh wrote it, also of a running one',
     rules: [{ kind: 'affinity', group: 'db', strength: 'soft' }],
     requiredLabels: { disk: 'nvme' },
   };
-  expect(await placementWishes(parts, { vm: 'web' })).toEqual(wishes);
+  expect(await lookToPlace(parts, { vm: 'web' })).toMatchObject({
+    facts: { name: 'web', state: 'running' },
+    wishes,
+  });
   await wish('web', '<requires/>');
-  await expect(placementWishes(parts, { vm: 'web' })).rejects.toMatchObject({
-    code: 'placement-metadata-invalid',
-    host: 'alpha',
+  expect((await lookToPlace(parts, { vm: 'web' })).wishes).toMatchObject({
+    fault: { code: 'placement-metadata-invalid', host: 'alpha' },
   });
 });

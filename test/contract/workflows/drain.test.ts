@@ -62,6 +62,14 @@ describe('a drain', { timeout: 60_000 }, () => {
     });
   });
 
+  it('turns to the next VM once the guest of one has arrived, and awaits the ends of all', async () => {
+    const host = await stage.host(new DrainedHost('a8', { there: 'running', wait: 'running' }));
+    const handle = await stage.drain(host, { parallel: 1 });
+    await reportWhen(handle, ({ there, wait }) => there === 'moving' && wait === 'moved');
+    await stage.go(host, 'there');
+    expect(statesOf(await resultOf(handle))).toEqual({ there: 'moved', wait: 'moved' });
+  });
+
   it('says of a VM that no host takes why, and tries again by word what was left', async () => {
     const host = await stage.host(
       new DrainedHost('a4', { hold: 'running', never: 'running', wait: 'running' }),

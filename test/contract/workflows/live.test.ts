@@ -13,8 +13,17 @@ import { MoveBench } from '../../quick/workflows/move-bench.ts';
 import { request } from '../../quick/workflows/move-request.ts';
 
 let bench: MoveBench;
+/** Which moves gave their places back, with where the VM was by then; and who waits for that. */
+const given: Record<string, (string | undefined)[]> = {};
+const givers = new Map<string, () => void>();
 beforeAll(async () => {
-  bench = await MoveBench.open();
+  bench = await MoveBench.open({
+    releaseMove: ({ moveId, arrivedOn }) => {
+      (given[moveId] ??= []).push(arrivedOn);
+      givers.get(moveId)?.();
+      return Promise.resolve();
+    },
+  });
 }, 60_000);
 afterAll(() => bench.close());
 
@@ -82,6 +91,20 @@ describe.concurrent('a live move', () => {
     expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', vmRunning: true });
     expect(report.notes.join()).toContain('no way there');
     expect(world.log).toContain('beta settleArrival');
+    expectSound(world, report);
+  });
+
+  it('gives its places back as soon as the guest is seen there, not when libvirt is done with it', async () => {
+    const world = worldOf('seen');
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    world.libvirtEnds = promise;
+    const report = await bench.run(world, live(), (handle) => {
+      givers.set(handle.workflowId, () => resolve(undefined));
+      return Promise.resolve();
+    });
+    expect(given[report.id]).toEqual(['beta']);
+    expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', vmRunning: true });
+    expect(world.log).not.toContain('beta settleArrival');
     expectSound(world, report);
   });
 

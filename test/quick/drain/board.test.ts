@@ -14,7 +14,7 @@ import {
   isMoving,
   isWaiting,
   nextUp,
-  rests,
+  told,
   seen,
 } from '../../../domain/drain/board.ts';
 import type { Board } from '../../../domain/drain/board.ts';
@@ -98,7 +98,7 @@ describe('what may begin', () => {
             const id = `m-${name}`;
             if (what === 'end')
               board = ended(board, uuid, { phase: 'committed', vmOn: 'beta', mode: 'live' });
-            else if (what === 'park') board = rests(board, { id, phase: 'parked', mode: 'cold' });
+            else if (what === 'park') board = told(board, { id, phase: 'parked', mode: 'cold' });
             else if (what === 'fail')
               board = failed(board, uuid, { fault: fault('transient'), request: request() });
             else board = blockedBy(board, uuid, { why: 'full', mayPass: true, now });
@@ -125,12 +125,22 @@ describe('a move that', () => {
   const board = moving(seen([], [vm('a')], at), 'a');
 
   it('awaits its commit has brought its VM away', () => {
-    const [line] = rests(board, { id: 'm-a', phase: 'awaiting-commit', mode: 'live' });
+    const [line] = told(board, { id: 'm-a', phase: 'awaiting-commit', mode: 'live' });
     expect(line).toMatchObject({ state: 'moved', to: 'beta', awaitsCommit: true, mode: 'live' });
   });
 
+  it('has its guest there makes room for the next, and still has to end', () => {
+    const two = seen(board, [vm('a'), vm('b')], at);
+    expect(nextUp(two, 1)).toEqual([]);
+    const there = told(two, { id: 'm-a', phase: 'moving', mode: 'live', arrived: true });
+    expect(nextUp(there, 1).map(({ name }) => name)).toEqual(['b']);
+    expect(isMoving(there)).toBe(true);
+    const [over] = ended(there, 'u-a', { phase: 'committed', vmOn: 'beta', mode: 'live' });
+    expect(over).toEqual({ ...board[0], state: 'moved', mode: 'live' });
+  });
+
   it('is committed awaits nothing any more; one that is rolled back has left its VM', () => {
-    const waits = rests(board, { id: 'm-a', phase: 'awaiting-commit', mode: 'live' });
+    const waits = told(board, { id: 'm-a', phase: 'awaiting-commit', mode: 'live' });
     const [kept] = ended(waits, 'u-a', { phase: 'committed', vmOn: 'beta', mode: 'live' });
     expect(kept).toEqual({ ...board[0], state: 'moved', mode: 'live' });
     const [back] = ended(waits, 'u-a', { phase: 'rolled-back', vmOn: 'alpha', mode: 'live' });
@@ -138,7 +148,7 @@ describe('a move that', () => {
   });
 
   it('is parked gives its place to the next, and is taken for moved once it is', () => {
-    const parked = rests(board, {
+    const parked = told(board, {
       id: 'm-a',
       phase: 'parked',
       mode: 'cold',
@@ -146,7 +156,7 @@ describe('a move that', () => {
     });
     expect(parked[0]).toMatchObject({ state: 'parked', why: 'it has a device of its host' });
     expect(isMoving(parked)).toBe(false);
-    const [on] = rests(parked, { id: 'm-a', phase: 'awaiting-commit', mode: 'cold' });
+    const [on] = told(parked, { id: 'm-a', phase: 'awaiting-commit', mode: 'cold' });
     expect(on).toMatchObject({ state: 'moved' });
     expect(on).not.toHaveProperty('fault');
   });

@@ -47,7 +47,7 @@ const stories: Record<string, Story> = {
   'live-held': { changes: live() },
   'live-held-in-vain': { changes: live(), liveRuns: ['taken-back'] },
   'live-held-until-the-target': { changes: live(), liveRuns: ['kept'] },
-  'committed-read-ahead': {},
+  'live-seen-there': { changes: live(), liveRuns: ['seen'] },
   'live-committed': { changes: live() },
   'live-after-interruption': { changes: live(), liveRuns: [broken] },
   'live-cancelled': {

@@ -10,11 +10,14 @@ import { Phase } from '../../../domain/move.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import type { MigrateVmInput } from '../../../workflows/contract.ts';
 import { MoveRecord } from '../../../workflows/move-record.ts';
+import { tellOfArrival } from '../../../workflows/tell-parent.ts';
 
 export { drain } from '../../../workflows/drain.ts';
 export { place } from '../../../workflows/place.ts';
 
-/** `auto...` commits, `wait...` awaits its commit, `park...` parks, `never...` cannot move, `full...` cannot to beta. */
+/**
+ * `auto...` commits, `wait...` awaits its commit, `park...` parks, `never...` cannot move, `full...` cannot to
+ * beta, `there...` tells of its guest's arrival and holds, as `hold...` does from the start. */
 export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   const record = new MoveRecord(input);
   const { name } = input.vm;
@@ -41,7 +44,8 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
       details: [fault],
     });
   }
-  if (name.startsWith('hold')) {
+  if (name.startsWith('there')) tellOfArrival(record.report);
+  if (name.startsWith('hold') || name.startsWith('there')) {
     try {
       await condition(() => let_);
     } catch (error) {

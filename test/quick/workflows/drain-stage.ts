@@ -78,8 +78,11 @@ export class DrainStage {
     this.#hosts.set(host.name, host);
     const activities = {
       listVms: () => Promise.resolve(host.list()),
-      inspectVm: ({ vm }: { vm: string }) => Promise.resolve().then(() => host.inspect(vm)),
-      placementWishes: () => Promise.resolve({ rules: [], requiredLabels: {} }),
+      lookToPlace: ({ vm }: { vm: string }) =>
+        Promise.resolve().then(() => ({
+          facts: host.inspect(vm),
+          wishes: { rules: [], requiredLabels: {} },
+        })),
     };
     await this.#run({ taskQueue: hostQueue(host.name), activities });
     return host;

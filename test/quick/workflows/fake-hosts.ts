@@ -98,7 +98,16 @@ class FakeHost {
  * what arrived paused. `taken-back`: the target's answer is lost at the switch, and libvirt has the source go on.
  */
 export type LiveRun =
-  'kept' | 'taken-back' | 'arrives' | 'waits' | 'slips' | 'half' | 'stuck' | 'goes-down' | Fault;
+  | 'kept'
+  | 'seen'
+  | 'taken-back'
+  | 'arrives'
+  | 'waits'
+  | 'slips'
+  | 'half'
+  | 'stuck'
+  | 'goes-down'
+  | Fault;
 
 const failure = (fault: Fault): ApplicationFailure =>
   ApplicationFailure.create({
@@ -130,6 +139,9 @@ export class FakeWorld {
   /** What runs were told while they ran. */
   readonly tuned: unknown[] = [];
   liveWaits = false;
+  /** Of a `seen` run: the target's worker saw the guest arrive, and libvirt ends later, with `libvirtEnds`. */
+  readonly arrival = Promise.withResolvers<undefined>();
+  libvirtEnds: Promise<unknown> = Promise.resolve();
   /** Of each copy and each live run, bytes a second. */
   readonly caps: number[] = [];
   lastRun = 0;
@@ -250,6 +262,12 @@ async function playRun(world: FakeWorld, input: MoveLiveInput): Promise<Fault | 
       goOver(world, input);
       letGo(world);
       return { forMs: 3 };
+    case 'seen':
+      goOver(world, input);
+      letGo(world);
+      world.arrival.resolve(undefined);
+      await world.libvirtEnds;
+      return { forMs: 3 };
     case 'kept':
       goOver(world, input);
       return { trouble: 'no way there' };
@@ -337,7 +355,8 @@ function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
       return Promise.resolve();
     },
     awaitArrival: async () => {
-      await calledOff();
+      const isCalledOff = calledOff().then(() => 'called off');
+      if ((await Promise.race([world.arrival.promise, isCalledOff])) === undefined) return view();
       throw new CancelledFailure('called off');
     },
     settleArrival: (input) => {
