@@ -12,9 +12,17 @@ import { promisify } from 'node:util';
 const execute = promisify(execFile);
 const paths = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
+/** What a program is run with: `nsenter` and its arguments, for a server whose loopback is another's. */
+type Around = readonly string[];
+
 /** Runs a program to its end, within 55 s; resolves to its output. */
 export const run = async (program: string, ...args: string[]): Promise<string> =>
   (await execute(program, args, { timeout: 55_000, killSignal: 'SIGKILL' })).stdout.trim();
+
+const runAround = (around: Around, program: string, ...args: string[]): Promise<string> => {
+  const [first = program, ...others] = [...around, program, ...args];
+  return run(first, ...others);
+};
 
 /** Why a block of tests cannot run; undefined if it can. Said loudly: a test that was left out proves nothing. */
 export function lacking(what: string, ...programs: string[]): string | undefined {
@@ -49,8 +57,12 @@ async function until(what: string, condition: () => Promise<boolean>): Promise<v
 }
 
 /** A child that ends with the test's own process, whatever becomes of it. */
-function child(program: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
-  return spawn('setpriv', ['--pdeathsig=KILL', program, ...args], {
+function child(
+  around: Around,
+  command: readonly [string, ...string[]],
+  env: NodeJS.ProcessEnv = {},
+): ChildProcess {
+  return spawn('setpriv', ['--pdeathsig=KILL', ...around, ...command], {
     stdio: 'ignore',
     env: { ...process.env, ...env },
   });
@@ -112,11 +124,12 @@ crash dir = ${dir}
 `;
 
 /** One monitor and one OSD that keeps its data in memory; clients have to log in. Up in some seconds. */
-export async function startCeph(): Promise<Ceph> {
+export async function startCeph(around: Around = []): Promise<Ceph> {
   const dir = await mkdtemp('/var/tmp/vmferry-ceph-');
   const port = await freePort(17_000 + (process.pid % 50) * 200);
   const conf = join(dir, 'ceph.conf');
-  const ceph = (...args: string[]) => run('ceph', '-c', conf, '--connect-timeout', '20', ...args);
+  const ceph = (...args: string[]) =>
+    runAround(around, 'ceph', '-c', conf, '--connect-timeout', '20', ...args);
   const children: ChildProcess[] = [];
   try {
     const fsid = await readFile('/proc/sys/kernel/random/uuid', 'ascii');
@@ -140,21 +153,24 @@ export async function startCeph(): Promise<Ceph> {
     const monitors = ['--addv', 'a', `[v1:127.0.0.1:${port}]`];
     await run('monmaptool', '--create', '--fsid', fsid.trim(), ...monitors, map);
     await run('ceph-mon', '-c', conf, '--mkfs', '-i', 'a', '--monmap', map, '--keyring', keyring);
-    children.push(child('ceph-mon', ['-c', conf, '-i', 'a', '-f']));
+    children.push(child(around, ['ceph-mon', '-c', conf, '-i', 'a', '-f']));
     await until('ceph-mon', async () => (await ceph('mon', 'stat')).includes('quorum'));
     await ceph('osd', 'create');
     await ceph('osd', 'crush', 'add', 'osd.0', '1', 'root=default');
     const osdKeyring = join(dir, 'osd', 'keyring');
     const osdCaps = ['mon', 'allow profile osd', 'osd', 'allow *'];
     await ceph('auth', 'get-or-create', 'osd.0', ...osdCaps, '-o', osdKeyring);
-    await run('ceph-osd', '-c', conf, '-i', '0', '--mkfs', '--keyring', osdKeyring);
-    children.push(child('ceph-osd', ['-c', conf, '-i', '0', '-f', '--keyring', osdKeyring]));
+    const making = ['-c', conf, '-i', '0', '--mkfs', '--keyring', osdKeyring];
+    await runAround(around, 'ceph-osd', ...making);
+    children.push(
+      child(around, ['ceph-osd', '-c', conf, '-i', '0', '-f', '--keyring', osdKeyring]),
+    );
     await until('ceph-osd', async () => (await ceph('osd', 'stat')).includes('1 up'));
     await ceph('osd', 'pool', 'create', 'vms', '8', '8', '--yes-i-really-mean-it').catch(() =>
       ceph('osd', 'pool', 'create', 'vms', '8', '8'),
     );
     const key = await ceph('auth', 'print-key', 'client.admin');
-    const rbd = (...args: string[]) => run('rbd', '-c', conf, '-p', 'vms', ...args);
+    const rbd = (...args: string[]) => runAround(around, 'rbd', '-c', conf, '-p', 'vms', ...args);
     return {
       dir,
       port,
@@ -185,13 +201,13 @@ export interface IscsiTarget {
 }
 
 /** A target that demands CHAP. */
-export async function startIscsi(): Promise<IscsiTarget> {
+export async function startIscsi(around: Around = []): Promise<IscsiTarget> {
   const dir = await mkdtemp('/var/tmp/vmferry-tgt-');
   const port = await freePort(29_000 + (process.pid % 50) * 20);
   const env = { TGT_IPC_SOCKET: join(dir, 'ipc') };
   const iqn = 'iqn.2026-11.example:disks';
   const login = { username: 'vmferry', password: 'only,for=tests' };
-  const daemon = child('tgtd', ['-f', '--iscsi', `portal=127.0.0.1:${port}`], env);
+  const daemon = child(around, ['tgtd', '-f', '--iscsi', `portal=127.0.0.1:${port}`], env);
   const admin = async (...args: string[]): Promise<void> => {
     await execute('tgtadm', ['--lld', 'iscsi', ...args], {
       timeout: 30_000,
