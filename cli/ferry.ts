@@ -18,6 +18,7 @@ export type {
   DrainStatus,
   ForeignLook,
   HostLine,
+  ImportStory,
   MoveStatus,
   OpenMove,
   PlaceAnswer,
@@ -28,6 +29,7 @@ export type {
   StoryMoment,
   StoryRun,
   StoryWork,
+  Told,
   V2vForecast,
   V2vForecastLine,
   V2vRequest,
@@ -41,13 +43,14 @@ export type FerryMove = Pick<
   'id' | 'status' | 'watch' | 'story' | 'commit' | 'rollback' | 'cancel' | 'retry' | 'tune'
 >;
 
-/** One import: the same; its report is its story. */
+/** One import: the same. */
 export type FerryImport = Pick<
   Import,
   | 'kind'
   | 'id'
   | 'status'
   | 'watch'
+  | 'story'
   | 'commit'
   | 'rollback'
   | 'cancel'

@@ -6,6 +6,7 @@ import {
 } from '@temporalio/client';
 import type { WorkflowHandle } from '@temporalio/client';
 import { cancelled, permanent } from '../domain/errors.ts';
+import type { VmFerryError } from '../domain/errors.ts';
 import { ImportPhase, isImportEnd } from '../domain/import.ts';
 import type { ImportReport, ImportStatus } from '../domain/import.ts';
 import {
@@ -32,6 +33,9 @@ import type { Access } from './access.ts';
 import { beatsOf } from './beats.ts';
 import { WorkflowExecutionAlreadyStartedError } from './errors.ts';
 import { HistoryReader } from './story/events.ts';
+import type { StoryEvent } from './story/events.ts';
+import type { ImportStory } from './story/story.ts';
+import { tellImport } from './story/tell-import.ts';
 import { watchUntil } from './watch.ts';
 import type { WatchOptions } from './watch.ts';
 
@@ -81,6 +85,15 @@ export class Import {
         progress: beats.flatMap(({ disks = [] }) => disks),
         ...(conversion === undefined ? {} : { conversion }),
       };
+    });
+  }
+
+  /** As `Move.story`. */
+  async story(): Promise<ImportStory> {
+    return this.#try('read the history of', async () => {
+      const story = tellImport(this.id, await this.#events(), Date.now());
+      if (story === undefined) throw this.#untellable();
+      return story;
     });
   }
 
@@ -204,14 +217,22 @@ export class Import {
 
   /** What it was begun with, by its history. */
   async #input(): Promise<ImportVmInput> {
+    const [first] = await this.#events(1);
+    if (first?.kind === 'asked') return first.input as ImportVmInput;
+    throw this.#untellable();
+  }
+
+  async #events(most = Infinity): Promise<StoryEvent[]> {
     const { events } = await this.#handle.fetchHistory();
     const reader = new HistoryReader(this.#access.client.options.loadedDataConverter);
-    const [first] = await reader.read((events ?? []).slice(0, 1));
-    if (first?.kind === 'asked') return first.input as ImportVmInput;
-    throw permanent({
+    return reader.read((events ?? []).slice(0, most));
+  }
+
+  #untellable(): VmFerryError {
+    return permanent({
       code: 'story-untellable',
       message: `the history of ${this.id} is not that of an import`,
-      remedy: 'Ask for the import anew with `vmferry v2v`.',
+      remedy: 'List the imports with `vmferry status`.',
     });
   }
 

@@ -70,6 +70,7 @@ export type { HostChange } from '../domain/hosts/settings.ts';
 export type { HostState } from '../domain/hosts/state.ts';
 export type { GivenOrder, MovePlan, MoveReport, MoveRequest, MoveSummary } from '../domain/move.ts';
 export type {
+  ImportStory,
   Story,
   StoryEnd,
   StoryFailure,
@@ -77,6 +78,7 @@ export type {
   StoryMoment,
   StoryRun,
   StoryWork,
+  Told,
 } from './story/story.ts';
 export type { OpenMove, VersionLine, VersionList } from './versions.ts';
 export { defaultLiveWishes } from '../domain/live.ts';

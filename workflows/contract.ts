@@ -24,7 +24,10 @@ import type { VmSummary } from '../domain/vm.ts';
 
 export type { MoveLiveResult } from '../activities/contract.ts';
 export type {
+  CachedDisk,
+  ForeignCheck,
   ImportHeartbeat,
+  ImportTargetCheck,
   InspectForeignInput,
   InspectForeignResult,
   ListForeignInput,

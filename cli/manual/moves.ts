@@ -66,7 +66,7 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     configured: true,
   },
   explain: {
-    when: 'Use it to learn what happened to a move and why: who asked, what each host did and when, what failed first and how often it was tried again, how long the guest was down, what to do next. It reads the history that Temporal keeps, so it works without any worker, also for a move that was terminated. Of an import it shows the report.',
+    when: 'Use it to learn what happened to a move and why: who asked, what each host did and when, what failed first and how often it was tried again, how long the guest was down, what to do next. It reads the history that Temporal keeps, so it works without any worker, also for a move that was terminated. Of an import it tells the same.',
     examples: [
       ['vmferry explain web-1', 'the latest move of a VM'],
       ['vmferry explain web-1 -o json', 'the same as data'],
@@ -74,7 +74,7 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     codes: asking,
     json: [
       ['the story', 'story'],
-      ['of an import, its report', 'import-report'],
+      ['of an import', 'import-story'],
     ],
     configured: true,
   },

@@ -38,7 +38,7 @@ import {
 import { accepted, moveList, movePlan, moveReport, moveStatus, started } from './move.ts';
 import { ledgerEntry } from './parts.ts';
 import { drainPlan, drainReport, placed, undrained } from './placement.ts';
-import { story } from './story.ts';
+import { importStory, story } from './story.ts';
 import type { OutputName } from './names.ts';
 
 /** The schema of each output. */
@@ -61,6 +61,7 @@ export const outputs: Readonly<Record<OutputName, z.ZodType>> = {
   'v2v-plan': v2vForecast,
   'import-report': importReport,
   'import-status': importStatus,
+  'import-story': importStory,
   vms: vmList,
   hosts: hostList,
   host: hostShown,

@@ -268,8 +268,10 @@ export const v2vForecast: z.ZodType<V2vForecast> = z.strictObject({
 
 const phase = z.enum(Object.values(ImportPhase)).meta({ id: 'import-phase' });
 
+const stepName = z.enum(importStepNames);
+
 const step: z.ZodType<ImportStep> = z.strictObject({
-  name: z.enum(importStepNames),
+  name: stepName,
   state: z.enum(['waiting', 'running', 'done', 'skipped', 'failed']),
   startedAt: time.exactOptional(),
   endedAt: time.exactOptional(),
@@ -356,6 +358,8 @@ export const importStatus: z.ZodType<ImportStatus> = z.strictObject({
   progress: z.array(progress),
   conversion: stage.exactOptional(),
 } satisfies ShapeOf<ImportStatus>);
+
+export { phase as importPhase, stepName as importStepName };
 
 /** `v2v`: each import with its report, or why it could not begin; without reports with `--detach`. */
 export const v2vOutcome = z.strictObject({

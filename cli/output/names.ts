@@ -20,6 +20,7 @@ export type OutputName =
   | 'v2v-plan'
   | 'import-report'
   | 'import-status'
+  | 'import-story'
   | 'vms'
   | 'hosts'
   | 'host'

@@ -1,6 +1,7 @@
 /** What `vmferry explain -o json` prints. */
 import { z } from 'zod';
-import type { Story, StoryMoment, StoryRun, StoryWork } from '../ferry.ts';
+import type { ImportStory, Story, StoryRun, StoryWork } from '../ferry.ts';
+import { importPhase, importReport, importStepName } from './imports.ts';
 import { liveStep } from './live.ts';
 import { moveReport, orderName, phase, stepName } from './move.ts';
 import { bytes, concern, count, fault, flag, milliseconds, text, time, vm } from './parts.ts';
@@ -21,7 +22,7 @@ const run: z.ZodType<StoryRun> = z.strictObject({
 } satisfies ShapeOf<StoryRun>);
 
 const work = {
-  step: stepName.exactOptional(),
+  step: z.union([stepName, importStepName]).exactOptional(),
   verb: text,
   host: text,
   what: text,
@@ -33,40 +34,36 @@ const work = {
   failures: z.array(z.strictObject(failure)),
   bytes: bytes.exactOptional(),
   bytesRecopied: bytes.exactOptional(),
+  bytesFromCache: bytes.exactOptional(),
+  gaveBack: z.enum(['started', 'goes-on', 'stays-off', 'untouched']).exactOptional(),
   live: run.exactOptional(),
   shutdown: z.enum(['graceful', 'forced', 'already-off']).exactOptional(),
 } satisfies Record<keyof StoryWork, z.ZodType>;
 
-const moment: z.ZodType<StoryMoment> = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('asked'), at: time, by: text }),
-  z.strictObject({ kind: z.literal('phase'), at: time, phase }),
-  z.strictObject({ kind: z.literal('work'), at: time, ...work }),
-  z.strictObject({
-    kind: z.literal('order'),
-    at: time,
-    order: orderName,
-    by: text,
-  }),
-  z.strictObject({ kind: z.literal('stuck'), at: time, message: text }),
-  z.strictObject({
-    kind: z.literal('ended'),
-    at: time,
-    how: end,
-    by: text.exactOptional(),
-    reason: text.exactOptional(),
-  }),
-]);
+const momentIn = <Phase extends z.ZodType>(anyPhase: Phase) =>
+  z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('asked'), at: time, by: text }),
+    z.strictObject({ kind: z.literal('phase'), at: time, phase: anyPhase }),
+    z.strictObject({ kind: z.literal('work'), at: time, ...work }),
+    z.strictObject({ kind: z.literal('order'), at: time, order: orderName, by: text }),
+    z.strictObject({ kind: z.literal('stuck'), at: time, message: text }),
+    z.strictObject({
+      kind: z.literal('ended'),
+      at: time,
+      how: end,
+      by: text.exactOptional(),
+      reason: text.exactOptional(),
+    }),
+  ]);
 
-/** The timeline of a move, and how it stands. */
-export const story: z.ZodType<Story> = z.strictObject({
+/** What is the same in the story of a move and of an import. */
+const told = {
   id: text,
   runId: text,
   vm,
   source: text,
   target: text,
   operator: text,
-  phase,
-  parkedIn: phase.exactOptional(),
   end: end.exactOptional(),
   startedAt: time,
   endedAt: time.exactOptional(),
@@ -82,6 +79,27 @@ export const story: z.ZodType<Story> = z.strictObject({
   leftovers: z
     .strictObject({ sourceGuarded: flag, targetVolumes: flag, exports: flag })
     .exactOptional(),
-  timeline: z.array(moment),
+};
+
+/** The timeline of a move, and how it stands. */
+export const story: z.ZodType<Story> = z.strictObject({
+  ...told,
+  phase,
+  parkedIn: phase.exactOptional(),
+  timeline: z.array(momentIn(phase)),
   report: moveReport.exactOptional(),
 } satisfies ShapeOf<Story>);
+
+/** The same of an import. */
+export const importStory: z.ZodType<ImportStory> = z.strictObject({
+  kind: z.literal('import'),
+  ...told,
+  foreign: z.strictObject({ provider: text, id: text, name: text }),
+  conversionHost: text,
+  clone: flag,
+  cachedUntil: time.exactOptional(),
+  phase: importPhase,
+  parkedIn: importPhase.exactOptional(),
+  timeline: z.array(momentIn(importPhase)),
+  report: importReport.exactOptional(),
+} satisfies ShapeOf<ImportStory>);

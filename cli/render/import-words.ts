@@ -125,11 +125,25 @@ const cancellable: readonly (ImportPhase | undefined)[] = [
 ];
 const goesBackFrom: readonly (ImportPhase | undefined)[] = ['cutting-over', 'starting'];
 
-const hasRun = ({ targetRunning, steps }: ImportReport): boolean =>
+/** What decides which orders make sense; a report has it, and so has a story. */
+export type ImportStanding = Pick<
+  ImportReport,
+  | 'id'
+  | 'foreign'
+  | 'target'
+  | 'conversionHost'
+  | 'phase'
+  | 'parkedIn'
+  | 'cachedUntil'
+  | 'targetRunning'
+  | 'steps'
+>;
+
+const hasRun = ({ targetRunning, steps }: ImportStanding): boolean =>
   targetRunning || steps.some(({ name, state }) => name === 'start' && state === 'done');
 
 /** The orders that make sense now. */
-export function importNextSteps(report: ImportReport, { command }: View): NextStep[] {
+export function importNextSteps(report: ImportStanding, { command }: View): NextStep[] {
   const word = importWord(report);
   const { target, foreign, conversionHost, phase, parkedIn, cachedUntil } = report;
   const cancel: NextStep = {

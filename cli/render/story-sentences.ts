@@ -12,9 +12,9 @@ export interface Sentence {
   mood: 'plain' | 'good' | 'bad';
 }
 
-const plain = (text: string): Sentence => ({ text, mood: 'plain' });
-const good = (text: string): Sentence => ({ text, mood: 'good' });
-const bad = (text: string): Sentence => ({ text, mood: 'bad' });
+export const plain = (text: string): Sentence => ({ text, mood: 'plain' });
+export const good = (text: string): Sentence => ({ text, mood: 'good' });
+export const bad = (text: string): Sentence => ({ text, mood: 'bad' });
 
 /** The sentence of a moment; undefined where it would only repeat what its neighbours say. `now` in ms since the epoch. */
 export function sentenceOf(moment: StoryMoment, story: Story, now: number): Sentence | undefined {
@@ -26,14 +26,23 @@ export function sentenceOf(moment: StoryMoment, story: Story, now: number): Sent
     case 'phase':
       return ofPhase(moment, story);
     case 'work':
-      return ofWork(moment, story, now);
+      return workSentence(moment, now, () => doneStatement(moment, story));
     case 'order':
-      return plain(`${moment.by} gave the order: ${moment.order}.`);
     case 'stuck':
-      return bad(`The move itself could not go on: ${moment.message}.`);
     case 'ended':
-      return ofEnd(moment, story);
+      return commonSentence(moment, { noun: 'move', phase: story.phase });
   }
+}
+
+/** Of what happens to every workflow. */
+export function commonSentence(
+  moment: Moment<'order' | 'stuck' | 'ended'>,
+  story: { noun: string; phase: string },
+): Sentence {
+  if (moment.kind === 'order') return plain(`${moment.by} gave the order: ${moment.order}.`);
+  if (moment.kind === 'stuck')
+    return bad(`The ${story.noun} itself could not go on: ${moment.message}.`);
+  return ofEnd(moment, story);
 }
 
 function ofPhase({ phase }: Moment<'phase'>, story: Story): Sentence | undefined {
@@ -64,43 +73,51 @@ function ofPhase({ phase }: Moment<'phase'>, story: Story): Sentence | undefined
   }
 }
 
-function ofEnd({ how, by, reason }: Moment<'ended'>, story: Story): Sentence {
+function ofEnd(
+  { how, by, reason }: Moment<'ended'>,
+  { noun, phase }: { noun: string; phase: string },
+): Sentence {
   const said = reason === undefined ? '' : `: ${reason}`;
   const who = by === undefined ? 'Somebody' : by;
   switch (how) {
     case 'completed':
-      return story.phase === 'committed'
-        ? good('The move was committed; that was its end.')
-        : plain(`The move ended ${phaseWords(story.phase)}.`);
+      return phase === 'committed'
+        ? good(`The ${noun} was committed; that was its end.`)
+        : plain(`The ${noun} ended ${phaseWords(phase)}.`);
     case 'cancelled':
-      return plain('The move ended cancelled.');
+      return plain(`The ${noun} ended cancelled.`);
     case 'failed':
-      return bad(`The move ended as failed${said}.`);
+      return bad(`The ${noun} ended as failed${said}.`);
     case 'terminated':
       return bad(`${who} terminated the workflow in Temporal${said}. Nothing could be undone.`);
     case 'timed-out':
       return bad('Temporal ended the workflow by its time limit. Nothing could be undone.');
     case 'other':
-      return bad('The workflow ended in a way that a move does not know.');
+      return bad(
+        `The workflow ended in a way that ${noun === 'move' ? 'a' : 'an'} ${noun} does not know.`,
+      );
   }
 }
 
-function ofWork(work: Moment<'work'>, story: Story, now: number): Sentence | undefined {
+/** Of a piece of work; `done` says what came of it. Undefined where it was a mere look. */
+export function workSentence(
+  work: StoryWork,
+  now: number,
+  done: () => string,
+): Sentence | undefined {
   if (isMereLook(work)) return undefined;
-  const text = `${statement(work, story, now)}${failures(work)}`;
+  const text = `${statement(work, now, done)}${failures(work)}`;
   const wentWrong =
     work.failures.length > 0 || work.state === 'given-up' || work.live?.fault !== undefined;
   return wentWrong ? bad(text) : plain(text);
 }
 
-function statement(work: StoryWork, story: Story, now: number): string {
+function statement(work: StoryWork, now: number, done: () => string): string {
   const { host, what } = work;
   const since = duration(now - Date.parse(work.startedAt));
   switch (work.state) {
     case 'done':
-      return work.live === undefined
-        ? `${doneWords(work, story)}${took(work)}.`
-        : ofRun(work.live, story);
+      return done();
     case 'running':
       return `${host} is at it, for ${since} now: ${what}.`;
     case 'waiting':
@@ -114,9 +131,12 @@ function statement(work: StoryWork, story: Story, now: number): string {
   }
 }
 
-/** Both hosts are asked where the guest is after each run; only what comes of it is worth a line. */
+const doneStatement = (work: StoryWork, story: Story): string =>
+  work.live === undefined ? `${doneWords(work, story)}${took(work)}.` : ofRun(work.live, story);
+
+/** Both hosts are asked where the guest is after each run, a cap is watched; only what comes of it is worth a line. */
 const isMereLook = ({ verb, state, failures: failed }: StoryWork): boolean =>
-  verb === 'liveView' && state === 'done' && failed.length === 0;
+  failed.length === 0 && ((verb === 'liveView' && state === 'done') || verb === 'uploadShare');
 
 /** A live migration that came to its end: what crossed, what was done on the way, and why. */
 function ofRun(run: StoryRun, { vm, source, target }: Story): string {
@@ -134,7 +154,7 @@ function ofRun(run: StoryRun, { vm, source, target }: Story): string {
 const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** How long it took, where that is worth a word. */
-function took({ startedAt, endedAt }: StoryWork): string {
+export function took({ startedAt, endedAt }: StoryWork): string {
   if (endedAt === undefined) return '';
   const ms = Date.parse(endedAt) - Date.parse(startedAt);
   return ms < 1000 ? '' : `, in ${duration(ms)}`;
@@ -154,7 +174,7 @@ export const clock = (iso: string): string => new Date(iso).toISOString().slice(
 
 const sentenceEnd = (text: string): string => (/[.!?]$/u.test(text) ? text : `${text}.`);
 
-function doneWords(work: StoryWork, story: Story): string {
+export function doneWords(work: StoryWork, story: Pick<Story, 'vm'>): string {
   const { verb, host, what } = work;
   const vm = story.vm.name;
   const words: Partial<Record<string, string>> = {
@@ -195,6 +215,7 @@ function past(what: string): string {
     hash: 'hashed',
     compare: 'compared',
     offer: 'offered',
+    show: 'showed',
     take: 'took',
     put: 'put',
     look: 'looked',
@@ -211,7 +232,7 @@ function shutdownWords({ host, shutdown }: StoryWork, vm: string): string {
     : `${vm} was shut down on ${host}`;
 }
 
-function amountWords({ bytes: moved, bytesRecopied = 0 }: StoryWork): string {
+export function amountWords({ bytes: moved, bytesRecopied = 0 }: StoryWork): string {
   if (moved === undefined) return '';
   const twice = bytesRecopied === 0 ? '' : `, of it ${bytes(bytesRecopied)} a second time`;
   return `, ${bytes(moved)} of data${twice}`;

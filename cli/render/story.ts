@@ -1,11 +1,13 @@
 /** The story of a move for a person: what happened, how it stands, what to do next. */
 import { faultLines } from '../fault.ts';
-import type { Story, StoryMoment } from '../ferry.ts';
+import type { Story, StoryMoment, Told } from '../ferry.ts';
 import { pause } from './live-report.ts';
 import { nextSteps } from './next-steps.ts';
+import type { NextStep } from './next-steps.ts';
 import { duration, moment } from './quantity.ts';
 import { phaseWords } from './step-names.ts';
 import { clock, sentenceOf } from './story-sentences.ts';
+import type { Sentence } from './story-sentences.ts';
 import { harmless, padEnd, shellWord, wrap } from './text.ts';
 import type { View } from './theme.ts';
 
@@ -14,34 +16,69 @@ const indent = 2;
 /** Lines longer than this are hard to read, however wide the window. */
 const widest = 100;
 
+/** What a story of one kind says of itself. */
+export interface Telling<AnyMoment> {
+  /** All of it in one sentence. */
+  standing: string;
+  sentence: (one: AnyMoment) => Sentence | undefined;
+  /** Sentences on how it stands. */
+  stands: readonly string[];
+  /** What it may have left, and what to do about each. */
+  leftovers: readonly string[];
+  next: (view: View) => readonly NextStep[];
+  /** Instead of `next`, where its workflow was ended from outside. */
+  afterCut: string;
+}
+
+type AnyTold = Told<string, unknown>;
+
 /** The whole story; `now` in ms since the epoch. */
-export function storyLines(story: Story, view: View, now: number): string[] {
+export const storyLines = (story: Story, view: View, now: number): string[] =>
+  tellingLines(story, view, {
+    standing: standing(story),
+    sentence: (one: StoryMoment) => sentenceOf(one, story, now),
+    stands: standsOf(story, now),
+    leftovers: leftoversOf(story),
+    next: (shown) => nextSteps(story, shown),
+    afterCut: `Look at both hosts (\`${view.command} vms\`), settle what was left behind, then move again: \`${view.command} migrate ${shellWord(story.vm.name)} --from ${story.vmOn === '' ? story.source : story.vmOn} --to HOST\`.`,
+  });
+
+/** A story of any kind, in the words of its own. */
+export function tellingLines<AnyMoment extends { at: string }>(
+  story: Omit<AnyTold, 'timeline'> & { timeline: readonly AnyMoment[] },
+  view: View,
+  telling: Telling<AnyMoment>,
+): string[] {
   const narrow = { ...view, width: Math.min(view.width, widest) };
   const happened = story.timeline.flatMap((one, index) =>
-    momentLines(one, { story, view: narrow, now, before: story.timeline[index - 1] }),
+    momentLines(one, telling.sentence(one), {
+      view: narrow,
+      before: story.timeline[index - 1],
+    }),
   );
+  const sentences = (texts: readonly string[]): string[] =>
+    texts.flatMap((text) => (text === '' ? [] : body(text, narrow)));
+  const next = cutShort(story)
+    ? sentences([telling.afterCut])
+    : stepLines(telling.next(narrow), narrow);
   return [
-    ...paragraph(standing(story), narrow, headStyle(story)),
+    ...paragraph(telling.standing, narrow, headStyle(story)),
     '',
     view.theme.paint('bold', 'What happened (UTC)'),
     ...happened,
-    ...section('How it stands', standLines(story, narrow, now), narrow),
+    ...section('How it stands', sentences(telling.stands), narrow),
     ...section('What failed first', firstErrorLines(story, narrow), narrow),
     ...section(stoppedTitle(story), faultBlock(story, narrow), narrow),
-    ...section('Left behind', leftoverLines(story, narrow), narrow),
-    ...section('Next', nextLines(story, narrow), narrow),
+    ...section('Left behind', sentences(telling.leftovers), narrow),
+    ...section('Next', next, narrow),
   ];
 }
 
-interface Context {
-  story: Story;
-  view: View;
-  now: number;
-  before: StoryMoment | undefined;
-}
-
-function momentLines(one: StoryMoment, { story, view, now, before }: Context): string[] {
-  const sentence = sentenceOf(one, story, now);
+function momentLines(
+  one: { at: string },
+  sentence: Sentence | undefined,
+  { view, before }: { view: View; before: { at: string } | undefined },
+): string[] {
   if (sentence === undefined) return [];
   const day = one.at.slice(0, 10);
   const newDay = before?.at.slice(0, 10) === day ? [] : [' '.repeat(indent) + day];
@@ -67,10 +104,10 @@ const shifted = (lines: readonly string[]): string[] =>
 const body = (text: string, view: View): string[] =>
   shifted(wrap(harmless(text), view.width - indent));
 
-const cutShort = ({ end }: Story): boolean =>
+export const cutShort = ({ end }: Pick<AnyTold, 'end'>): boolean =>
   end === 'terminated' || end === 'timed-out' || end === 'other';
 
-function headStyle(story: Story): 'green' | 'yellow' | 'red' | 'cyan' {
+function headStyle(story: Pick<AnyTold, 'end' | 'phase'>): 'green' | 'yellow' | 'red' | 'cyan' {
   if (cutShort(story) || story.phase === 'failed') return 'red';
   if (story.phase === 'committed' || story.phase === 'awaiting-commit') return 'green';
   const calm = story.end === undefined && !['parked', 'rolling-back'].includes(story.phase);
@@ -110,23 +147,27 @@ function standing(story: Story): string {
   }
 }
 
-const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+export const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-function standLines(story: Story, view: View, now: number): string[] {
+function standsOf(story: Story, now: number): string[] {
   const { vm, source, target } = story;
   const power = story.vmRunning ? 'runs' : 'is off';
   const home =
     story.vmOn === ''
       ? `${source} has given ${vm.name} up and ${target} does not have it yet: neither may start it.`
       : `${vm.name} lives on ${story.vmOn} and ${power} there, as last heard.`;
-  const until = story.endedAt === undefined ? now : Date.parse(story.endedAt);
-  const took = duration(until - Date.parse(story.startedAt));
-  const began = `It began at ${moment(story.startedAt)}`;
-  const span =
-    story.endedAt === undefined ? `${began}, ${took} ago.` : `${began} and took ${took}.`;
-  return [home, downWords(story), liveWords(story), span].flatMap((text) =>
-    text === '' ? [] : body(text, view),
-  );
+  return [home, downWords(story, 'move'), liveWords(story), spanWords(story, now)];
+}
+
+/** When it began, and how long it took. */
+export function spanWords(
+  { startedAt, endedAt }: Pick<AnyTold, 'startedAt' | 'endedAt'>,
+  now: number,
+): string {
+  const until = endedAt === undefined ? now : Date.parse(endedAt);
+  const took = duration(until - Date.parse(startedAt));
+  const began = `It began at ${moment(startedAt)}`;
+  return endedAt === undefined ? `${began}, ${took} ago.` : `${began} and took ${took}.`;
 }
 
 /** How a live move went, or why it was none; from the report, which knows it for good. */
@@ -141,16 +182,23 @@ function liveWords({ report }: Story): string {
     : '';
 }
 
-function downWords({ downMs, downNow, end }: Story): string {
+/** For how long the guest was down; empty if it never was. */
+export function downWords(
+  { downMs, downNow, end }: Pick<AnyTold, 'downMs' | 'downNow' | 'end'>,
+  noun: string,
+): string {
   if (downMs === undefined) return '';
   const long = duration(downMs);
   if (!downNow) return `The guest was down for ${long}.`;
   return end === undefined
     ? `The guest has been down for ${long}.`
-    : `The guest was down for ${long} when the move ended, and was not started again.`;
+    : `The guest was down for ${long} when the ${noun} ended, and was not started again.`;
 }
 
-function firstErrorLines({ firstError, fault }: Story, view: View): string[] {
+function firstErrorLines(
+  { firstError, fault }: Pick<AnyTold, 'firstError' | 'fault'>,
+  view: View,
+): string[] {
   if (firstError === undefined) return [];
   const { at, host, what } = firstError;
   const same = fault?.code === firstError.fault.code && fault.message === firstError.fault.message;
@@ -159,10 +207,13 @@ function firstErrorLines({ firstError, fault }: Story, view: View): string[] {
   return same ? where : [...where, ...shifted(faultLines(firstError.fault, inner))];
 }
 
-const stoppedTitle = ({ end }: Story): string =>
+const stoppedTitle = ({ end }: Pick<AnyTold, 'end'>): string =>
   end === undefined ? 'What stands in the way' : 'What ended it';
 
-function faultBlock({ fault, failedUndo }: Story, view: View): string[] {
+function faultBlock(
+  { fault, failedUndo }: Pick<AnyTold, 'fault' | 'failedUndo'>,
+  view: View,
+): string[] {
   const inner = { ...view, width: view.width - indent };
   const undo = failedUndo.flatMap(({ host, what }) =>
     body(`Not undone on ${host}: ${what}.`, view),
@@ -170,9 +221,9 @@ function faultBlock({ fault, failedUndo }: Story, view: View): string[] {
   return [...(fault === undefined ? [] : shifted(faultLines(fault, inner))), ...undo];
 }
 
-function leftoverLines({ leftovers, source, target, vm }: Story, view: View): string[] {
+function leftoversOf({ leftovers, source, target, vm }: Story): string[] {
   if (leftovers === undefined) return [];
-  const texts = [
+  return [
     ...(leftovers.sourceGuarded
       ? [
           `The guard of ${source} still refuses to start ${vm.name}. Make sure that it runs nowhere, then \`vmferry guard claim ${vm.uuid} --reason TEXT\` on the host that is to have it.`,
@@ -181,20 +232,10 @@ function leftoverLines({ leftovers, source, target, vm }: Story, view: View): st
     ...(leftovers.targetVolumes ? [`${target} may hold volumes that the move made.`] : []),
     ...(leftovers.exports ? [`${source} may still offer disks for reading.`] : []),
   ];
-  return texts.flatMap((text) => body(text, view));
 }
 
-function nextLines(story: Story, view: View): string[] {
-  if (cutShort(story)) {
-    const word = shellWord(story.vm.name);
-    return body(
-      `Look at both hosts (\`${view.command} vms\`), settle what was left behind, then move again: \`${view.command} migrate ${word} --from ${story.vmOn === '' ? story.source : story.vmOn} --to HOST\`.`,
-      view,
-    );
-  }
-  const next = nextSteps(story, view);
-  return next.flatMap(({ command, effect }) => [
+const stepLines = (next: readonly NextStep[], view: View): string[] =>
+  next.flatMap(({ command, effect }) => [
     ' '.repeat(indent) + command,
     ...wrap(effect, view.width - 6).map((line) => view.theme.paint('dim', `      ${line}`)),
   ]);
-}

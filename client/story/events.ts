@@ -45,6 +45,8 @@ const told = [
   'ensureCopied',
   'ensureStarted',
   'restoreSource',
+  ...['checkForeign', 'checkImportTarget', 'stopForeign', 'ensureCached', 'ensureConverted'],
+  ...['restartForeign', 'keepCache'],
 ];
 
 // Temporal's numbers for kinds of time-outs (`temporal.api.enums.v1.TimeoutType`).

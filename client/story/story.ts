@@ -1,6 +1,7 @@
-/** The types of a move's story: what `move.story()` gives and `vmferry explain` tells. Times are ISO 8601 in UTC. */
+/** The types of stories: what `move.story()` and `import.story()` give and `vmferry explain` tells. Times are ISO 8601 in UTC. */
 import type { Concern } from '../../domain/concerns.ts';
 import type { Fault } from '../../domain/errors.ts';
+import type { ImportPhase, ImportReport, ImportStepName } from '../../domain/import.ts';
 import type { GivenOrder, MoveReport, Phase, StepName } from '../../domain/move.ts';
 import type { MoveLiveResult } from '../../workflows/contract.ts';
 
@@ -13,10 +14,10 @@ export interface StoryFailure {
 /** How one run of a live migration went, as the source saw it: what the verb answered. */
 export type StoryRun = Omit<MoveLiveResult, 'held'>;
 
-/** One thing that one host did for the move, over all its attempts. */
+/** One thing that one host did for the move or the import, over all its attempts. */
 export interface StoryWork {
   /** The step of the pipeline that it belongs to; absent for undoing and tidying up. */
-  step?: StepName;
+  step?: StepName | ImportStepName;
   /** Name of the activity: `ensureCopied`. */
   verb: string;
   host: string;
@@ -36,6 +37,10 @@ export interface StoryWork {
   bytes?: number;
   /** Of these, bytes that crossed a second time. */
   bytesRecopied?: number;
+  /** Of an import: bytes that an earlier one had left in the cache. */
+  bytesFromCache?: number;
+  /** Of an import: what became of its source when it was given back. */
+  gaveBack?: 'started' | 'goes-on' | 'stays-off' | 'untouched';
   /** Of a live migration. */
   live?: StoryRun;
   /** `forced`: the guest did not follow and was powered off. `already-off`: nothing to stop. */
@@ -43,9 +48,9 @@ export interface StoryWork {
 }
 
 /** One moment of the story, in the order in which things began. */
-export type StoryMoment =
+export type StoryMoment<AnyPhase = Phase> =
   | { kind: 'asked'; at: string; by: string }
-  | { kind: 'phase'; at: string; phase: Phase }
+  | { kind: 'phase'; at: string; phase: AnyPhase }
   | ({ kind: 'work'; at: string } & StoryWork)
   | { kind: 'order'; at: string; order: GivenOrder['order']; by: string }
   /** The workflow itself could not go on: a defect, an older worker, a payload that nobody can read. */
@@ -65,19 +70,19 @@ export interface StoryLeftovers {
   exports: boolean;
 }
 
-/** A move from its history alone: told without a worker, also of one that is over or was terminated. */
-export interface Story {
+/** What the stories of moves and of imports have in common. */
+export interface Told<AnyPhase, Report> {
   id: string;
   runId: string;
   vm: { name: string; uuid: string };
   source: string;
   target: string;
-  /** Who asked for the move. */
+  /** Who asked for it. */
   operator: string;
-  /** The last phase that the move entered. */
-  phase: Phase;
+  /** The last phase that it entered. */
+  phase: AnyPhase;
   /** While parked: the phase it will go on from. */
-  parkedIn?: Phase;
+  parkedIn?: AnyPhase;
   /** How the workflow ended; absent while it goes on. */
   end?: StoryEnd;
   startedAt: string;
@@ -87,19 +92,32 @@ export interface Story {
   vmRunning: boolean;
   /** Whether it has run on the target, so that going back loses what it wrote there. */
   targetHasRun: boolean;
-  /** How long the guest was down over the whole move, ms; absent if it never was. Counts on while it is down. */
+  /** How long the guest was down over all of it, ms; absent if it never was. Counts on while it is down. */
   downMs?: number;
-  /** Whether the move has taken the guest down and not brought it up again. */
+  /** Whether it has taken the guest down and not brought it up again. */
   downNow: boolean;
   concerns: Concern[];
   /** The first thing that failed. */
   firstError?: StoryFailure & { host: string; what: string };
-  /** What stands in the way now, or what ended the move. */
+  /** What stands in the way now, or what ended it. */
   fault?: Fault;
   /** Undo work that failed. */
   failedUndo: { host: string; what: string; fault: Fault }[];
   leftovers?: StoryLeftovers;
-  timeline: StoryMoment[];
-  /** The workflow's own last report, where its history holds it (it does for a move that was committed or rolled back). */
-  report?: MoveReport;
+  timeline: StoryMoment<AnyPhase>[];
+  /** The workflow's own last report, where its history holds it (it does for what was committed or rolled back). */
+  report?: Report;
+}
+
+/** A move from its history alone: told without a worker, also of one that is over or was terminated. */
+export type Story = Told<Phase, MoveReport>;
+
+/** The same of an import; its `source` is the provider. A clone's source is not told of: it goes its own way. */
+export interface ImportStory extends Told<ImportPhase, ImportReport> {
+  kind: 'import';
+  foreign: { provider: string; id: string; name: string };
+  conversionHost: string;
+  clone: boolean;
+  /** Until when what was copied is kept, if so. */
+  cachedUntil?: string;
 }

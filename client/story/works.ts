@@ -1,39 +1,15 @@
 /** The attempts of a history, gathered into pieces of work: one host, one thing to do, however often it was tried. */
 import type { Fault } from '../../domain/errors.ts';
 import { Handling } from '../../domain/errors.ts';
-import type { StepName } from '../../domain/move.ts';
 import { hostQueue } from '../../workflows/contract.ts';
 import type { ReadFailure, StoryEvent } from './events.ts';
 import type { StoryFailure, StoryWork } from './story.ts';
 
-const stepOf: Partial<Record<string, StepName>> = {
-  checkSource: 'check',
-  checkTarget: 'check',
-  reserveTarget: 'reserve-target',
-  guardSource: 'guard-source',
-  admitLive: 'live',
-  moveLive: 'live',
-  liveView: 'live',
-  tuneLive: 'live',
-  settleLive: 'live',
-  awaitArrival: 'live',
-  settleArrival: 'live',
-  ensureStopped: 'stop-source',
-  ensureExport: 'export',
-  offerState: 'export',
-  ensureCopied: 'copy',
-  hashDisk: 'verify',
-  ensureDefined: 'define',
-  ensureState: 'define',
-  releaseSource: 'cut-over',
-  takeOwnership: 'cut-over',
-  ensureStarted: 'start',
-  ensureHealthy: 'start',
-  settleTarget: 'commit',
-  removeSource: 'commit',
-};
-
-const undoing = ['endLive', 'withdrawLive', 'revokeTarget', 'clearTarget', 'restoreSource'];
+/** What verbs are in the story: the step that each belongs to, and which of them undo something. */
+export interface Verbs {
+  steps: Partial<Record<string, NonNullable<StoryWork['step']>>>;
+  undoing: readonly string[];
+}
 
 /** Of more failures than twice this, the middle is left out. */
 const keptAtEachEnd = 10;
@@ -46,6 +22,11 @@ export class Works {
   readonly all: StoryWork[] = [];
   readonly #byEvent = new Map<string, StoryWork>();
   readonly #startedAt = new Map<string, string>();
+  readonly #verbs: Verbs;
+
+  constructor(verbs: Verbs) {
+    this.#verbs = verbs;
+  }
 
   /** The activity of `event` was scheduled: a new piece of work, or another try of one. */
   schedule(event: Scheduled): { work: StoryWork; isNew: boolean } {
@@ -81,11 +62,11 @@ export class Works {
   }
 
   #begin(named: Pick<StoryWork, 'verb' | 'host' | 'what' | 'startedAt'>): StoryWork {
-    const step = stepOf[named.verb];
+    const step = this.#verbs.steps[named.verb];
     const work: StoryWork = {
       ...(step === undefined ? {} : { step }),
       ...named,
-      undo: undoing.includes(named.verb),
+      undo: this.#verbs.undoing.includes(named.verb),
       state: 'waiting',
       attempts: 0,
       failures: [],

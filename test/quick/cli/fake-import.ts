@@ -8,6 +8,7 @@ import type {
   V2vForecastLine,
   V2vRequest,
 } from '../../../cli/ferry.ts';
+import { importStoryOf, savedEvents } from './story/saved.ts';
 import { importDefaults, importStepNames } from '../../../domain/import.ts';
 import type { ForeignVm, ForeignVmSummary } from '../../../domain/foreign.ts';
 import type { ImportReport, ImportStatus, ImportStepName } from '../../../domain/import.ts';
@@ -276,6 +277,7 @@ export class FakeImport implements FerryImport {
     while (this.coming.length > 0 && signal?.aborted !== true);
   }
 
+  story = async () => importStoryOf(await savedEvents('import-committed'));
   commit = () => this.#take('commit');
   cancel = () => this.#take('cancel');
   retry = () => this.#take('retry');

@@ -337,7 +337,7 @@ describe('an import', () => {
     expect(out).toContain('web is on beta');
   });
 
-  it('is shown with its steps, as data too, and explained by its report', async () => {
+  it('is shown with its steps, as data too, and explained from its history', async () => {
     const ferry = () => ({ ferry: work(new FakeImport(failedStatus())) });
     const { code, out } = await run(['status', 'web'], ferry());
     expect(code).toBe(1);
@@ -345,8 +345,8 @@ describe('an import', () => {
     expect(out).toContain('vmferry discard web');
     expect(out).toContain('what was copied is not copied again');
     described('import-status', (await run(['status', 'web', '-o', 'json'], ferry())).out);
-    expect((await run(['explain', 'web'], ferry())).out).toContain('What went wrong');
-    described('import-report', (await run(['explain', 'web', '-o', 'json'], ferry())).out);
+    expect((await run(['explain', 'web'], ferry())).out).toContain('alpha copied web from vc');
+    described('import-story', (await run(['explain', 'web', '-o', 'json'], ferry())).out);
     described(
       'import-report',
       (

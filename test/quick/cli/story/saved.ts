@@ -4,7 +4,9 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { HistoryReader } from '../../../../client/story/events.ts';
-import type { Story } from '../../../../client/story/story.ts';
+import type { StoryEvent } from '../../../../client/story/events.ts';
+import type { ImportStory, Story } from '../../../../client/story/story.ts';
+import { tellImport } from '../../../../client/story/tell-import.ts';
 import { tellStory } from '../../../../client/story/tell.ts';
 
 const { History } = proto.temporal.api.history.v1;
@@ -16,21 +18,33 @@ export async function savedEvents(name: string): Promise<Events> {
   return History.decode(await readFile(file)).events;
 }
 
-/** The story of these events, `afterMs` after the last of them. */
-export async function storyOf(
+interface TellOptions {
+  /** How long after the last event it is told. */
+  afterMs?: number;
+  codecs?: PayloadCodec[];
+}
+
+/** The story of these events. */
+export const storyOf = (events: Events, options?: TellOptions): Promise<Story> =>
+  told(events, options, (read, nowMs) =>
+    tellStory('migrate/default/6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e001', read, nowMs),
+  );
+
+/** The same of an import's. */
+export const importStoryOf = (events: Events, options?: TellOptions): Promise<ImportStory> =>
+  told(events, options, (read, nowMs) => tellImport('import/default/vc/vm-42', read, nowMs));
+
+async function told<T>(
   events: Events,
-  { afterMs = 0, codecs = [] }: { afterMs?: number; codecs?: PayloadCodec[] } = {},
-): Promise<Story> {
+  { afterMs = 0, codecs = [] }: TellOptions = {},
+  tell: (read: StoryEvent[], nowMs: number) => T | undefined,
+): Promise<T> {
   const reader = new HistoryReader({
     payloadConverter: defaultPayloadConverter,
     payloadCodecs: codecs,
   } as unknown as ConstructorParameters<typeof HistoryReader>[0]);
   const last = Number(events.at(-1)!.eventTime!.seconds) * 1000;
-  const story = tellStory(
-    'migrate/default/6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e001',
-    await reader.read(events),
-    last + afterMs,
-  );
+  const story = tell(await reader.read(events), last + afterMs);
   if (story === undefined) throw new Error('no story');
   return story;
 }
@@ -68,3 +82,10 @@ const isPayload = (value: unknown): value is Payload =>
   typeof value.metadata === 'object' &&
   value.metadata !== null &&
   'encoding' in value.metadata;
+
+/** Times differ with each recording of the histories. */
+export const timeless = (text: string): string =>
+  text
+    .replace(/\d{2}:\d{2}:\d{2}( UTC)?/gu, 'TIME')
+    .replace(/\d{4}-\d{2}-\d{2}/gu, 'DAY')
+    .replace(/\b\d+(\.\d)? m?s\b/gu, 'LONG');

@@ -6,17 +6,11 @@ import { EncryptionCodec } from '../../../../client/payload-codec.ts';
 import { storyLines } from '../../../../cli/render/story.ts';
 import { cells } from '../../../../cli/render/text.ts';
 import { makeTheme } from '../../../../cli/render/theme.ts';
-import { encrypt, savedEvents, storyOf, until } from './saved.ts';
+import { encrypt, savedEvents, storyOf, timeless, until } from './saved.ts';
 
 const view = { theme: makeTheme({ color: false, ascii: false }), width: 79, command: 'vmferry' };
 const told = (story: Story, now = Date.parse(story.endedAt ?? story.startedAt)): string =>
   storyLines(story, view, now).join('\n');
-/** Times differ with each recording of the histories. */
-const timeless = (text: string): string =>
-  text
-    .replace(/\d{2}:\d{2}:\d{2}( UTC)?/gu, 'TIME')
-    .replace(/\d{4}-\d{2}-\d{2}/gu, 'DAY')
-    .replace(/\b\d+(\.\d)? m?s\b/gu, 'LONG');
 const ended = (
   attributes: Partial<proto.temporal.api.history.v1.IHistoryEvent>,
   after: proto.temporal.api.history.v1.IHistoryEvent[],
