@@ -13,6 +13,10 @@ import type {
 } from '../client/vmferry.ts';
 
 export type {
+  ConversionChange,
+  ConversionHostLine,
+  ConversionHostRemoved,
+  ImportOnHost,
   DrainPlan,
   DrainPlanLine,
   DrainStatus,
@@ -84,6 +88,12 @@ export interface Ferry extends Pick<
   | 'place'
   | 'planDrain'
   | 'providers'
+  | 'conversionHosts'
+  | 'conversionHost'
+  | 'setConversionHost'
+  | 'importsOn'
+  | 'removeConversionHost'
+  | 'conversionUsage'
   | 'foreignVms'
   | 'inspectForeign'
   | 'forecastV2v'

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
+import { conversionHostsCommand } from './commands/conversion-hosts.ts';
 import { discardCommand } from './commands/discard.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { drainCommand, undrainCommand } from './commands/drain.ts';
@@ -90,7 +91,13 @@ function addCommands(program: Command, session: Session, extra: readonly Command
     tuneCommand,
     orphansCommand,
   ]);
-  add('From other platforms:', [providersCommand, inspectCommand, v2vCommand, discardCommand]);
+  add('From other platforms:', [
+    providersCommand,
+    conversionHostsCommand,
+    inspectCommand,
+    v2vCommand,
+    discardCommand,
+  ]);
   add('The fleet:', [
     vmsCommand,
     hostsCommand,

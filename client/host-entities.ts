@@ -4,6 +4,7 @@ import type { Client } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { permanent } from '../domain/errors.ts';
 import type { VmFerryError } from '../domain/errors.ts';
+import type { ConversionOrder } from '../domain/hosts/conversion.ts';
 import type { HostOrder } from '../domain/hosts/settings.ts';
 import type { SlotAnswer, SlotRelease, SlotWish } from '../domain/hosts/slots.ts';
 import type { HostState } from '../domain/hosts/state.ts';
@@ -47,9 +48,22 @@ export class HostEntities {
   }
 
   /** Throws `host-change-refused`, and Temporal's WorkflowNotFoundError for a host that nobody knows. */
-  async set(host: string, order: HostOrder): Promise<HostState> {
+  set(host: string, order: HostOrder): Promise<HostState> {
+    return this.#change(host, hostUpdateNames.set, order);
+  }
+
+  /** The same, of its role as a conversion host. */
+  setConversion(host: string, order: ConversionOrder): Promise<HostState> {
+    return this.#change(host, hostUpdateNames.setConversion, order);
+  }
+
+  async #change(
+    host: string,
+    update: string,
+    order: HostOrder | ConversionOrder,
+  ): Promise<HostState> {
     try {
-      return await this.#handle(host).executeUpdate<HostState, [HostOrder]>(hostUpdateNames.set, {
+      return await this.#handle(host).executeUpdate<HostState, [typeof order]>(update, {
         args: [order],
       });
     } catch (error) {

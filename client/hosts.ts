@@ -3,6 +3,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { permanent } from '../domain/errors.ts';
 import type { VmFerryError } from '../domain/errors.ts';
+import type { ConversionOrder } from '../domain/hosts/conversion.ts';
 import type { HostOrder } from '../domain/hosts/settings.ts';
 import type { SlotAnswer, SlotWish } from '../domain/hosts/slots.ts';
 import type { HostState } from '../domain/hosts/state.ts';
@@ -50,6 +51,11 @@ export class HostDirectory {
   /** Changes what people set of a host. Throws `host-unknown` and `host-change-refused`. */
   set(name: string, order: HostOrder): Promise<HostState> {
     return this.#ofKnown(name, () => this.entities.set(name, order));
+  }
+
+  /** Changes what people set of it as a conversion host. Throws `host-unknown` and `host-change-refused`. */
+  setConversion(name: string, order: ConversionOrder): Promise<HostState> {
+    return this.#ofKnown(name, () => this.entities.setConversion(name, order));
   }
 
   /** Asks for a place on a host. Throws `host-unknown`. */

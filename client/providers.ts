@@ -3,6 +3,7 @@ import { foreignVmConcerns } from '../domain/checks/foreign/concerns.ts';
 import type { Concern } from '../domain/concerns.ts';
 import { permanent } from '../domain/errors.ts';
 import type { ForeignKind, ForeignVmSummary } from '../domain/foreign.ts';
+import { refusesImports } from '../domain/hosts/conversion.ts';
 import type { ConversionHostFacts } from '../domain/import.ts';
 import type { ConversionCandidate } from '../domain/import/conversion-host.ts';
 import { chosenConversionHost } from '../domain/import/conversion-host.ts';
@@ -126,7 +127,10 @@ export class Providers {
   }
 
   async #candidate({ name, state }: HostLine): Promise<ConversionCandidate & { trouble?: string }> {
-    const known = { name, enabled: state?.settings.enabled ?? true };
+    const role = state?.conversion?.role;
+    const refusal = role === undefined ? undefined : refusesImports(role);
+    const enabled = refusal === undefined && (state?.settings.enabled ?? true);
+    const known = { name, enabled, ...(refusal === undefined ? {} : { refusal }) };
     const input: AtConversionHost = { host: name };
     const what = `read the facts of ${name}`;
     try {

@@ -11,8 +11,10 @@ import type { DrainRequest } from '../domain/drain/drain.ts';
 import { transient } from '../domain/errors.ts';
 import type { ForeignVmSummary } from '../domain/foreign.ts';
 import type { HostFacts } from '../domain/host.ts';
+import type { ConversionChange } from '../domain/hosts/conversion.ts';
 import type { HostChange } from '../domain/hosts/settings.ts';
 import type { HostState } from '../domain/hosts/state.ts';
+import type { UsageOverTime, UsageSpan } from '../domain/import/usage.ts';
 import type { MovePlan, MoveSummary } from '../domain/move.ts';
 import type { OrphanOutcome } from '../domain/orphans.ts';
 import type { VmFacts, VmSummary } from '../domain/vm.ts';
@@ -23,6 +25,12 @@ import type {
   PlaceVmResult,
 } from '../workflows/contract.ts';
 import { Access } from './access.ts';
+import { ConversionHosts } from './conversion-hosts.ts';
+import type {
+  ConversionHostLine,
+  ConversionHostRemoved,
+  ImportOnHost,
+} from './conversion-hosts.ts';
 import * as doctor from './doctor.ts';
 import type { Drain, DrainPlan } from './drain.ts';
 import { Drains } from './drains.ts';
@@ -45,6 +53,11 @@ import type { MigrateRequest } from './request.ts';
 import { listVersions } from './versions.ts';
 import type { VersionList } from './versions.ts';
 
+export type {
+  ConversionHostLine,
+  ConversionHostRemoved,
+  ImportOnHost,
+} from './conversion-hosts.ts';
 export { Drain } from './drain.ts';
 export type { DrainPlan, DrainPlanLine, DrainStatus } from './drain.ts';
 export { Import } from './import.ts';
@@ -66,6 +79,8 @@ export type {
   PlaceAnswer,
   PlaceVmResult,
 } from '../workflows/contract.ts';
+export type { ConversionChange } from '../domain/hosts/conversion.ts';
+export type { UsageOverTime, UsageSpan } from '../domain/import/usage.ts';
 export type { HostChange } from '../domain/hosts/settings.ts';
 export type { HostState } from '../domain/hosts/state.ts';
 export type { GivenOrder, MovePlan, MoveReport, MoveRequest, MoveSummary } from '../domain/move.ts';
@@ -107,6 +122,7 @@ export class VmFerry {
   readonly #drains: Drains;
   readonly #providers: Providers;
   readonly #imports: Imports;
+  readonly #conversionHosts: ConversionHosts;
 
   private constructor(connection: Connection, options: VmFerryOptions) {
     this.#access = new Access({
@@ -123,7 +139,9 @@ export class VmFerry {
     const moveOf = (id: string): Move => this.#moves.of(id);
     this.#drains = new Drains({ client, cluster, moveOf, operator, address });
     this.#providers = new Providers(this.#access, this.#fleet);
-    this.#imports = new Imports(this.#access, { fleet: this.#fleet, providers: this.#providers });
+    const known = { fleet: this.#fleet, providers: this.#providers };
+    this.#imports = new Imports(this.#access, known);
+    this.#conversionHosts = new ConversionHosts(this.#access, known);
   }
 
   /**
@@ -293,6 +311,39 @@ export class VmFerry {
    */
   async move(idOrVm: string, options: { runId?: string } = {}): Promise<Move> {
     return this.#moves.find(idOrVm, options);
+  }
+
+  /** The hosts that bring VMs from elsewhere: those whose configuration names providers, and those that people added. */
+  async conversionHosts(): Promise<ConversionHostLine[]> {
+    return this.#conversionHosts.list();
+  }
+
+  /** One of them, or a host that could become one. Throws `host-unknown`. */
+  async conversionHost(name: string): Promise<ConversionHostLine> {
+    return this.#conversionHosts.one(name);
+  }
+
+  /**
+   * Gives a host the role, lets it take imports or not, and limits what all of its imports take together; limits reach
+   * its worker at once. Throws `host-unknown` and `host-change-refused`.
+   */
+  async setConversionHost(name: string, change: ConversionChange): Promise<ConversionHostLine> {
+    return this.#conversionHosts.set(name, change);
+  }
+
+  /** Imports that run on a conversion host. */
+  async importsOn(conversionHost: string): Promise<ImportOnHost[]> {
+    return this.#conversionHosts.importsOn(conversionHost);
+  }
+
+  /** Takes the role from a host, and cancels the imports that run there. Throws `host-unknown`. */
+  async removeConversionHost(name: string): Promise<ConversionHostRemoved> {
+    return this.#conversionHosts.remove(name);
+  }
+
+  /** How full the disks of a conversion host were. Throws `host-unknown`, `host-offline`, `no-conversion-host`. */
+  async conversionUsage(name: string, span: UsageSpan): Promise<UsageOverTime> {
+    return this.#conversionHosts.usage(name, span);
   }
 
   /** The foreign platforms that conversion hosts know, and whether each answers. Throws `host-unknown`, `host-offline`. */

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ConversionTermsInForce } from '../activities/import/conversion-terms.ts';
 import { expireCaches } from '../activities/import/keep-cache.ts';
 import type { CacheUpkeep } from '../activities/import/keep-cache.ts';
+import { lookAtDisks } from '../activities/import/usage.ts';
 import type { ImportParts } from '../activities/import/parts.ts';
 import type { HostParts } from '../activities/parts.ts';
 import { Turns } from '../activities/turns.ts';
@@ -62,8 +63,9 @@ async function secretOf({ name, conversion }: HostConfig, wanted: string): Promi
 }
 
 const everyMs = 5 * 60_000;
+const lookEveryMs = 60_000;
 
-/** Looks after the caches until `signal` fires; what goes wrong is logged, and the next look tries again. */
+/** Looks after the caches, and at the disks, until `signal` fires; what goes wrong is logged, and the next look tries again. */
 export async function keepCaches(
   parts: Pick<ImportParts, 'host' | 'conversion' | 'terms' | 'turns' | 'rehearsals'>,
   upkeep: CacheUpkeep,
@@ -71,10 +73,16 @@ export async function keepCaches(
   const { signal, log } = upkeep;
   // As the worker before this one was told.
   parts.turns.resize((await parts.terms.inForce()).parallel);
-  while (!signal.aborted) {
-    await expireCaches(parts, upkeep).catch((error: unknown) => {
-      if (!signal.aborted) log('warn', { error }, 'could not look after the import cache');
-    });
-    await delay(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
-  }
+  const each = async (ms: number, what: string, act: () => Promise<void>): Promise<void> => {
+    while (!signal.aborted) {
+      await act().catch((error: unknown) => {
+        if (!signal.aborted) log('warn', { error }, `could not ${what}`);
+      });
+      await delay(ms, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  };
+  await Promise.all([
+    each(everyMs, 'look after the import cache', () => expireCaches(parts, upkeep)),
+    each(lookEveryMs, 'look how full the disks are', () => lookAtDisks(parts)),
+  ]);
 }

@@ -15,6 +15,7 @@ import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
 import type { Fault } from '../domain/errors.ts';
 import { ImportPhase } from '../domain/import.ts';
 import type { ImportRequest } from '../domain/import.ts';
+import type { UsageSpan } from '../domain/import/usage.ts';
 import { Phase } from '../domain/move.ts';
 import type { DiskProgress, MoveReport, MoveRequest } from '../domain/move.ts';
 import type { OrphanLine } from '../domain/orphans.ts';
@@ -59,6 +60,8 @@ export const workflowTypes = {
   inspectForeign: 'inspectForeign',
   /** `AtConversionHost` -> `ConversionHostFacts`, with its providers. */
   conversionFacts: 'conversionFacts',
+  /** `ConversionUsageInput` -> `UsageOverTime`. */
+  conversionUsage: 'conversionUsage',
   /** `DropCacheInput` -> nothing: what an import that is over left in the cache. */
   dropCache: 'dropCache',
 } as const;
@@ -89,6 +92,10 @@ export interface ImportVmInput {
 /** Whom a workflow that only reads foreign platforms asks. */
 export interface AtConversionHost {
   host: string;
+}
+
+export interface ConversionUsageInput extends AtConversionHost {
+  span: UsageSpan;
 }
 
 export interface DropCacheInput extends AtConversionHost {

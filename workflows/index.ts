@@ -7,5 +7,11 @@ export { importVm } from './import-vm.ts';
 export { migrateVm } from './migrate-vm.ts';
 export { listOrphans, settleOrphan } from './orphans.ts';
 export { place } from './place.ts';
-export { conversionFacts, dropCache, inspectForeign, listForeign } from './read-foreign.ts';
+export {
+  conversionFacts,
+  conversionUsage,
+  dropCache,
+  inspectForeign,
+  listForeign,
+} from './read-foreign.ts';
 export { inspectHost, inspectVm, listVms } from './read-hosts.ts';

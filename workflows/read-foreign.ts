@@ -5,7 +5,8 @@ import type {
   ListForeignResult,
 } from '../activities/import/contract.ts';
 import type { ConversionHostFacts } from '../domain/import.ts';
-import type { AtConversionHost, DropCacheInput } from './contract.ts';
+import type { UsageOverTime } from '../domain/import/usage.ts';
+import type { AtConversionHost, ConversionUsageInput, DropCacheInput } from './contract.ts';
 import { orFault } from './faults.ts';
 import { activitiesOf, limits } from './on-host.ts';
 
@@ -39,6 +40,17 @@ export async function conversionFacts({ host }: AtConversionHost): Promise<Conve
   const what = 'read the facts of the conversion host';
   return orFault(host, what, () =>
     activitiesOf(host, `${host}: ${what}`, limits.check).conversionFacts(),
+  );
+}
+
+/** How full the disks of a conversion host were. */
+export async function conversionUsage({
+  host,
+  span,
+}: ConversionUsageInput): Promise<UsageOverTime> {
+  const what = 'read how full its disks were';
+  return orFault(host, what, () =>
+    activitiesOf(host, `${host}: ${what}`, limits.check).conversionUsage({ span }),
   );
 }
 

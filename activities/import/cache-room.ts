@@ -37,10 +37,20 @@ export async function cacheUse(
   };
 }
 
-async function cacheTasks({ host, conversion: { cacheDir } }: Place): Promise<CacheTask[]> {
+/** What all cached VMs take up, those of imports that are over included. */
+export async function cachedBytes(parts: Place): Promise<number> {
+  const taken = await Promise.all((await cachesOf(parts)).map((cache) => cache.takenBytes()));
+  return taken.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+async function cachesOf({ host, conversion: { cacheDir } }: Place): Promise<ImportCache[]> {
+  const place = { cacheDir, stateDir: host.stateDir, host: host.name };
+  return (await cachedKeys(cacheDir)).map((key) => new ImportCache(place, { key }));
+}
+
+async function cacheTasks(parts: Place): Promise<CacheTask[]> {
   const tasks: CacheTask[] = [];
-  for (const key of await cachedKeys(cacheDir)) {
-    const cache = new ImportCache({ cacheDir, stateDir: host.stateDir, host: host.name }, { key });
+  for (const cache of await cachesOf(parts)) {
     // A damaged one is named when somebody needs it.
     const record = await cache.read().catch(() => undefined);
     if (record === undefined || record.until !== undefined) continue;

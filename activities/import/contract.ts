@@ -190,6 +190,8 @@ export interface ImportHeartbeat {
 export interface ImportActivities {
   /** Conversion host: its own facts, with the providers that its configuration names. */
   conversionFacts(): Promise<ConversionHostFacts>;
+  /** Conversion host: how full its disks were. */
+  conversionUsage(input: { span: UsageSpan }): Promise<UsageOverTime>;
   listForeign(input: ListForeignInput): Promise<ListForeignResult>;
   inspectForeign(input: InspectForeignInput): Promise<InspectForeignResult>;
   /** Conversion host: VM, the platform's concerns and the host's own facts, at one time. */

@@ -19,6 +19,7 @@ import type { ImportParts } from './parts.ts';
 import { checkRehearsal, rehearse } from './rehearse.ts';
 import { ImportThrottles } from './throttles.ts';
 import { restartForeign, stopForeign } from './stop-foreign.ts';
+import { conversionUsage } from './usage.ts';
 import { UploadShares } from './upload-shares.ts';
 import { verifyForeign } from './verify-foreign.ts';
 
@@ -88,6 +89,7 @@ function conversionVerbs({
       verb('conversionFacts', (own, _: undefined, { signal }) => conversionFacts(own, signal))(
         undefined,
       ),
+    conversionUsage: verb('conversionUsage', (own, input) => conversionUsage(own, input)),
     listForeign: verb('listForeign', (own, input, { signal }) => listForeign(own, input, signal)),
     inspectForeign: verb('inspectForeign', (own, input, { signal }) =>
       inspectForeign(own, input, signal),

@@ -13,6 +13,64 @@ export const importManuals: Readonly<Record<string, Manual>> = {
     json: [['the list', 'providers']],
     configured: true,
   },
+  'conversion-hosts list': {
+    when: 'Use it to see which hosts bring VMs from elsewhere, how busy they are, and how much room their caches have for the next import.',
+    examples: [['vmferry conversion-hosts', 'all of them, those that were deleted too']],
+    codes: asking,
+    json: [['the list', 'conversion-hosts']],
+    configured: true,
+  },
+  'conversion-hosts show': {
+    when: 'Use it to see why a host was not chosen, what it lacks, and who changed what; with --usage, how full its disks were: each line the fullest of its time.',
+    examples: [
+      ['vmferry conversion-hosts show alpha', 'as it is now'],
+      ['vmferry conversion-hosts show alpha --usage 7d', 'its disks over a week'],
+    ],
+    codes: asking,
+    json: [
+      ['the host', 'conversion-host'],
+      ['with --usage', 'conversion-usage'],
+    ],
+    configured: true,
+  },
+  'conversion-hosts add': {
+    when: 'Use it to give a host the role again that `delete` took from it. A host whose configuration names providers has it by itself.',
+    examples: [['vmferry conversion-hosts add alpha', 'imports may go through it']],
+    codes: asking,
+    json: [['the host', 'conversion-host']],
+    configured: true,
+  },
+  'conversion-hosts enable': {
+    when: 'Use it when a host may take imports again.',
+    examples: [['vmferry conversion-hosts enable alpha', 'it takes imports']],
+    codes: asking,
+    json: [['the host', 'conversion-host']],
+    configured: true,
+  },
+  'conversion-hosts disable': {
+    when: 'Use it before work on a conversion host: no new import begins there, and those under way go on.',
+    examples: [['vmferry conversion-hosts disable alpha', 'it takes no new imports']],
+    codes: asking,
+    json: [['the host', 'conversion-host']],
+    configured: true,
+  },
+  'conversion-hosts set': {
+    when: 'Use it to change at run time what all imports of a conversion host take together. docs/v2v.md says how caps are shared.',
+    examples: [
+      ['vmferry conversion-hosts set alpha --cap-down 1Gbit/s', 'at once, in mid-copy too'],
+      ['vmferry conversion-hosts set alpha --cap-down 0 --parallel 4', 'no cap, four at a time'],
+    ],
+    codes: asking,
+    json: [['the host', 'conversion-host']],
+    configured: true,
+  },
+  'conversion-hosts delete': {
+    when: 'Use it to take the role from a host for good. Imports that run there are named, and cancelled after a yes; a script says --yes. It ends with 1 if one of them could not be called off any more.',
+    examples: [['vmferry conversion-hosts delete alpha', 'no import goes through it']],
+    codes: [...asking, ExitCode.cancelled],
+    json: [['what became of its imports', 'conversion-host-deleted']],
+    configured: true,
+  },
   inspect: {
     when: 'Use it before a VM is brought: its disks and their keys, its networks as --map-network wants them, and what its platform and the rules have against the journey. `vmferry vms --provider` lists the VMs.',
     examples: [

@@ -4,6 +4,12 @@
  */
 import type { z } from 'zod';
 import {
+  conversionHost,
+  conversionHostList,
+  conversionHostRemoved,
+  conversionUsage,
+} from './conversion-hosts.ts';
+import {
   findings,
   hostList,
   hostShown,
@@ -55,6 +61,10 @@ export const outputs: Readonly<Record<OutputName, z.ZodType>> = {
   undrained,
   story,
   providers: providerList,
+  'conversion-hosts': conversionHostList,
+  'conversion-host': conversionHost,
+  'conversion-host-deleted': conversionHostRemoved,
+  'conversion-usage': conversionUsage,
   'foreign-vms': foreignVms,
   'foreign-vm': foreignLook,
   v2v: v2vOutcome,

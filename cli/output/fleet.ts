@@ -135,7 +135,8 @@ const reading: z.ZodType<HostReading> = z.strictObject({
 
 const rates = { upBytesPerSecond: perSecond, downBytesPerSecond: perSecond };
 
-const conversionState: z.ZodType<ConversionState> = z.strictObject({
+/** What people set of a conversion host, in a host and in a line of `conversion-hosts`. */
+export const conversionState: z.ZodType<ConversionState> = z.strictObject({
   role: z.strictObject({
     given: flag,
     enabled: flag,

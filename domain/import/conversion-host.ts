@@ -10,6 +10,8 @@ export interface ConversionCandidate {
   name: string;
   /** Whether people let it take imports. */
   enabled: boolean;
+  /** Why it is not, as a clause: `is disabled` if absent. */
+  refusal?: string;
   /** Absent: its worker has told none, or does not answer. */
   facts?: ConversionHostFacts;
 }
@@ -101,12 +103,12 @@ function verdictOf(candidate: ConversionCandidate, wishes: ConversionWishes): Co
 }
 
 function reasonsAgainst(
-  { name, enabled, facts }: ConversionCandidate,
+  { name, enabled, refusal = 'is disabled', facts }: ConversionCandidate,
   { provider, kind, convert, windows, neededBytes, pinned }: ConversionWishes,
 ): string[] {
   const standing = [
     ...(pinned !== undefined && pinned !== name ? [`is not ${pinned}, which was asked for`] : []),
-    ...(enabled ? [] : ['is disabled']),
+    ...(enabled ? [] : [refusal]),
   ];
   if (facts === undefined) return [...standing, 'has told no facts'];
   const line = facts.providers.find((one) => one.name === provider);

@@ -6,8 +6,15 @@ import { ImportMode, modeOfImport } from '../../import/mode.ts';
 import type { Finding } from '../rule.ts';
 import { withoutRepeats, wordsFor } from './platform-words.ts';
 import type { ForeignRule } from './rule.ts';
-import { batchRules, conversionRules, requestRules, targetRules, vmRules } from './rules.ts';
-import type { BatchView, ConversionView, TargetView, VmView } from './views.ts';
+import {
+  batchRules,
+  conversionHostRules,
+  conversionRules,
+  requestRules,
+  targetRules,
+  vmRules,
+} from './rules.ts';
+import type { BatchView, ConversionView, HostView, TargetView, VmView } from './views.ts';
 
 /** What may be known beside the question itself. */
 export interface AlsoKnown
@@ -44,6 +51,17 @@ export function foreignVmConcerns(
   const said = wordsFor(mode, options.said ?? []);
   return [...said, ...withoutRepeats(findBy(vmRules, { vm, request }, { mode }), said)];
 }
+
+/** Of a conversion host by itself, whatever is imported. */
+export const conversionHostConcerns = (conversionHost: HostView['conversionHost']): Concern[] =>
+  findBy(
+    conversionHostRules,
+    { conversionHost },
+    {
+      mode: ImportMode.move,
+      host: conversionHost.name,
+    },
+  );
 
 /** Of several imports at once, beside what speaks against each. */
 export const batchConcerns = (view: BatchView): Concern[] =>

@@ -12,6 +12,7 @@ import { volumeTwice } from './rules/batch/volume-twice.ts';
 import { cacheFull } from './rules/conversion/cache-full.ts';
 import { conversionHostBusy } from './rules/conversion/conversion-host-busy.ts';
 import { conversionHostDisabled } from './rules/conversion/conversion-host-disabled.ts';
+import { conversionHostMixed } from './rules/conversion/conversion-host-mixed.ts';
 import { conversionHostSmall } from './rules/conversion/conversion-host-small.ts';
 import { conversionSlow } from './rules/conversion/conversion-slow.ts';
 import { conversionToolMissing } from './rules/conversion/conversion-tool-missing.ts';
@@ -70,7 +71,14 @@ import { sourceStops } from './rules/vm/source-stops.ts';
 import { stateUnfit } from './rules/vm/state-unfit.ts';
 import { uuidMissing } from './rules/vm/uuid-missing.ts';
 import { wishWithoutEffect } from './rules/vm/wish-without-effect.ts';
-import type { BatchView, ConversionView, RequestView, TargetView, VmView } from './views.ts';
+import type {
+  BatchView,
+  ConversionView,
+  HostView,
+  RequestView,
+  TargetView,
+  VmView,
+} from './views.ts';
 
 /** Of the VM as its source has it. */
 export const vmRules: readonly ForeignRule<VmView>[] = [
@@ -135,6 +143,12 @@ export const targetRules: readonly ForeignRule<TargetView>[] = [
   memory,
 ];
 
+/** What a conversion host lacks, whatever is imported. */
+export const conversionHostRules: readonly ForeignRule<HostView>[] = [
+  conversionHostSmall,
+  conversionHostMixed,
+];
+
 export const conversionRules: readonly ForeignRule<ConversionView>[] = [
   providerUnknown,
   conversionHostDisabled,
@@ -142,7 +156,7 @@ export const conversionRules: readonly ForeignRule<ConversionView>[] = [
   windowsDriversMissing,
   cacheFull,
   roomShared,
-  conversionHostSmall,
+  ...conversionHostRules,
   conversionSlow,
   conversionHostBusy,
 ];

@@ -27,10 +27,14 @@ export interface TargetView extends RequestView {
   ledger?: { state: OwnerState; note: string };
 }
 
-export interface ConversionView extends RequestView {
+/** A conversion host by itself. */
+export interface HostView {
+  conversionHost: ConversionHostFacts;
+}
+
+export interface ConversionView extends RequestView, HostView {
   /** It may be the conversion host itself. */
   target: HostFacts;
-  conversionHost: ConversionHostFacts;
   /** A person took it out of service; absent if nobody knows. */
   enabled?: boolean;
   /** Bytes of this very import that the cache has already; 0 if absent. */

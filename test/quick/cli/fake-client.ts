@@ -2,6 +2,7 @@
 import type { Config } from '../../../config/schema.ts';
 import type { Ferry, FerryMove, HostLine, MoveStatus, Story } from '../../../cli/ferry.ts';
 import type { Backend } from '../../../cli/session.ts';
+import { conversionFerry } from './fake-conversion-hosts.ts';
 import { importFerry } from './fake-import.ts';
 import { drainOf, drainPlanWith, drainReportWith, placedWith } from './fake-drain.ts';
 import type { Screen, Terminal } from '../../../cli/terminal.ts';
@@ -299,6 +300,7 @@ export const ferryWith = (move: FerryMove, change: Partial<Ferry> = {}): Ferry =
   move: () => Promise.resolve(move),
   work: () => Promise.resolve(move),
   ...importFerry(),
+  ...conversionFerry(),
   place: () => Promise.resolve(placedWith()),
   planDrain: () => Promise.resolve(drainPlanWith()),
   undrain: (host) => Promise.resolve({ host, cancelled: false }),

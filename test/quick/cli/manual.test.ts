@@ -120,7 +120,7 @@ describe('completion', () => {
   };
 
   it.each([
-    ['co', ['commit', 'control', 'codec-server', 'config', 'completion']],
+    ['co', ['commit', 'control', 'codec-server', 'config', 'completion', 'conversion-hosts']],
     ['guard ', ['show', 'claim']],
     ['migrate --shutdown ', ['graceful', 'force', 'refuse']],
     ['migrate --shutdown f', ['force']],

@@ -8,7 +8,7 @@ export const conversionHostDisabled: ForeignRule<ConversionView, 'conversion-hos
     'conversion-host-disabled': {
       level: 'critical',
       meaning: 'A person took the conversion host out of service.',
-      remedy: 'Choose another one with --on, or enable it.',
+      remedy: 'Choose another one with --on, or enable it: `vmferry conversion-hosts enable`.',
     },
   },
   judge: ({ conversionHost, enabled }) =>

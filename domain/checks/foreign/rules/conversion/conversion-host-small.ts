@@ -2,11 +2,11 @@ import { conversionMinimum, memoryShareShown } from '../../../../import/limits.t
 import { mib } from '../../../words.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
-import type { ConversionView } from '../../views.ts';
+import type { HostView } from '../../views.ts';
 
 const least = `${conversionMinimum.cpus} CPUs, ${conversionMinimum.memoryBytes / 1024 ** 3} GiB of memory and ${conversionMinimum.cacheBytes / 1024 ** 3} GiB free in its cache`;
 
-export const conversionHostSmall: ForeignRule<ConversionView, 'conversion-host-small'> = {
+export const conversionHostSmall: ForeignRule<HostView, 'conversion-host-small'> = {
   modes: everyMode,
   outcomes: {
     'conversion-host-small': {
