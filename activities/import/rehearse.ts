@@ -45,7 +45,8 @@ export async function rehearse(
   return parts.host.operations.exclusive({ migrationId, name: 'rehearse', signal }, (inner) =>
     parts.turns.take(inner, () =>
       cache.alone('rehearse', inner, async () => {
-        // What an attempt left that was killed.
+        // What an attempt left that was killed, even if the cache lay elsewhere then.
+        await rehearsalsOf(parts).host.end(rehearsalName(cache.key));
         await endRehearsal(parts, cache);
         try {
           return await play(parts, input, { cache, signal: inner });

@@ -2,7 +2,7 @@
  * Rehearsals on a host's libvirt: transient domains on networks of their own. libvirt ends them by itself when the
  * connection goes that began them; what else they leave is found by their name, whoever is there to clear it.
  */
-import { open, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VmState } from '../../domain/vm.ts';
 import { CreateFlag } from '../../protocols/libvirt/index.ts';
@@ -57,6 +57,8 @@ export class LibvirtRehearsals {
     { xml, networks }: RehearsalDomain,
     addresses: readonly (HostAddress | undefined)[],
   ): Promise<void> {
+    // Of a host that never started a guest libvirt has made none yet.
+    await mkdir(join(this.#host.fileRoot, logFolder), { recursive: true, mode: 0o700 });
     await this.#host.use(async (connection) => {
       for (const [index, network] of networks.entries())
         await connection.call('NetworkCreateXML', { xml: networkXml(network, addresses[index]) });
