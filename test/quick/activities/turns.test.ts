@@ -40,3 +40,27 @@ it('gives the turn on after a failure, and none to who gave up waiting', async (
   late.abort(new Error('too late'));
   await expect(turns.take(late.signal, () => Promise.resolve(1))).rejects.toThrow('too late');
 });
+
+it('lets more act at once when told so, and fewer only as those who act have ended', async () => {
+  const turns = new Turns(1);
+  const acting: string[] = [];
+  const end = new Map<string, () => void>();
+  const all = ['a', 'b', 'c'].map((name) =>
+    turns.take(signal, async () => {
+      acting.push(name);
+      await new Promise<void>((resolve) => end.set(name, resolve));
+    }),
+  );
+  turns.resize(2);
+  await Promise.resolve();
+  expect(acting).toEqual(['a', 'b']);
+  turns.resize(1);
+  end.get('a')!();
+  await all[0];
+  expect(acting).toEqual(['a', 'b']);
+  end.get('b')!();
+  await all[1];
+  expect(acting).toEqual(['a', 'b', 'c']);
+  end.get('c')!();
+  await Promise.all(all);
+});
