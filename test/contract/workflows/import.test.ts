@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Concern } from '../../../domain/concerns.ts';
 import type { ImportReport } from '../../../domain/import.ts';
@@ -165,10 +166,37 @@ describe.concurrent('the cap of an import', () => {
   });
 });
 
+describe.concurrent('the share of an import in what its conversion host sends', () => {
+  it('is what its transfer asks for, and reaches one that runs whenever it becomes another', async () => {
+    const world = new ImportWorld({ running: false });
+    world.share = 5000;
+    const shares = [Promise.resolve(2000), Promise.resolve(0)];
+    // A third one never comes.
+    world.newShare = () => shares.shift() ?? Context.current().cancelled;
+    const told = Promise.withResolvers<undefined>();
+    world.onCall = async (verb) => {
+      if (verb === 'tuneCopy' && world.log.filter((one) => one === verb).length === 2)
+        told.resolve(undefined);
+      if (verb === 'ensureCopied') await told.promise;
+    };
+    const request = importRequest({ bandwidthBytesPerSecond: 4096 });
+    expect(await bench.run(world, request)).toMatchObject({ phase: 'committed' });
+    // The lesser of its own cap and its share, each time.
+    expect(world.transferCaps[0]).toBeLessThanOrEqual(4096);
+    expect(world.caps).toEqual([2000, 4096]);
+  });
+});
+
 /** All steps that can be called off or fail for good, in their order. */
 const steps: Verb[] = [
-  ...(['checkForeign', 'checkImportTarget', 'stopForeign', 'ensureCached'] as const),
-  ...(['verifyForeign', 'ensureConverted', 'reserveTarget', 'ensureCachedExport'] as const),
+  ...(['checkForeign', 'checkImportTarget', 'reserveCache', 'stopForeign'] as const),
+  ...([
+    'ensureCached',
+    'verifyForeign',
+    'ensureConverted',
+    'reserveTarget',
+    'ensureCachedExport',
+  ] as const),
   ...(['ensureCopied', 'hashCached', 'hashDisk', 'closeCachedExports', 'defineImport'] as const),
 ];
 const lateSteps: Verb[] = ['takeOwnership', 'ensureStarted', 'ensureHealthy'];

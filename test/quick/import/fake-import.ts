@@ -231,6 +231,10 @@ export class ImportWorld {
         for (const { targetVolume } of input.disks) target.volumes.add(targetVolume);
         return Promise.resolve(input.disks);
       },
+      tuneCopy: ({ bandwidthBytesPerSecond }) => {
+        this.caps.push(bandwidthBytesPerSecond);
+        return Promise.resolve(true);
+      },
       ensureCopied: ({ disk, bandwidthBytesPerSecond }) => {
         this.transferCaps.push(bandwidthBytesPerSecond);
         if (!this.exports.has(disk.name)) throw new Error(`${disk.name} is not shown`);
