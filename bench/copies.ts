@@ -2,6 +2,7 @@ import { checkMachine } from '../lab/requirements.ts';
 import type { ExportEndpoint } from '../activities/contract.ts';
 import type { BenchContext, BenchGroup, Measured } from './benchmark.ts';
 import { CopyStage } from './copy-stage.ts';
+import { inTurn } from './in-turn.ts';
 import { findPrograms } from './programs.ts';
 import type { Sample } from './result.ts';
 import { startSshd } from './sshd.ts';
@@ -26,36 +27,13 @@ const tlsUri = ({ address, port, exportName }: ExportEndpoint): string =>
 const tlsImage = ({ address, port, exportName }: ExportEndpoint): string =>
   `driver=nbd,server.type=inet,server.host=${address},server.port=${port},export=${exportName},tls-creds=tls0`;
 
-/** Ours and the peer in turn, after one run of each that does not count; both copies are compared once. */
-async function inTurn(
-  context: BenchContext,
-  name: string,
-  pair: { stage: CopyStage; ours: () => Promise<number>; peer: () => Promise<number> },
-): Promise<Measured> {
-  const samples: Sample[] = [];
-  for (let run = 0; run <= context.runs; run++) {
-    context.signal.throwIfAborted();
-    const ours = await pair.ours();
-    const peer = await pair.peer();
-    if (run === 0) {
-      await pair.stage.check('ours');
-      await pair.stage.check('peer');
-    } else {
-      samples.push({ ours, peer });
-    }
-    const which = run === 0 ? 'warm-up' : `run ${run}`;
-    context.say(`${name}, ${which}: ours ${ours.toFixed(2)} s, peer ${peer.toFixed(2)} s`);
-  }
-  return { name, unit: seconds, samples };
-}
-
 async function againstNbdcopyPlain(context: BenchContext, stage: CopyStage): Promise<Measured> {
   const name = 'copy-plain/nbdcopy';
   const { uri, close } = await stage.openPlainExport();
   try {
     context.showCommand(name, peers.nbdcopy(uri, stage.pathOf('peer')));
     return await inTurn(context, name, {
-      stage,
+      check: (who) => stage.check(who),
       ours: () => stage.copy('plain'),
       peer: async () => stage.time(peers.nbdcopy(uri, await stage.freshTarget('peer'))),
     });
@@ -74,7 +52,7 @@ async function againstTlsPeer(
   try {
     context.showCommand(peer.name, peer.line(endpoint, stage.pathOf('peer')));
     return await inTurn(context, peer.name, {
-      stage,
+      check: (who) => stage.check(who),
       ours: () => stage.copy({ endpoint }),
       peer: async () => stage.time(peer.line(endpoint, await stage.freshTarget('peer'))),
     });
@@ -91,7 +69,7 @@ async function againstScp(context: BenchContext, stage: CopyStage): Promise<Meas
   try {
     context.showCommand(name, line(stage.pathOf('peer')));
     return await inTurn(context, name, {
-      stage,
+      check: (who) => stage.check(who),
       ours: () => stage.copy({ endpoint }),
       peer: async () => stage.time(line(await stage.freshTarget('peer'))),
     });
