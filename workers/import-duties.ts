@@ -67,7 +67,7 @@ const lookEveryMs = 60_000;
 
 /** Looks after the caches, and at the disks, until `signal` fires; what goes wrong is logged, and the next look tries again. */
 export async function keepCaches(
-  parts: Pick<ImportParts, 'host' | 'conversion' | 'terms' | 'turns' | 'rehearsals'>,
+  parts: Pick<ImportParts, 'providers' | 'host' | 'conversion' | 'terms' | 'turns' | 'rehearsals'>,
   upkeep: CacheUpkeep,
 ): Promise<void> {
   const { signal, log } = upkeep;

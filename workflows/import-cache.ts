@@ -25,7 +25,7 @@ export async function holdRoom({ hosts, ref, input }: Import, { foreign }: Judge
 /** The source off, if it runs and was asked to be; what is done to it is given back whatever happens later. */
 export async function stopSource(run: Import, { foreign, plan }: Judged): Promise<SourceStopped> {
   const { record, hosts, ref, input } = run;
-  const { conversionHost: host, running, shutdownTimeoutMs } = input.request;
+  const { conversionHost: host, running, shutdownTimeoutMs, restartSource } = input.request;
   pushGivingBack(run);
   const step = record.report.steps.find(({ name }) => name === 'stop-source');
   if (plan.clone || running === 'leave' || running === 'pause' || step?.state === 'skipped')
@@ -36,7 +36,7 @@ export async function stopSource(run: Import, { foreign, plan }: Judged): Promis
       host,
       what: `shut down ${foreign.vm.name}`,
       limit: { ...limits.act, attemptMs: shutdownTimeoutMs + limits.act.attemptMs },
-      call: (at) => at.stopForeign({ ...ref, running, shutdownTimeoutMs }),
+      call: (at) => at.stopForeign({ ...ref, running, shutdownTimeoutMs, restart: restartSource }),
     }),
   );
   record.report.sourceRunning = false;
@@ -97,13 +97,17 @@ async function letGoOn({ record, hosts, ref, input }: Import): Promise<void> {
 }
 
 /** A source that is to stay off is off, and its disks are what was copied. */
-export async function readSourceBack(run: Import, judged: Judged): Promise<void> {
+export async function readSourceBack(
+  run: Import,
+  judged: Judged,
+  as: { handsOver?: true } = {},
+): Promise<void> {
   const { hosts, input } = run;
   await hosts.do({
     host: input.request.conversionHost,
     what: `read ${input.vm.name} back`,
     limit: limits.act,
-    call: (at) => at.verifyForeign(cacheInput(run, judged)),
+    call: (at) => at.verifyForeign({ ...cacheInput(run, judged), ...as }),
   });
 }
 

@@ -112,7 +112,7 @@ async function cutOver(run: Import, placed: Placed, stopped: SourceStopped): Pro
   record.enter(ImportPhase.cuttingOver);
   await record.during('cut-over', async () => {
     if (!plan.clone) {
-      await readSourceBack(run, placed);
+      await readSourceBack(run, placed, { handsOver: true });
       record.report.oneRunning = 'observed';
     }
     run.cutoverBegan = true;

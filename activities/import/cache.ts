@@ -53,6 +53,12 @@ const recordSchema = z.object({
       paused: z.boolean(),
       /** Wall clock of this host, ms, when it was seen to be off. */
       offAtMs: z.number().optional(),
+      /** Whether one that ran is started again where the import does not come to its end. */
+      restart: z.boolean().optional(),
+      /** The target may own the VM from now on: nobody but the import itself, or a person, may start the source. */
+      handedOver: z.boolean().optional(),
+      /** It was given back. */
+      settled: z.boolean().optional(),
     })
     .optional(),
   /** Disks are open at the source, or were when a worker was killed: then something of it may be left there. */

@@ -65,6 +65,8 @@ export interface ForeignCheck extends InspectForeignResult {
 export interface StopForeignInput extends ImportRef {
   running: 'shutdown' | 'force-off';
   shutdownTimeoutMs: number;
+  /** Whether the host starts it again by itself, where the import ends without its undo. */
+  restart: boolean;
 }
 
 export interface StopForeignResult {
@@ -92,6 +94,11 @@ export interface CacheInput extends ImportRef {
   bandwidthBytesPerSecond: number;
   /** What a source that runs may do meanwhile: a clone is of one moment. */
   running: ImportRequest['running'];
+}
+
+export interface VerifyForeignInput extends CacheInput {
+  /** Right before the target takes the VM over: from then on the host starts the source by nobody's word but the import's. */
+  handsOver?: true;
 }
 
 /** The cap of a copy that runs, bytes a second; 0 is none. */
@@ -212,7 +219,7 @@ export interface ImportActivities {
   /** Conversion host: changes the cap of a copy that runs; false if there is none. */
   tuneCache(input: TuneCacheInput): Promise<boolean>;
   /** Conversion host: the source is off now, and its disks are what was copied. Throws `source-changed`. */
-  verifyForeign(input: CacheInput): Promise<void>;
+  verifyForeign(input: VerifyForeignInput): Promise<void>;
   ensureConverted(input: ConvertInput): Promise<ConversionReport>;
   /** Conversion host: whether a rehearsal could be checked so. Throws `rehearsal-check-unknown` and the like. */
   checkRehearsal(input: RehearseInput): Promise<void>;

@@ -5,6 +5,7 @@ import type { MoveFate } from '../../domain/orphans.ts';
 import { cacheOf } from './cache-of.ts';
 import { cachedKeys, ImportCache } from './cache.ts';
 import type { CacheRecord } from './cache.ts';
+import { owesSource, settleSource } from './give-back.ts';
 import type { ImportRef, KeepCacheInput, KeepCacheResult } from './contract.ts';
 import type { ImportParts } from './parts.ts';
 import { endRehearsal } from './rehearse-stage.ts';
@@ -23,19 +24,26 @@ export async function keepCache(
     if (record?.usedBy.migrationId !== migrationId) return {};
     await endLabelled(cache.key);
     await endRehearsal(parts, cache);
-    if (seconds === 0 || record.disks.length === 0) {
+    const isEmpty = record.disks.length === 0;
+    if (seconds === 0 || (isEmpty && !owesSource(record))) {
       await cache.drop();
       return {};
     }
-    return { until: await keepFor(cache, record, seconds) };
+    const { until } = await keepFor(cache, record, seconds);
+    return isEmpty ? {} : { until };
   });
 }
 
-async function keepFor(cache: ImportCache, record: CacheRecord, seconds: number): Promise<string> {
+async function keepFor(
+  cache: ImportCache,
+  record: CacheRecord,
+  seconds: number,
+): Promise<CacheRecord & { until: string }> {
   const until = record.until ?? new Date(Date.now() + seconds * 1000).toISOString();
   const { promise: _promise, ...rest } = record;
-  await cache.write({ ...rest, until });
-  return until;
+  const kept = { ...rest, until };
+  await cache.write(kept);
+  return kept;
 }
 
 /** Throws `cache-in-use`. */
@@ -71,50 +79,68 @@ export interface CacheUpkeep {
   signal: AbortSignal;
 }
 
+type Upkept = Pick<ImportParts, 'host' | 'conversion' | 'rehearsals' | 'providers'>;
+
 /**
- * One look at all caches: what is past its time goes; what belongs to an import that ended without a last word gets a
- * time. What Temporal does not surely know is let alone.
+ * One look at all caches: what is past its time goes; an import that ended without a last word gives its source back,
+ * and its cache gets a time. What Temporal does not surely know is let alone.
  */
-export async function expireCaches(
-  parts: Pick<ImportParts, 'host' | 'conversion' | 'rehearsals'>,
-  { fateOf, log, signal }: CacheUpkeep,
-): Promise<void> {
+export async function expireCaches(parts: Upkept, upkeep: CacheUpkeep): Promise<void> {
   const { conversion, host } = parts;
   const place = { cacheDir: conversion.cacheDir, stateDir: host.stateDir, host: host.name };
   for (const key of await cachedKeys(conversion.cacheDir)) {
-    signal.throwIfAborted();
+    upkeep.signal.throwIfAborted();
     const cache = new ImportCache(place, { key });
     try {
-      await expireOne(parts, cache, { fateOf, log, signal });
+      await lookAfter(parts, cache, upkeep);
     } catch (error) {
-      log('warn', { folder: cache.folder, error }, 'could not look after a cached VM');
+      upkeep.log('warn', { folder: cache.folder, error }, 'could not look after a cached VM');
     }
   }
 }
 
-async function expireOne(
-  parts: Pick<ImportParts, 'rehearsals'>,
-  cache: ImportCache,
-  { fateOf, log, signal }: CacheUpkeep,
-): Promise<void> {
+const isPast = ({ until }: CacheRecord): boolean =>
+  until !== undefined && Date.parse(until) <= Date.now();
+
+async function lookAfter(parts: Upkept, cache: ImportCache, upkeep: CacheUpkeep): Promise<void> {
+  const { fateOf, signal } = upkeep;
   const seen = await cache.read();
   if (seen === undefined) return;
-  if (seen.until === undefined && (await fateOf(seen.usedBy)).state !== 'closed') return;
-  if (seen.until !== undefined && Date.parse(seen.until) > Date.now()) return;
+  const { usedBy, until } = seen;
+  const isClosed = async (): Promise<boolean> => (await fateOf(usedBy)).state === 'closed';
+  if (until === undefined ? !(await isClosed()) : !isPast(seen) && !owesSource(seen)) return;
+  await parts.host.operations.endAll(usedBy.migrationId);
   await cache.alone('look after the cache', signal, async () => {
     const record = await cache.read();
     // Another import may have taken it meanwhile.
-    if (record?.usedBy.migrationId !== seen.usedBy.migrationId) return;
-    if (record.until !== seen.until) return;
+    if (record?.usedBy.migrationId !== usedBy.migrationId || record.until !== until) return;
+    // A reset may have brought the import back.
+    if ((until === undefined || owesSource(record)) && !(await isClosed())) return;
     await endLabelled(cache.key);
     await endRehearsal(parts, cache);
-    const { vm, provider } = record;
-    if (record.until === undefined) {
-      const until = await keepFor(cache, record, record.keepSeconds);
-      log('info', { vm, provider, until }, 'the import of a cached VM is over');
-    } else {
-      await cache.drop();
-      log('info', { vm, provider }, 'dropped a cached VM whose time was up');
-    }
+    await settle(parts, cache, record, upkeep);
   });
+}
+
+async function settle(
+  parts: Upkept,
+  cache: ImportCache,
+  record: CacheRecord,
+  { log, signal }: CacheUpkeep,
+): Promise<void> {
+  const { vm, provider, until } = record;
+  const kept = await keepFor(cache, record, record.keepSeconds);
+  if (until === undefined)
+    log('info', { vm, provider, until: kept.until }, 'the import of a cached VM is over');
+  if (owesSource(kept)) {
+    try {
+      const { running } = await settleSource(parts, { cache, record: kept, signal });
+      log('info', { vm, provider, running }, 'gave a source back whose import had not');
+    } catch (error) {
+      log('warn', { vm, provider, error }, 'could not give a source back whose import had not');
+    }
+  }
+  if (!isPast(kept)) return;
+  await cache.drop();
+  log('info', { vm, provider }, 'dropped a cached VM whose time was up');
 }

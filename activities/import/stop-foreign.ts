@@ -1,16 +1,11 @@
-/** The source off, and as it was again: what this import did to it stands in the cache's record before it is done. */
+/** The source off: what this import does to it stands in the cache's record before it is done. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { needsOperator } from '../../domain/errors.ts';
 import type { ForeignSource } from '../../domain/foreign.ts';
 import { atProvider } from './at-provider.ts';
 import { cacheOf } from './cache-of.ts';
 import { takenBy } from './cache.ts';
-import type {
-  RestartForeignInput,
-  RestartForeignResult,
-  StopForeignInput,
-  StopForeignResult,
-} from './contract.ts';
+import type { StopForeignInput, StopForeignResult } from './contract.ts';
 import { isVmOff } from './off.ts';
 import type { ImportParts } from './parts.ts';
 
@@ -37,7 +32,8 @@ export async function stopForeign(
         const memory = record.source ?? { wasRunning: !off, stopped: false, paused: false };
         record.source = memory;
         if (!off) {
-          const before = { ...memory, stopped: true };
+          const { settled: _, ...known } = memory;
+          const before = { ...known, stopped: true, restart: input.restart };
           record.source = before;
           await cache.write(record);
           await takeDown(source, input, { alreadyAsked: memory.stopped, signal });
@@ -88,37 +84,3 @@ const stillRuns = (vm: string, what: string, limitMs: number) =>
     remedy:
       'Shut it down by hand and `vmferry retry`, or cancel and import it with --running force-off.',
   });
-
-/**
- * What this import did to the source, taken back: what a killed worker left there is ended, one that it paused goes on, one that it stopped starts again if
- * `restart` says so and the platform can do it.
- */
-export async function restartForeign(
-  parts: ImportParts,
-  input: RestartForeignInput,
-  signal: AbortSignal,
-): Promise<RestartForeignResult> {
-  const { provider, migrationId, foreign, restart } = input;
-  const cache = cacheOf(parts, input);
-  await parts.host.operations.endAll(migrationId);
-  return cache.alone('give the source back', signal, async () => {
-    const record = await cache.read();
-    if (record?.usedBy.migrationId !== migrationId) return untouched;
-    const { source: memory, reading } = record;
-    if (memory === undefined && !reading) return untouched;
-    const options = { label: migrationId, pause: false, reads: false, signal };
-    return atProvider(parts, provider, options, async (source) => {
-      if (reading) await source.sweep?.();
-      const { wasRunning = false, stopped = false, paused = false } = memory ?? {};
-      if (paused) await source.resume?.(foreign.id);
-      if (restart && stopped && wasRunning) await source.start?.(foreign.id);
-      record.reading = false;
-      if (memory !== undefined) record.source = { ...memory, paused: false };
-      await cache.write(record);
-      const running = !isVmOff(await source.state(foreign.id));
-      return { running, wasStopped: stopped };
-    });
-  });
-}
-
-const untouched: RestartForeignResult = { running: false, wasStopped: false };

@@ -1,7 +1,7 @@
 import { unsafe } from '../../domain/errors.ts';
 import { atProvider } from './at-provider.ts';
 import { cacheOf } from './cache-of.ts';
-import type { CacheInput } from './contract.ts';
+import type { VerifyForeignInput } from './contract.ts';
 import { isVmOff } from './off.ts';
 import type { ImportParts } from './parts.ts';
 
@@ -11,7 +11,7 @@ import type { ImportParts } from './parts.ts';
  */
 export async function verifyForeign(
   parts: ImportParts,
-  input: CacheInput,
+  input: VerifyForeignInput,
   signal: AbortSignal,
 ): Promise<void> {
   const { provider, migrationId, vm, disks } = input;
@@ -30,7 +30,11 @@ export async function verifyForeign(
         await disk.close();
         if (known?.fingerprint !== fingerprint) change = `disk ${key} is in another state`;
       }
-      if (change === undefined) return;
+      if (change === undefined) {
+        if (input.handsOver !== true || record?.source === undefined) return;
+        record.source.handedOver = true;
+        return cache.write(record);
+      }
       if (record !== undefined) await cache.dropDisks(record);
       throw unsafe({
         code: 'source-changed',

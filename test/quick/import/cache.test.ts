@@ -6,8 +6,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cacheOf } from '../../../activities/import/cache-of.ts';
 import { ensureCached } from '../../../activities/import/ensure-cached.ts';
 import { dropCache, expireCaches, keepCache } from '../../../activities/import/keep-cache.ts';
+import type { CacheUpkeep } from '../../../activities/import/keep-cache.ts';
 import { conversionFacts } from '../../../activities/import/conversion-facts.ts';
-import { restartForeign, stopForeign } from '../../../activities/import/stop-foreign.ts';
+import { restartForeign } from '../../../activities/import/give-back.ts';
+import { stopForeign } from '../../../activities/import/stop-foreign.ts';
 import { verifyForeign } from '../../../activities/import/verify-foreign.ts';
 import type { CacheInput } from '../../../activities/import/contract.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
@@ -128,12 +130,13 @@ describe('the cache of a conversion host', () => {
   }, 20_000);
 });
 
+const upkeep = (state: MoveFate['state'], log: CacheUpkeep['log'] = () => undefined) => ({
+  fateOf: () =>
+    Promise.resolve({ state, how: 'terminated', why: 'unclear', detail: '' } as MoveFate),
+  ...{ log, signal: never },
+});
+
 describe('what is left of an import', () => {
-  const upkeep = (state: MoveFate['state']) => ({
-    fateOf: () => Promise.resolve({ state, how: 'failed', why: 'unclear', detail: '' } as MoveFate),
-    log: () => undefined,
-    signal: never,
-  });
   const folders = () => readdir(join(dir, 'cache'));
 
   it('is kept for a while, and goes once its time is up', async () => {
@@ -183,7 +186,7 @@ describe('a source that runs', () => {
     source.state_ = 'running';
   });
   const stop = (running: 'shutdown' | 'force-off', shutdownTimeoutMs: number) =>
-    stopForeign(parts, { ...refOf('one'), running, shutdownTimeoutMs }, never);
+    stopForeign(parts, { ...refOf('one'), running, shutdownTimeoutMs, restart: true }, never);
 
   it('is powered off if that was asked, and started again with the word to do so', async () => {
     expect(await stop('force-off', 1_000)).toMatchObject({ wasRunning: true });
@@ -237,5 +240,90 @@ describe('a source that runs', () => {
     );
     await restartForeign(parts, { ...refOf('one'), restart: false }, never);
     expect(source.asked).toEqual(['resume']);
+  });
+});
+
+describe('a source whose import ended without its undo', () => {
+  const stop = (restart = true) => {
+    const asked = { running: 'force-off', shutdownTimeoutMs: 1_000, restart } as const;
+    return stopForeign(parts, { ...refOf('one'), ...asked }, never);
+  };
+  const pausedCopy = () =>
+    ensureCached(
+      parts,
+      { ...inputOf('one'), running: 'pause' },
+      { signal: never, report: () => undefined, throttle: { take: () => Promise.resolve() } },
+    );
+  beforeEach(() => {
+    source.state_ = 'running';
+  });
+
+  it('goes on if it was paused, once, and only if Temporal surely says that the import is over', async () => {
+    await pausedCopy();
+    for (const state of ['open', 'unknown'] as const) await expireCaches(parts, upkeep(state));
+    expect(source.asked).toEqual([]);
+    for (let twice = 0; twice < 2; twice += 1) await expireCaches(parts, upkeep('closed'));
+    expect(source.asked).toEqual(['resume']);
+    // What was copied is kept for its time.
+    expect((await cacheOf(parts, refOf('one')).read())?.until).toBeDefined();
+  });
+
+  it('is started again if it was stopped and the request said so', async () => {
+    await stop();
+    await expireCaches(parts, upkeep('closed'));
+    expect(source.state_).toBe('running');
+  });
+
+  it('stays off if the request said so', async () => {
+    await stop(false);
+    await expireCaches(parts, upkeep('closed'));
+    expect(source.asked).toEqual(['force-off']);
+  });
+
+  it('stays off where the target may have taken the VM over', async () => {
+    await stop();
+    await copy('one');
+    await verifyForeign(parts, { ...inputOf('one'), handsOver: true }, never);
+    await expireCaches(parts, upkeep('closed'));
+    expect(source.state_).toBe('shut-off');
+    // The import itself knows better.
+    await restartForeign(parts, { ...refOf('one'), restart: true }, never);
+    expect(source.state_).toBe('running');
+  });
+
+  it('is tried again where its platform did not answer, for as long as no person will have seen to it', async () => {
+    await stop();
+    const { open } = parts.providers;
+    parts.providers.open = () => Promise.reject(new Error('nobody answers'));
+    const said: string[] = [];
+    const heard = upkeep('closed', (_level, _facts, message) => said.push(message));
+    await expireCaches(parts, heard);
+    expect(said).toContain('could not give a source back whose import had not');
+    parts.providers.open = open;
+    const cache = cacheOf(parts, refOf('one'));
+    const record = (await cache.read())!;
+    await cache.write({ ...record, keepSeconds: record.keepSeconds + 30 * 60 });
+    await expireCaches(parts, heard);
+    expect(source.state_).toBe('shut-off');
+    await cache.write({ ...record });
+    await expireCaches(parts, heard);
+    expect(source.state_).toBe('running');
+  });
+
+  it('is started once its guest has gone down, where it was slow to', async () => {
+    const slow = { ...refOf('one'), running: 'shutdown', shutdownTimeoutMs: 50 } as const;
+    await expect(stopForeign(parts, { ...slow, restart: true }, never)).rejects.toThrow();
+    await restartForeign(parts, { ...refOf('one'), restart: true }, never);
+    expect(await keepCache(parts, { ...refOf('one'), seconds: 60 }, never)).toEqual({});
+    source.state_ = 'shut-off';
+    await expireCaches(parts, upkeep('closed'));
+    expect(source.state_).toBe('running');
+  });
+
+  it('that was given back as asked is let alone', async () => {
+    await stop();
+    await restartForeign(parts, { ...refOf('one'), restart: false }, never);
+    await expireCaches(parts, upkeep('closed'));
+    expect(source.state_).toBe('shut-off');
   });
 });
