@@ -84,38 +84,6 @@ const saysWhomToTrust = ({ ca, thumbprint: pinned, insecure }: Trust): boolean =
   [ca, pinned, insecure].filter((one) => one !== undefined).length === 1;
 const trustForm = 'exactly one of `ca`, `thumbprint` and `insecure: true`';
 
-const vsphere = z
-  .strictObject({
-    kind: z
-      .literal('vsphere')
-      .meta({ description: 'A vCenter or a single ESXi.', examples: ['vsphere'] }),
-    ...httpsLogin,
-    dataPath: z
-      .enum(['folder'], says('`folder`, the only way to its disks so far'))
-      .default('folder')
-      .meta({
-        description: 'Way to the bytes of its disks: `folder` is HTTPS, and VMs have to be off.',
-        examples: ['folder'],
-      }),
-    hosts: z
-      .record(
-        text('the name of an ESXi host'),
-        z
-          .strictObject({ ...httpsLogin, user: user('root') })
-          .refine(saysWhomToTrust, says(trustForm)),
-      )
-      .default({})
-      .meta({
-        description:
-          'ESXi hosts that disks are read from directly, by the name that the vCenter has for them. Others are read through the vCenter.',
-        examples: [{}],
-      }),
-    parallelReads: whole(1, 32)
-      .default(6)
-      .meta({ description: 'Requests at a time for a disk.', examples: [6] }),
-  })
-  .refine(saysWhomToTrust, says(trustForm));
-
 const sshLogin = {
   address: server.meta({
     description: 'HOST or HOST:PORT of its SSH server; 22 if no port is named.',
@@ -144,18 +112,94 @@ const sshLogin = {
   }),
 };
 
-interface Ways {
+interface WaysIn {
   password?: string | undefined;
   key?: string | undefined;
   passphrase?: string | undefined;
   agent?: string | undefined;
 }
-const hasWayIn = ({ password: word, key, agent }: Ways): boolean =>
+const hasWayIn = ({ password: word, key, agent }: WaysIn): boolean =>
   [word, key, agent].some((one) => one !== undefined);
 const wayForm = 'at least one of `password`, `key` and `agent`';
-const passphraseFits = ({ key, passphrase }: Ways): boolean =>
+const passphraseFits = ({ key, passphrase }: WaysIn): boolean =>
   passphrase === undefined || key !== undefined;
 const passphraseForm = 'a `key` beside `passphrase`';
+
+/** One host that is logged in to by SSH. */
+const sshHost = z
+  .strictObject(sshLogin)
+  .refine(hasWayIn, says(wayForm))
+  .refine(passphraseFits, says(passphraseForm));
+
+const vddk = z.strictObject({
+  libdir: absolutePath.meta({
+    description: 'Folder where VMware’s VDDK was unpacked. It is not part of vmferry.',
+    examples: ['/opt/vmware-vix-disklib-distrib'],
+  }),
+  transports: z
+    .string(says('transports of VDDK with colons between them'))
+    .regex(/^[a-z]+(?::[a-z]+)*$/, says('transports of VDDK with colons between them'))
+    .optional()
+    .meta({
+      description: 'Transports that VDDK may use; its own choice if absent.',
+      examples: ['nbdssl:nbd'],
+    }),
+  nbdkit: absolutePath.optional().meta({
+    description: 'nbdkit with the vddk plugin; the one of PATH if absent.',
+    examples: ['/usr/sbin/nbdkit'],
+  }),
+});
+
+interface Ways {
+  dataPath: string;
+  sshHosts: object;
+  vddk?: object | undefined;
+}
+const hasItsWay = ({ dataPath, sshHosts, vddk: library }: Ways): boolean =>
+  (dataPath !== 'ssh' || Object.keys(sshHosts).length > 0) &&
+  (dataPath !== 'vddk' || library !== undefined);
+
+const vsphere = z
+  .strictObject({
+    kind: z
+      .literal('vsphere')
+      .meta({ description: 'A vCenter or a single ESXi.', examples: ['vsphere'] }),
+    ...httpsLogin,
+    dataPath: z
+      .enum(['auto', 'vddk', 'folder', 'ssh'], says('one of auto, vddk, folder, ssh'))
+      .default('auto')
+      .meta({
+        description:
+          'Way to the bytes of its disks, whose VMs have to be off: `folder` is HTTPS, `ssh` the ESXi of the VM by SSH, `vddk` VMware’s own library; `auto` is vddk if that is configured, else folder.',
+        examples: ['auto'],
+      }),
+    hosts: z
+      .record(
+        text('the name of an ESXi host'),
+        z
+          .strictObject({ ...httpsLogin, user: user('root') })
+          .refine(saysWhomToTrust, says(trustForm)),
+      )
+      .default({})
+      .meta({
+        description:
+          'ESXi hosts that disks are read from directly, by the name that the vCenter has for them. Others are read through the vCenter.',
+        examples: [{}],
+      }),
+    sshHosts: z
+      .record(text('the name of an ESXi host'), sshHost)
+      .default({})
+      .meta({
+        description: 'For `ssh`: ESXi hosts by the name that the vCenter has for them.',
+        examples: [{}],
+      }),
+    vddk: vddk.optional().meta({ description: 'VMware’s VDDK, where it is at hand.' }),
+    parallelReads: whole(1, 32)
+      .default(6)
+      .meta({ description: 'Requests at a time for a disk.', examples: [6] }),
+  })
+  .refine(saysWhomToTrust, says(trustForm))
+  .refine(hasItsWay, says('`sshHosts` beside dataPath ssh, `vddk` beside dataPath vddk'));
 
 const kvm = z
   .strictObject({
@@ -165,13 +209,7 @@ const kvm = z
     }),
     ...sshLogin,
     jump: z
-      .array(
-        z
-          .strictObject(sshLogin)
-          .refine(hasWayIn, says(wayForm))
-          .refine(passphraseFits, says(passphraseForm)),
-        says('a list of hosts in between'),
-      )
+      .array(sshHost, says('a list of hosts in between'))
       .max(3, says('at most 3 hosts in between'))
       .default([])
       .meta({
@@ -289,7 +327,7 @@ export const conversion = z
       .default({})
       .meta({
         description:
-          'Programs that tell by exit code 0 that a rehearsed guest came up, by the names that `vmferry v2v --rehearse-check` says: a list of the program and its arguments, run without a shell. No request can name another one.',
+          'Programs that tell by exit code 0 that a rehearsed guest came up, by the names that `--check command:NAME` says: a list of the program and its arguments, run without a shell. No request can name another one.',
         examples: [{ web: ['/usr/local/libexec/is-web-up', '--quick'] }],
       }),
     limits: z

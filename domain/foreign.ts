@@ -101,6 +101,8 @@ export interface ForeignDiskHandle {
   source: DiskSource;
   /** Changes whenever the bytes may have changed: the journal is only good for the same one. */
   fingerprint: string;
+  /** By which way its bytes come and why, for people; absent where the platform has one only. */
+  way?: string;
 }
 
 /** Nothing of it outlives `close`: no session, lease, snapshot, process or file at the source. */

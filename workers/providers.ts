@@ -54,7 +54,7 @@ export class ConfiguredProviders implements ForeignProviders {
       case 'kvm':
         return new RemoteKvmSource(await kvmOptions(name, provider, options));
       case 'vsphere':
-        return VsphereSource.open(await vsphereOptions(provider), options.signal);
+        return VsphereSource.open(await vsphereOptions(provider, options), options.signal);
     }
   }
 
@@ -130,10 +130,16 @@ function hostAndPort(address: string): { host: string; port?: number } {
 
 async function vsphereOptions(
   provider: Of<'vsphere'>,
+  { label }: OpenProviderOptions,
 ): Promise<Parameters<typeof VsphereSource.open>[0]> {
   const direct: Record<string, VsphereLogin> = {};
   for (const [name, host] of Object.entries(provider.hosts)) direct[name] = await httpsLogin(host);
-  return { ...(await httpsLogin(provider)), direct, parallelism: provider.parallelReads };
+  const ssh: Record<string, SshLogin> = {};
+  for (const [name, host] of Object.entries(provider.sshHosts))
+    ssh[name] = await loginThrough(host, []);
+  const { dataPath, parallelReads: parallelism, vddk } = provider;
+  const library = vddk === undefined ? {} : { vddk: { ...vddk, label } };
+  return { ...(await httpsLogin(provider)), direct, ssh, dataPath, parallelism, ...library };
 }
 
 type HttpsConfig = Of<'vsphere'>['hosts'][string];

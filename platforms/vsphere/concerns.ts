@@ -21,7 +21,11 @@ const properties = [
   'guest.toolsRunningStatus',
 ];
 
-type Rule = (facts: { found: PropertySet; vm: ForeignVm }) => Omit<Concern, 'host'>[];
+type Rule = (facts: {
+  found: PropertySet;
+  vm: ForeignVm;
+  readsChains: boolean;
+}) => Omit<Concern, 'host'>[];
 
 const one = (
   isSo: boolean,
@@ -52,12 +56,12 @@ const rules: readonly Rule[] = [
       'Turn Fault Tolerance off for it.',
     ]);
   },
-  ({ found, vm }) =>
+  ({ found, vm, readsChains }) =>
     diskViewsOf(found).flatMap(({ label, key, hasParent }) =>
-      one(hasParent, 'critical', [
+      one(hasParent && !readsChains, 'critical', [
         'vsphere-disk-on-snapshot',
-        `disk ${label || key} of ${vm.name} lies on a snapshot or is a linked clone; /folder does not give its bytes out as one`,
-        'Remove the snapshots, or make the clone a full one.',
+        `disk ${label || key} of ${vm.name} lies on a snapshot or is a linked clone; VDDK alone gives its bytes out as one`,
+        'Remove the snapshots, make the clone a full one, or configure VDDK.',
       ]),
     ),
   ({ found, vm }) =>
@@ -109,11 +113,11 @@ const rules: readonly Rule[] = [
 export async function vsphereConcerns(
   session: VsphereSession,
   vm: ForeignVm,
-  signal?: AbortSignal,
+  { readsChains, signal }: { readsChains: boolean; signal?: AbortSignal | undefined },
 ): Promise<Concern[]> {
   const what = `look for what speaks against moving ${vm.name} (${vm.id})`;
   const found = await propertiesOf(session, vmRef(vm.id), properties, { what, signal });
   return rules
-    .flatMap((rule) => rule({ found, vm }))
+    .flatMap((rule) => rule({ found, vm, readsChains }))
     .map((concern) => ({ ...concern, host: session.host }));
 }

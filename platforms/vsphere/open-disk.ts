@@ -16,6 +16,7 @@ import { propertiesOf } from './properties.ts';
 import type { PropertySet } from './properties.ts';
 import type { VsphereSession } from './session.ts';
 import { diskViewsOf } from './vm-facts.ts';
+import { stateOf } from './vm-state.ts';
 
 export interface BytesAccess {
   /** Knows the VM. */
@@ -34,7 +35,7 @@ export type FilesOf = (of: {
 }) => Promise<(path: DatastorePath) => DatastoreFile>;
 
 /** What is read of a VM before one of its disks is opened. */
-export const diskProperties = [
+const diskProperties = [
   'parent',
   'config.hardware',
   'config.bootOptions',
@@ -46,7 +47,7 @@ export const diskProperties = [
 const flatTypes = ['VMFS', 'FLAT'];
 
 /** The disk among the VM's; rejects with VmFerryError: `disk-not-found`, `vm-not-found`. */
-export async function lookAtDisk(
+async function lookAtDisk(
   session: VsphereSession,
   vm: ForeignVm,
   key: string,
@@ -103,6 +104,32 @@ export async function openFlatDisk(
       ...[descriptor.contentId, sizeBytes, modified, etag],
     ]),
   };
+}
+
+/**
+ * What VDDK does not tell of a disk's state: the content ID of its descriptor, which changes with the first write after
+ * each opening. Rejects with VmFerryError, as `openFlatDisk` does; `vsphere-disk-locked` too if the VM is not off.
+ */
+export async function lookByDescriptor(
+  { session, files }: Pick<BytesAccess, 'session' | 'files'>,
+  { vm, key }: { vm: ForeignVm; key: string },
+  signal?: AbortSignal,
+): Promise<{ found: PropertySet; view: DiskView; marks: (string | number)[] }> {
+  const { found, view } = await lookAtDisk(session, vm, key, signal);
+  const explain = explainer(session, vm, view);
+  await assertOff(found, explain);
+  const open = await files({ found, explain, signal });
+  const path = parseDatastorePath(view.path);
+  const text = await open(path).readAll(longestDescriptorBytes, signal);
+  const { contentId } = parseDescriptor(text.toString('latin1'), view.path);
+  return { found, view, marks: [contentId, view.capacityBytes] };
+}
+
+/** Of what was read of the VM; rejects with VmFerryError `vsphere-disk-locked`. */
+export async function assertOff(found: PropertySet, explain: ExplainLoss): Promise<void> {
+  if (stateOf(found.text('runtime.powerState')) === VmState.shutOff) return;
+  const fault = await explain('by the state of its VM', undefined);
+  if (fault !== undefined) throw fault;
 }
 
 /** Of the disk's state; `marks` are what its bytes are known by. */

@@ -93,6 +93,15 @@ export class VsphereSession {
     return this.#client.cookie;
   }
 
+  /** Of the server's certificate, which is trusted. Rejects with VmFerryError. */
+  async thumbprintSha1(): Promise<string> {
+    try {
+      return await this.server.thumbprintSha1();
+    } catch (error) {
+      throw this.fault(error, 'TLS', { what: 'read the certificate' });
+    }
+  }
+
   get generation(): number {
     return this.#generation;
   }

@@ -62,7 +62,8 @@ export class VsphereSource implements ForeignSource {
   }
 
   async concerns(vm: ForeignVm, signal?: AbortSignal): Promise<Concern[]> {
-    return await vsphereConcerns(this.session, vm, signal);
+    const { readsChains } = this.#ways;
+    return await vsphereConcerns(this.session, vm, { readsChains, signal });
   }
 
   async state(id: string): Promise<VmState> {
@@ -79,6 +80,11 @@ export class VsphereSource implements ForeignSource {
 
   async start(id: string): Promise<void> {
     await powerOn(this.session, id);
+  }
+
+  /** What a killed worker left here, not there: servers of VDDK. */
+  async sweep(): Promise<string[]> {
+    return await this.#ways.sweep();
   }
 
   /** By the way of the options. */

@@ -1,13 +1,12 @@
 /** The ways to the bytes of a vCenter's disks: which one is taken and why, and what is open for it. */
 import { needsOperator } from '../../domain/errors.ts';
 import type { ForeignDiskHandle, ForeignVm } from '../../domain/foreign.ts';
-import { VmState } from '../../domain/vm.ts';
 import type { SshLogin } from '../remote-kvm/options.ts';
 import { EsxiFile } from './esxi-file.ts';
 import { EsxiReach } from './esxi-reach.ts';
 import { FolderFile } from './folder-file.ts';
 import { nameOf } from './numbers.ts';
-import { openFlatDisk } from './open-disk.ts';
+import { assertOff, fingerprintOf, lookByDescriptor, openFlatDisk } from './open-disk.ts';
 import type { FilesOf } from './open-disk.ts';
 import { InventoryPaths } from './paths.ts';
 import { propertiesOf } from './properties.ts';
@@ -15,17 +14,23 @@ import type { PropertySet } from './properties.ts';
 import { referenceIn } from './references.ts';
 import { VsphereSession } from './session.ts';
 import type { VsphereLogin } from './session.ts';
-import { stateOf } from './vm-state.ts';
+import { VddkDisk } from './vddk-disk.ts';
+import { sweepVddkServers } from './vddk-server.ts';
+import type { VddkOptions, VddkWish } from './vddk-server.ts';
 
 export const DataPath = {
+  /** VDDK where it is configured, else /folder. */
+  auto: 'auto',
+  vddk: 'vddk',
   folder: 'folder',
   ssh: 'ssh',
 } as const;
 export type DataPath = (typeof DataPath)[keyof typeof DataPath];
 
 export interface WayOptions {
-  /** `folder` if absent. */
+  /** `auto` if absent. */
   dataPath?: DataPath;
+  vddk?: VddkOptions;
   /** ESXi hosts to read disks from directly, by the name that the vCenter has for them. Others are read through it. */
   direct?: Readonly<Record<string, VsphereLogin>>;
   /** ESXi hosts by SSH, likewise; for `ssh` alone. */
@@ -47,34 +52,89 @@ export const connectionsFor = ({ parallelism = defaultParallelism }: WayOptions)
   parallelism + callConnections;
 
 export class ByteWays {
-  readonly #options: WayOptions;
+  readonly #options: WayOptions & VsphereLogin;
   readonly #session: VsphereSession;
+  readonly #vddkDisks = new Set<VddkDisk>();
   readonly #direct = new Map<string, Promise<VsphereSession>>();
   readonly #reaches = new Map<string, EsxiReach>();
 
-  constructor(options: WayOptions, session: VsphereSession) {
+  constructor(options: WayOptions & VsphereLogin, session: VsphereSession) {
     this.#options = options;
     this.#session = session;
   }
 
+  /** Whether it reads disks that lie on others as one. */
+  get readsChains(): boolean {
+    return this.#dataPath === DataPath.vddk;
+  }
+
   /** Rejects with VmFerryError: those of `openFlatDisk`, `vsphere-host-without-ssh`. */
   async open(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
-    const { dataPath = DataPath.folder, parallelism = defaultParallelism } = this.#options;
-    const bySsh = dataPath === DataPath.ssh;
+    const { parallelism = defaultParallelism, vddk } = this.#options;
+    const way = this.#way();
+    if (this.#dataPath === DataPath.vddk && vddk !== undefined) {
+      return { ...(await this.#openByVddk(vddk, vm, key, signal)), way };
+    }
+    const bySsh = this.#dataPath === DataPath.ssh;
     const access = {
       session: this.#session,
       parallelism,
       files: bySsh ? this.#sshFiles : this.#folderFiles,
       way: bySsh ? 'by SSH' : 'through /folder',
     };
-    return openFlatDisk(access, vm, key, signal);
+    return { ...(await openFlatDisk(access, vm, key, signal)), way };
+  }
+
+  /** The one that is taken: never `auto`. */
+  get #dataPath(): Exclude<DataPath, 'auto'> {
+    const { dataPath = DataPath.auto, vddk } = this.#options;
+    if (dataPath !== DataPath.auto) return dataPath;
+    return vddk === undefined ? DataPath.folder : DataPath.vddk;
+  }
+
+  /** With the reason. */
+  #way(): string {
+    const { dataPath = DataPath.auto } = this.#options;
+    const words = { vddk: 'by VDDK', folder: 'by HTTPS from /folder', ssh: 'by SSH from its ESXi' };
+    const taken = this.#dataPath;
+    if (dataPath !== DataPath.auto) return `${words[taken]}: dataPath is ${taken}`;
+    const is = taken === DataPath.vddk ? 'is' : 'is not';
+    return `${words[taken]}: dataPath is auto, and vddk.libdir ${is} configured`;
+  }
+
+  /** Its fingerprint is that of the other ways: the descriptor is read by /folder. */
+  async #openByVddk(
+    vddk: VddkOptions,
+    vm: ForeignVm,
+    key: string,
+    signal?: AbortSignal,
+  ): Promise<ForeignDiskHandle> {
+    const session = this.#session;
+    const { found, view, marks } = await lookByDescriptor(
+      { session, files: this.#folderFiles },
+      { vm, key },
+      signal,
+    );
+    const { username, password } = this.#options;
+    const wish = async (): Promise<VddkWish> => ({
+      ...{ server: session.server.host, port: session.server.port, username, password },
+      ...{ thumbprint: await session.thumbprintSha1(), vm: vm.id, file: view.path },
+    });
+    const disk = new VddkDisk(vddk, view.capacityBytes, wish);
+    this.#vddkDisks.add(disk);
+    return { source: disk, fingerprint: fingerprintOf({ vm, view, found }, marks) };
+  }
+
+  async sweep(): Promise<string[]> {
+    const { vddk } = this.#options;
+    return vddk === undefined ? [] : sweepVddkServers(vddk.label);
   }
 
   /** Ends all but the session that was given. Rejects with the first of what could not be said. */
   async close(): Promise<void> {
     const opened = await Promise.allSettled(this.#direct.values());
     const sessions = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    const all = [...sessions, ...this.#reaches.values()];
+    const all = [...this.#vddkDisks, ...sessions, ...this.#reaches.values()];
     const results = await Promise.allSettled(all.map((one) => one.close()));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
@@ -89,11 +149,7 @@ export class ByteWays {
 
   readonly #sshFiles: FilesOf = async ({ found, explain, signal }) => {
     // What locks a disk there shows in odd ways, so that it is not left to the ESXi to say it.
-    const state = stateOf(found.text('runtime.powerState'));
-    if (state !== VmState.shutOff) {
-      const fault = await explain('by the state of its VM', undefined);
-      if (fault !== undefined) throw fault;
-    }
+    await assertOff(found, explain);
     const name = await this.#hostOf(found, signal);
     const reach = this.#reachOf(name);
     return (path) => new EsxiFile({ reach, path, explain });

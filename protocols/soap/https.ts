@@ -45,8 +45,9 @@ const longestHeaderBytes = 16 * 1024;
 export class HttpsServer {
   /** For messages: `host:port`. */
   readonly name: string;
-  readonly #host: string;
-  readonly #port: number;
+  readonly host: string;
+  readonly port: number;
+  readonly #server: PinnedServer;
   readonly #agent: PinningAgent;
   readonly #ranges: RangePool;
 
@@ -59,15 +60,16 @@ export class HttpsServer {
         'the address is no https URL without user and password',
       );
     }
-    this.#host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-    this.#port = url.port === '' ? 443 : Number(url.port);
-    this.name = `${this.#host}:${this.#port}`;
+    this.host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+    this.port = url.port === '' ? 443 : Number(url.port);
+    this.name = `${this.host}:${this.port}`;
     const server = new PinnedServer({
-      host: this.#host,
-      port: this.#port,
+      host: this.host,
+      port: this.port,
       trust: options.trust,
       connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
     });
+    this.#server = server;
     const connections = options.connections ?? 4;
     this.#agent = new PinningAgent(server, connections);
     this.#ranges = new RangePool(server, connections);
@@ -90,8 +92,8 @@ export class HttpsServer {
     const { promise, resolve, reject } = Promise.withResolvers<HttpsAnswer>();
     const outgoing = request({
       agent: this.#agent,
-      host: this.#host,
-      port: this.#port,
+      host: this.host,
+      port: this.port,
       method: options.method,
       path: options.path,
       headers: {
@@ -120,6 +122,20 @@ export class HttpsServer {
     else signal?.addEventListener('abort', giveUp, { once: true });
     outgoing.end(body);
     return promise;
+  }
+
+  /** SHA-1 of the certificate that it shows and that is trusted, as OpenSSL prints it. Rejects as `send` does. */
+  thumbprintSha1(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#server.connect({}, (error, socket) => {
+        if (error !== undefined) {
+          reject(error);
+          return;
+        }
+        resolve(socket.getPeerCertificate().fingerprint);
+        socket.destroy();
+      });
+    });
   }
 
   /** Ends every connection, those with a request on its way too. */
