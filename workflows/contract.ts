@@ -324,8 +324,10 @@ export function labelsOfImport({ vm, request }: ImportVmInput) {
   const { provider, conversionHost, to, operator } = request;
   return {
     staticSummary: `${vm.name}: ${provider} → ${to}`,
-    memo: { [memoNames.alsoNamed]: otherNamesOf({ vm, request }) },
-    memo: { [memoNames.conversionHost]: conversionHost },
+    memo: {
+      [memoNames.conversionHost]: conversionHost,
+      [memoNames.alsoNamed]: otherNamesOf({ vm, request }),
+    },
     staticDetails: `Import of **${vm.name}** (${vm.id}) from ${provider} by ${conversionHost} to ${to}, asked for by ${operator}`,
     typedSearchAttributes: new TypedSearchAttributes([
       { key: moveKeys.vmName, value: vm.name },
