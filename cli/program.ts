@@ -16,6 +16,7 @@ import { cancelCommand, commitCommand, retryCommand, rollbackCommand } from './c
 import { pkiCommand } from './commands/pki.ts';
 import { placeCommand } from './commands/place.ts';
 import { orphansCommand } from './commands/orphans.ts';
+import { rehearseCommand } from './commands/rehearse.ts';
 import { statusCommand } from './commands/status.ts';
 import { tuneCommand } from './commands/tune.ts';
 import { v2vCommand } from './commands/v2v.ts';
@@ -95,6 +96,7 @@ function addCommands(program: Command, session: Session, extra: readonly Command
     providersCommand,
     conversionHostsCommand,
     inspectCommand,
+    rehearseCommand,
     v2vCommand,
     discardCommand,
   ]);

@@ -10,8 +10,10 @@ import { formats } from './disk-option.ts';
 import { usageError } from './fault.ts';
 import type { V2vRequest } from './ferry.ts';
 import { collect, outputOption, readCount, readDuration, readRate } from './options.ts';
+import { wishOf, withCheck } from './rehearse-options.ts';
+import type { CheckOptions } from './rehearse-options.ts';
 
-export interface V2vOptions {
+export interface V2vOptions extends CheckOptions {
   provider: string;
   on?: string;
   to?: string;
@@ -40,6 +42,9 @@ export interface V2vOptions {
   verify: VerifyPolicy;
   bandwidth: number;
   keepCache?: number;
+  rehearse?: true;
+  /** As `vmferry rehearse` asks; no option of its own. */
+  rehearseOnly?: true;
   yes?: true;
   dryRun?: true;
   detach?: true;
@@ -69,7 +74,7 @@ function readMemory(text: string): number {
 const readKeys = (text: string): string[] => text.split(',').filter((key) => key !== '');
 
 /** Where it comes from and where it goes. */
-const withPlaces = (command: Command): Command =>
+export const withPlaces = (command: Command): Command =>
   command
     .requiredOption(
       '--provider <name>',
@@ -102,7 +107,7 @@ const withPlaces = (command: Command): Command =>
     );
 
 /** What it becomes. */
-const withShape = (command: Command): Command =>
+export const withShape = (command: Command): Command =>
   command
     .option('--name <name>', 'another name on the target; for one VM')
     .addOption(new Option('--cpus <n>', 'another number of CPUs').argParser(readCount))
@@ -123,7 +128,7 @@ const withShape = (command: Command): Command =>
     .option('--secure-boot', 'with Secure Boot')
     .option('--no-secure-boot', 'without Secure Boot');
 
-/** What becomes of the source, and how the disks are changed. */
+/** What becomes of the source, and of the VM once it is there. */
 const withWay = (command: Command): Command =>
   command
     .addOption(
@@ -140,6 +145,17 @@ const withWay = (command: Command): Command =>
         .default(300_000, '5m'),
     )
     .option('--no-restart-source', 'leave a source off that was shut down, if the import fails')
+    .option('--auto-start', 'start it on the target even if it was off')
+    .option('--auto-commit', 'commit at once: drops what was copied without asking')
+    .addOption(
+      new Option('--verify <policy>', 'compare hashes of both sides after the transfer')
+        .choices(['full', 'off'])
+        .default('full'),
+    );
+
+/** How the disks are changed. */
+export const withConversion = (command: Command): Command =>
+  command
     .option('--no-convert', 'change nothing in the guest: emulated devices')
     .option('--root <device>', 'which system of several in a guest: first, /dev/sda2')
     .option(
@@ -147,14 +163,11 @@ const withWay = (command: Command): Command =>
       "key of an encrypted device in the guest, by its name in the conversion host's configuration; repeatable",
       collect,
       [],
-    )
-    .option('--auto-start', 'start it on the target even if it was off')
-    .option('--auto-commit', 'commit at once: drops what was copied without asking')
-    .addOption(
-      new Option('--verify <policy>', 'compare hashes of both sides after the transfer')
-        .choices(['full', 'off'])
-        .default('full'),
-    )
+    );
+
+/** How they are copied, and for how long that is kept. */
+export const withCopy = (command: Command): Command =>
+  command
     .addOption(
       new Option('--bandwidth <rate>', 'most that each copy may take, e.g. 100MiB/s')
         .argParser(readRate)
@@ -167,12 +180,21 @@ const withWay = (command: Command): Command =>
       ).argParser(readDuration),
     );
 
-export const withV2vOptions = (command: Command): Command =>
-  withWay(withShape(withPlaces(command)))
+export const withBegin = (command: Command): Command =>
+  command
     .option('-y, --yes', 'begin without asking')
     .option('--dry-run', 'show findings and the expected use; touch nothing')
-    .option('--detach', 'begin, and return')
-    .addOption(outputOption());
+    .option('--detach', 'begin, and return');
+
+export const withV2vOptions = (command: Command): Command =>
+  withBegin(
+    withCheck(
+      withCopy(withConversion(withWay(withShape(withPlaces(command))))).option(
+        '--rehearse',
+        'start it apart from everything on the conversion host first, and see whether it comes up',
+      ),
+    ),
+  ).addOption(outputOption());
 
 /** What needs no server to be known as wrong. Throws `usage`. */
 export function assertV2vMakesSense(vms: readonly string[], options: V2vOptions): void {
@@ -186,6 +208,9 @@ export function assertV2vMakesSense(vms: readonly string[], options: V2vOptions)
   }
   if (options.dryRun === true && (options.yes === true || options.detach === true)) {
     throw usageError('--dry-run begins nothing', 'Leave --yes and --detach out.');
+  }
+  if (options.rehearse === undefined && (options.check ?? options.checkTimeout) !== undefined) {
+    throw usageError('--check is for a rehearsal', 'Say --rehearse too, or leave it out.');
   }
   const twice = vms.find((vm, index) => vms.indexOf(vm) !== index);
   if (twice !== undefined) throw usageError(`${twice} is named twice`, 'Name each VM once.');
@@ -223,6 +248,9 @@ export function v2vRequests(
     autoCommit: options.autoCommit ?? false,
     verify: options.verify,
     bandwidthBytesPerSecond: options.bandwidth,
+    ...(options.rehearse === undefined
+      ? {}
+      : { rehearse: wishOf(options, options.rehearseOnly === true) }),
     ...(options.keepCache === undefined
       ? {}
       : { cacheSeconds: Math.round(options.keepCache / 1000) }),

@@ -14,7 +14,12 @@ import type { Session } from '../session.ts';
 import { assertV2vMakesSense, v2vRequests, withV2vOptions } from '../v2v-options.ts';
 import type { V2vOptions } from '../v2v-options.ts';
 
-async function run(session: Session, vms: readonly string[], options: V2vOptions): Promise<void> {
+/** For `vmferry rehearse` too, which is an import without an arrival. */
+export async function runV2v(
+  session: Session,
+  vms: readonly string[],
+  options: V2vOptions,
+): Promise<void> {
   assertV2vMakesSense(vms, options);
   assertSomebodyAnswers(session, options);
   const requests = v2vRequests(vms, options, session.operator);
@@ -32,7 +37,7 @@ async function run(session: Session, vms: readonly string[], options: V2vOptions
       refuse(session, forecast);
       return;
     }
-    if (options.yes !== true && !(await isAgreed(session, forecast))) {
+    if (options.yes !== true && !(await isAgreed(session, forecast, options))) {
       session.remark(['Nothing was begun.']);
       session.exitCode = ExitCode.cancelled;
       return;
@@ -79,9 +84,14 @@ function refuse(session: Session, forecast: V2vForecast): void {
   ]);
 }
 
-async function isAgreed({ terminal }: Session, { imports }: V2vForecast): Promise<boolean> {
+async function isAgreed(
+  { terminal }: Session,
+  { imports }: V2vForecast,
+  { rehearseOnly }: V2vOptions,
+): Promise<boolean> {
   const what = imports.length === 1 ? 'this VM' : `these ${imports.length} VMs`;
-  const answer = (await terminal.ask?.(`Bring ${what}? [y/N] `)) ?? '';
+  const answer =
+    (await terminal.ask?.(`${rehearseOnly === true ? 'Rehearse' : 'Bring'} ${what}? [y/N] `)) ?? '';
   return /^\s*y(es)?\s*$/i.test(answer);
 }
 
@@ -129,4 +139,4 @@ export const v2vCommand = (session: Session): Command =>
         'Brings VMs of a provider to a host: copied to a conversion host, converted there, and on to the target. Shows what that will use of the target, and begins after a yes. The source is never deleted: it is left off, or as it was. One import a VM; up to 50 at once.',
       )
       .argument('<vm...>', 'ID, name or UUID at the provider'),
-  ).action((vms: string[], options: V2vOptions) => run(session, vms, options));
+  ).action((vms: string[], options: V2vOptions) => runV2v(session, vms, options));

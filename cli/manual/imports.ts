@@ -1,4 +1,5 @@
 /** The manual of the commands about other platforms. */
+import { ExitCode } from '../exit-code.ts';
 import type { Manual } from './manual.ts';
 import { asking, following } from './manual.ts';
 
@@ -79,6 +80,26 @@ export const importManuals: Readonly<Record<string, Manual>> = {
     ],
     codes: asking,
     json: [['the VM', 'foreign-vm']],
+    configured: true,
+  },
+  rehearse: {
+    when: 'Use it days before a VM moves, to see whether it comes up once it is converted. It takes the options of v2v, so that what is seen is what will be defined. The source runs on or stays off; of a VM of vSphere that runs nothing can be read, that one has to be off. --check says what proves it: without it the guest agent, and a guest that only runs on stays unproved. A check that fails ends it with 1. What was copied is kept for the import itself.',
+    examples: [
+      [
+        'vmferry rehearse --provider old-kvm mail --pool images --default-network default --check "console:login:"',
+        'until its console asks who is there',
+      ],
+      [
+        'vmferry v2v --provider old-kvm mail --pool images --default-network default --rehearse',
+        'the same within an import, after its source was shut down',
+      ],
+    ],
+    codes: following,
+    json: [
+      ['how they rest or ended', 'v2v'],
+      ['with --detach, without reports', 'v2v'],
+      ['with --dry-run, or refused', 'v2v-plan'],
+    ],
     configured: true,
   },
   v2v: {

@@ -142,15 +142,12 @@ describe('a rehearsal', { timeout: 120_000 }, () => {
   it('is unproved where the guest only runs on, and failed where it ends', async () => {
     const runsOn = await cached({ says: 'here', then: 'waits' });
     const report = await play(runsOn, { limitMs: 4_000 });
-    expect(report).toMatchObject({
-      outcome: 'unproved',
-      console: expect.arrayContaining(['here']),
-    });
+    expect(report.outcome).toBe('unproved');
+    expect(report.console).toContain('here');
     const ends = await cached({ says: 'no disk found', then: 'powers-off' });
-    await expect(play(ends, { limitMs: 60_000 })).rejects.toMatchObject({
-      ...{ code: 'rehearsal-failed', handling: 'needs-operator' },
-      message: expect.stringMatching(/it is off after .*console ends with: .*no disk found/),
-    });
+    const failed: unknown = await play(ends, { limitMs: 60_000 }).catch((error: unknown) => error);
+    expect(failed).toMatchObject({ code: 'rehearsal-failed', handling: 'needs-operator' });
+    expect(String(failed)).toMatch(/it is off after .*console ends with: .*no disk found/);
     expect([...(await left(runsOn)), ...(await left(ends))]).toEqual([]);
   });
 

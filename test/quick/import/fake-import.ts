@@ -90,6 +90,9 @@ export class ImportWorld {
   /** Bytes that crossed from the source. */
   crossed = 0;
   splitBrain: string | undefined;
+  /** What was rehearsed, and what comes of the next one. */
+  readonly rehearsed: ImportPlan[] = [];
+  outcome: 'proved' | 'unproved' = 'proved';
   /** Caps that a running copy was given, and those that transfers asked for. */
   readonly caps: number[] = [];
   readonly transferCaps: number[] = [];
@@ -182,6 +185,14 @@ export class ImportWorld {
         cache.converted = true;
         const said = { warnings: [], notes: [], logPath: '/log', elapsedMs: 1, already };
         return Promise.resolve(said);
+      },
+      checkRehearsal: () => Promise.resolve(),
+      rehearse: ({ plan, wish }) => {
+        if (!cache.converted || this.target.volumes.size > 0) throw new Error('out of order');
+        this.rehearsed.push(plan);
+        const { outcome } = this;
+        const seen = { saw: 'it was seen', elapsedMs: 1, emulated: true, console: ['login:'] };
+        return Promise.resolve({ outcome, check: wish.check.kind, ...seen });
       },
       ensureCachedExport: ({ name, overlay }) => {
         this.exports.add(name);
