@@ -100,4 +100,47 @@ describe('a machine of an OVA', () => {
     expect(await volumeHash(stage, 'beta', 'again-0.qcow2')).toBe(rawHash);
     await stage.virsh('beta', 'undefine', 'again');
   });
+
+  it('holds to the caps of its conversion host both ways, changed in mid-copy', async () => {
+    showLogs();
+    const { ferry } = stage;
+    const rate = MiB;
+    await ferry.setConversionHost('alpha', { downBytesPerSecond: rate, upBytesPerSecond: rate });
+    const handle = await stage.start(ova({ shape: { name: 'capped' } }), 'web');
+    for (const [step, lift] of [
+      ['copy', { downBytesPerSecond: 0 }],
+      ['transfer', { upBytesPerSecond: 0 }],
+    ] as const) {
+      const heldMs = 10_000;
+      const begun = await untilImport(handle, ({ steps }) => {
+        const { startedAt } = steps.find(({ name }) => name === step)!;
+        return startedAt !== undefined && Date.now() - Date.parse(startedAt) > heldMs;
+      });
+      const { startedAt, state } = begun.steps.find(({ name }) => name === step)!;
+      expect(state).toBe('running');
+      const status = await (await ferry.work(handle.workflowId)).status();
+      const sinceMs = Date.now() - Date.parse(startedAt!);
+      const doneBytes = status.progress.reduce((sum, one) => sum + one.doneBytes, 0);
+      expect(doneBytes).toBeGreaterThan(0);
+      // What may be on its way beside it: a burst, and a chunk of debt.
+      expect(doneBytes).toBeLessThanOrEqual((sinceMs / 1000) * rate + 4 * MiB);
+      const liftedMs = performance.now();
+      await ferry.setConversionHost('alpha', lift);
+      await untilImport(handle, ({ steps }) =>
+        steps.some(({ name, state: now }) => name === step && now === 'done'),
+      );
+      const tookMs = performance.now() - liftedMs;
+      console.log(`${step}: ${doneBytes} bytes in ${sinceMs} ms, then the rest in ${tookMs} ms`);
+      // Held to the cap it would take this long.
+      expect(tookMs).toBeLessThan(((dataBytes - doneBytes) / rate) * 1000 * 0.8);
+    }
+    expect((await importEnded(handle)).phase).toBe('committed');
+    expect(await volumeHash(stage, 'beta', 'capped-0.qcow2')).toBe(rawHash);
+    const { state, facts } = await ferry.conversionHost('alpha');
+    expect(state?.inForce).toMatchObject({ downBytesPerSecond: 0, upBytesPerSecond: 0 });
+    expect(facts).toMatchObject({ running: 0, promisedBytes: 0 });
+    const { samples, cacheDisk } = await ferry.conversionUsage('alpha', '15m');
+    expect(samples.at(-1)?.disks[cacheDisk]?.usedBytes).toBeGreaterThan(0);
+    await stage.virsh('beta', 'undefine', 'capped');
+  });
 });
