@@ -14,7 +14,14 @@ import { z } from 'zod';
 import { VmFerryError, permanent, transient } from '../../domain/errors.ts';
 import { withFileLock } from './export-lock.ts';
 import { exportTlsDir } from './export-tls.ts';
-import { argumentsOf, endProcess, isAlive, isOnThisHost, startTimeOf } from './process.ts';
+import {
+  argumentsOf,
+  endProcess,
+  isAlive,
+  isOnThisHost,
+  programOf,
+  startTimeOf,
+} from './process.ts';
 import type { ProcessIdentity } from './process.ts';
 import { isReady, portTaken, startServer, untilReady } from './qemu-nbd.ts';
 import { Records } from './records.ts';
@@ -64,6 +71,8 @@ export interface ExportRequest extends ServedImage {
    * as GnuTLS prints it: RFC 4514, most specific part first (`CN=beta,OU=lab,O=ACME`), compared as text.
    */
   allow: { host: string } | { dn: string };
+  /** IP address that it listens on, instead of the host's own. */
+  address?: string;
   /**
    * Tells the reader of each range how deep in the chain it lies (`qemu:allocation-depth`), so that what the image
    * itself holds can be told from what lies below it.
@@ -177,8 +186,8 @@ export class Exports {
     { key, request }: { key: string; request: ExportRequest },
     signal?: AbortSignal,
   ): Promise<ExportRecord> {
-    const { host, address, readSecret } = this.#options;
-    const { moveId, diskName, path, format } = request;
+    const { host, readSecret } = this.#options;
+    const { moveId, diskName, path, format, address = this.#options.address } = request;
     const exportName = exportNameOf(key);
     const tlsDir = await exportTlsDir(this.#options);
     const server = await startServer({
@@ -219,7 +228,7 @@ export class Exports {
     request: ExportRequest,
     at: { exportName: string; port: number; tlsDir: string },
   ): string[] {
-    const { address } = this.#options;
+    const { address = this.#options.address } = request;
     const dir = escapeOption(at.tlsDir);
     const identity = escapeOption(dnOf(request.allow));
     return [
@@ -310,7 +319,7 @@ const sameRequest = (
   record.path === request.path &&
   record.opened === openedAs(request, host) &&
   record.allowDn === dnOf(request.allow) &&
-  record.address === address;
+  record.address === (request.address ?? address);
 
 /** Servers of this host whose export's name is wanted, recorded or not. */
 async function serversOf(
@@ -319,11 +328,13 @@ async function serversOf(
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const found = await Promise.all(
     pids.map(async (pid) => {
+      // Before the rest, since a host has hundreds of others.
+      if (programOf(pid) !== 'qemu-nbd') return [];
       const argv = await argumentsOf(pid);
       const exportName = argv[argv.indexOf('-x') + 1] ?? '';
       if (!(argv[0] ?? '').endsWith('qemu-nbd') || !argv.includes('-x') || !wanted(exportName))
         return [];
-      const startTime = await startTimeOf(pid);
+      const startTime = startTimeOf(pid);
       if (startTime === undefined || !(await isOnThisHost(pid))) return [];
       return [{ pid, startTime, exportName }];
     }),

@@ -88,7 +88,7 @@ export class LocalNbdServers {
   async endOrphans(): Promise<number> {
     let ended = 0;
     for (const record of await this.#records.list()) {
-      if ((await startTimeOf(record.owner.pid)) === record.owner.startTime) continue;
+      if (startTimeOf(record.owner.pid) === record.owner.startTime) continue;
       await endProcess(record, { argument: record.socketPath, host: this.#options.host });
       await this.#forget(record.socketPath.replace(/^.*\/([0-9a-f]+)\.sock$/, '$1'));
       ended += 1;
@@ -124,7 +124,7 @@ export class LocalNbdServers {
     });
     const { identity } = server;
     try {
-      const owner = { pid: process.pid, startTime: (await startTimeOf(process.pid)) ?? '' };
+      const owner = { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' };
       await this.#records.write(id, { socketPath, path, ...identity, owner });
       await untilReady(server, { pidPath, timeoutMs: readyTimeoutMs, host, path }, signal);
     } catch (error) {

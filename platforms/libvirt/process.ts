@@ -5,6 +5,7 @@
 import { readFile, readlink } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { transient } from '../../domain/errors.ts';
+import { readProcFile } from './proc-file.ts';
 
 /** One process, for as long as it lives. */
 export interface ProcessIdentity {
@@ -17,13 +18,20 @@ export interface ProcessIdentity {
 const lookEveryMs = 20;
 
 /** The start time of a live process; undefined if there is none (a zombie counts as none). */
-export async function startTimeOf(pid: number): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
+export const startTimeOf = (pid: number): string | undefined =>
+  startTimeIn(readProcFile(`/proc/${pid}/stat`));
+
+/** The same by what its `stat` says. */
+export function startTimeIn(stat: string | undefined): string | undefined {
   // The command in parentheses may itself hold spaces and parentheses: count from the last one.
   const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
   const state = fields[0];
   return state === undefined || state === 'Z' || state === 'X' ? undefined : fields[19];
 }
+
+/** The name of the program that a process runs, 15 bytes at most; undefined if there is no such process. */
+export const programOf = (pid: number): string | undefined =>
+  readProcFile(`/proc/${pid}/comm`)?.trimEnd();
 
 /** The arguments of a process; empty if there is none. */
 export async function argumentsOf(pid: number): Promise<string[]> {
@@ -34,7 +42,7 @@ export async function argumentsOf(pid: number): Promise<string[]> {
 /** Whether the process still lives and is the one that was started, with this argument, on this host. */
 export async function isAlive(process: ProcessIdentity, argument: string): Promise<boolean> {
   const { pid, startTime } = process;
-  if ((await startTimeOf(pid)) !== startTime) return false;
+  if (startTimeOf(pid) !== startTime) return false;
   return (await argumentsOf(pid)).includes(argument) && (await isOnThisHost(pid));
 }
 
@@ -52,7 +60,7 @@ export async function isOnThisHost(pid: number): Promise<boolean> {
 /** Resolves true once `condition` holds, false after `timeoutMs`; rejects if the signal fires. */
 export async function within(
   timeoutMs: number,
-  condition: () => Promise<boolean>,
+  condition: () => boolean | Promise<boolean>,
   signal?: AbortSignal,
 ): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;

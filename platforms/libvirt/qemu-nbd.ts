@@ -68,7 +68,7 @@ async function startWith(
     });
     if (detached) child.unref();
     const { pid } = child;
-    const startTime = pid === undefined ? undefined : await startTimeOf(pid);
+    const startTime = pid === undefined ? undefined : startTimeOf(pid);
     if (pid === undefined || startTime === undefined) {
       throw faultOf(await exited, { host, path: image.path });
     }

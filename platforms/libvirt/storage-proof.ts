@@ -100,7 +100,7 @@ export class StorageProof {
       for (const pool of pools) {
         if (!isNamed(pool.name, lookPrefix, 16)) continue;
         const pid = Number.parseInt(pool.name.slice(lookPrefix.length).slice(0, 8), 16);
-        if (pid !== process.pid && (await startTimeOf(pid)) !== undefined) continue;
+        if (pid !== process.pid && startTimeOf(pid) !== undefined) continue;
         await endPool(connection, pool);
         ended += 1;
       }

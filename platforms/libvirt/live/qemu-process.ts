@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { argumentsOf, startTimeOf } from '../process.ts';
-import type { ProcessIdentity } from '../process.ts';
+import { ProcFile } from '../proc-file.ts';
+import { argumentsOf, startTimeIn } from '../process.ts';
 
 /** A guest that has arrived stands still for as long as nobody knows: this is a part of its pause. */
 const lookEveryMs = 15;
@@ -22,22 +22,28 @@ export interface QemuOfVm {
  * be found, or this one stood still itself.
  */
 export async function untilQemuIsGone(vm: QemuOfVm, signal: AbortSignal): Promise<void> {
-  const { pid, startTime } = await qemuOf(vm);
-  for (let before = performance.now(); ;) {
-    if ((await startTimeOf(pid)) !== startTime) return;
-    await delay(lookEveryMs, undefined, { signal });
-    const now = performance.now();
-    if (now - before > mostLateMs) throw new Error(`nobody watched the QEMU of ${vm.name}`);
-    before = now;
+  const stat = await statOfQemu(vm);
+  try {
+    for (let before = performance.now(); ;) {
+      if (startTimeIn(stat.read()) === undefined) return;
+      await delay(lookEveryMs, undefined, { signal });
+      const now = performance.now();
+      if (now - before > mostLateMs) throw new Error(`nobody watched the QEMU of ${vm.name}`);
+      before = now;
+    }
+  } finally {
+    stat.close();
   }
 }
 
 /** By libvirt's own file, and by its argument. */
-async function qemuOf({ uuid, name, fileRoot }: QemuOfVm): Promise<ProcessIdentity> {
+async function statOfQemu({ uuid, name, fileRoot }: QemuOfVm): Promise<ProcFile> {
   const text = await readFile(join(fileRoot, 'run/libvirt/qemu', `${name}.pid`), 'utf8');
   const pid = Number.parseInt(text, 10);
-  const startTime = await startTimeOf(pid);
-  if (startTime === undefined || !(await argumentsOf(pid)).includes(uuid))
-    throw new Error(`process ${pid} is not the QEMU of ${name}`);
-  return { pid, startTime };
+  const stat = new ProcFile(`/proc/${pid}/stat`);
+  // Open before it is looked at: what is read later is of this process, whoever gets its PID.
+  if ((await argumentsOf(pid)).includes(uuid) && startTimeIn(stat.read()) !== undefined)
+    return stat;
+  stat.close();
+  throw new Error(`process ${pid} is not the QEMU of ${name}`);
 }

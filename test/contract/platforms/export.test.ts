@@ -10,6 +10,7 @@ import { dhParams } from '../../../domain/dh-group.ts';
 import { Exports } from '../../../platforms/libvirt/export.ts';
 import type { ExportRecord, ExportRequest } from '../../../platforms/libvirt/export.ts';
 import { LocalNbdServers } from '../../../platforms/libvirt/local-nbd.ts';
+import { startTimeOf, within } from '../../../platforms/libvirt/process.ts';
 import { makePki } from './pki.ts';
 import type { Pki } from './pki.ts';
 
@@ -115,6 +116,7 @@ it('starts a new one, and ends the old, if another host is to read it', async ()
 it('starts again after the server was killed', async () => {
   const first = await exports.ensure(request());
   process.kill(first.pid, 'SIGKILL');
+  expect(await within(5_000, () => startTimeOf(first.pid) === undefined)).toBe(true);
   const second = await exports.ensure(request());
   expect(second.pid).not.toBe(first.pid);
   expect(await sizeSeenBy(second, 'beta')).toBe(String(64 * 1024 ** 2));

@@ -25,12 +25,12 @@ async function start(mark: string, stubborn = false): Promise<ChildProcess & { p
   await once(child.stdout, 'data');
   return child as unknown as ChildProcess & { pid: number };
 }
-const identityOf = async (pid: number) => ({ pid, startTime: (await startTimeOf(pid))! });
+const identityOf = (pid: number) => ({ pid, startTime: startTimeOf(pid)! });
 
 describe('a process', () => {
   it('is known by PID, start time and argument, all three', async () => {
     const child = await start('mark-1');
-    const identity = await identityOf(child.pid);
+    const identity = identityOf(child.pid);
     expect(await isAlive(identity, 'mark-1')).toBe(true);
     expect(await isAlive(identity, 'mark-2')).toBe(false);
     expect(await isAlive({ ...identity, startTime: '1' }, 'mark-1')).toBe(false);
@@ -44,14 +44,14 @@ describe('a process', () => {
       const child = await start('mark-3', stubborn);
       const exit = once(child, 'exit');
       const options = { argument: 'mark-3', host: 'alpha', termMs: 300 };
-      await endProcess(await identityOf(child.pid), options);
+      await endProcess(identityOf(child.pid), options);
       expect((await exit)[1]).toBe(stubborn ? 'SIGKILL' : 'SIGTERM');
     }
   });
 
   it('is left alone if it is another one', async () => {
     const child = await start('mark-4');
-    const identity = await identityOf(child.pid);
+    const identity = identityOf(child.pid);
     await endProcess(identity, { argument: 'other', host: 'alpha' });
     await endProcess({ ...identity, startTime: '7' }, { argument: 'mark-4', host: 'alpha' });
     expect(await isAlive(identity, 'mark-4')).toBe(true);
