@@ -181,6 +181,8 @@ export interface DataPlane {
     format: DiskFormat;
     network?: NetworkPlace;
     target: string;
+    /** Where it listens: the host's migration address if absent. */
+    address?: string;
     /** Of a chain that is kept: the reader has to learn what the image itself holds. */
     ownOnly?: boolean;
   }): Promise<ExportEndpoint>;

@@ -275,6 +275,12 @@ export const providers = z
     examples: [{}],
   });
 
+const networkForm = 'a network: ADDRESS/BITS, as in 198.51.100.0/24';
+const network = z.union(
+  [z.cidrv4(says(networkForm)), z.cidrv6(says(networkForm))],
+  says(networkForm),
+);
+
 const leastRate = 1000;
 const mostRate = 4_000_000_000;
 const conversionRate = byteRate.refine(
@@ -297,6 +303,11 @@ export const conversion = z
           'How long a failed or cancelled import keeps what it copied, for the next try, where the import does not say.',
         examples: [86_400],
       }),
+    network: network.optional().meta({
+      description:
+        'Network that imports go over, as ADDRESS/BITS: this host’s address there shows the cache to targets, and calls ESXi and KVM hosts. Default: `migrationAddress`, and what the routes say.',
+      examples: ['198.51.100.0/24'],
+    }),
     parallel: whole(1, 64)
       .default(10)
       .meta({ description: 'Copies and conversions at a time; others wait.', examples: [10] }),

@@ -50,13 +50,14 @@ export class NbdDataPlane implements DataPlane {
   }
 
   async ensureExport(options: Parameters<DataPlane['ensureExport']>[0]): Promise<ExportEndpoint> {
-    const { migrationId, name, target, ownOnly = false } = options;
+    const { migrationId, name, target, address: asked, ownOnly = false } = options;
     const request = {
       moveId: migrationId,
       diskName: name,
       ...imageOf(options),
       allow: { host: target },
       tellsDepth: ownOnly,
+      ...(asked === undefined ? {} : { address: asked }),
     };
     const trust = await this.#trust.now();
     // Each attempt of a copy asks anew, when nobody reads: the moment to let go of old certificates.

@@ -13,6 +13,7 @@ import { resolveReference } from '../config/secrets.ts';
 import { needsOperator } from '../domain/errors.ts';
 import type { ServerIdentity } from '../domain/orphans.ts';
 import { LibvirtRehearsals } from '../platforms/libvirt/rehearsal.ts';
+import { ownAddressIn } from './own-address.ts';
 import { ConfiguredProviders } from './providers.ts';
 
 /** Undefined where the configuration names no provider: then nothing is imported through this host. */
@@ -26,14 +27,20 @@ export function importParts(
   const { cacheDir = join(stateDir, 'import-cache'), parallel, virtioWin, program } = conversion;
   const { up: upBytesPerSecond, down: downBytesPerSecond } = conversion.limits;
   const configured = { upBytesPerSecond, downBytesPerSecond, parallel };
+  const { network } = conversion;
+  const own = network === undefined ? {} : { address: () => ownAddressIn(network, { host: name }) };
   const turns = new Turns(parallel);
   const terms = new ConversionTermsInForce(stateDir, configured);
   terms.onChange((now) => turns.resize(now.parallel));
   return {
     host: parts,
-    providers: new ConfiguredProviders({ host: name, providers, scratchDir: cacheDir }),
+    providers: new ConfiguredProviders({
+      ...{ host: name, providers, scratchDir: cacheDir },
+      ...own,
+    }),
     conversion: {
       cacheDir,
+      ...own,
       cacheSeconds: conversion.cacheSeconds,
       ...(virtioWin === undefined ? {} : { virtioWin }),
       ...(program === undefined ? {} : { program }),

@@ -20,16 +20,20 @@ export class ConfiguredProviders implements ForeignProviders {
   readonly #host: string;
   readonly #providers: Readonly<Record<string, ProviderConfig>>;
   readonly #scratchDir: string;
+  readonly #address: (() => string) | undefined;
 
   constructor(options: {
     host: string;
     providers: Readonly<Record<string, ProviderConfig>>;
     /** Where images that can only be read as a whole are unpacked. */
     scratchDir: string;
+    /** Own address that ESXi and KVM hosts are called from; as the routes say if absent. */
+    address?: () => string;
   }) {
     this.#host = options.host;
     this.#providers = options.providers;
     this.#scratchDir = options.scratchDir;
+    this.#address = options.address;
   }
 
   lines(): ProviderLine[] {
@@ -52,10 +56,18 @@ export class ConfiguredProviders implements ForeignProviders {
           checksManifest: options.reads,
         });
       case 'kvm':
-        return new RemoteKvmSource(await kvmOptions(name, provider, options));
+        return new RemoteKvmSource(await kvmOptions(name, provider, this.#from(options)));
       case 'vsphere':
-        return VsphereSource.open(await vsphereOptions(provider, options), options.signal);
+        return VsphereSource.open(
+          await vsphereOptions(provider, this.#from(options)),
+          options.signal,
+        );
     }
+  }
+
+  #from(options: OpenProviderOptions): OpenFrom {
+    const from = this.#address?.();
+    return from === undefined ? options : { ...options, from: { localAddress: from } };
   }
 
   #unknown(name: string) {
@@ -70,15 +82,23 @@ export class ConfiguredProviders implements ForeignProviders {
   }
 }
 
+/** Own address that connections are made from. */
+interface Origin {
+  localAddress?: string;
+}
+interface OpenFrom extends OpenProviderOptions {
+  from?: Origin;
+}
+
 async function kvmOptions(
   name: string,
   provider: Of<'kvm'>,
-  { label, pause }: OpenProviderOptions,
+  { label, pause, from }: OpenFrom,
 ): Promise<ConstructorParameters<typeof RemoteKvmSource>[0]> {
   const { uri, libvirtSocket, sasl, dataPath, connections, scratchFolder, jump } = provider;
   const [direct, ...between] = [...jump, provider].reverse();
   if (direct === undefined) throw new Error('a login that is none');
-  const ssh = await loginThrough(direct, between);
+  const ssh = await loginThrough(direct, between, from);
   return {
     ...{ name, ssh, label, uri, connections, offPath: dataPath },
     whileRunning: pause ? 'pause' : 'backup',
@@ -93,7 +113,11 @@ async function kvmOptions(
 type SshConfig = Of<'kvm'>['jump'][number];
 
 /** `between`: the nearest to the host first. */
-async function loginThrough(login: SshConfig, between: readonly SshConfig[]): Promise<SshLogin> {
+async function loginThrough(
+  login: SshConfig,
+  between: readonly SshConfig[],
+  from: Origin = {},
+): Promise<SshLogin> {
   const { host, port } = hostAndPort(login.address);
   const [next, ...others] = between;
   return {
@@ -102,7 +126,7 @@ async function loginThrough(login: SshConfig, between: readonly SshConfig[]): Pr
     username: login.user,
     auth: await waysIn(login),
     hostKeySha256: login.hostKey,
-    ...(next === undefined ? {} : { via: await loginThrough(next, others) }),
+    ...(next === undefined ? from : { via: await loginThrough(next, others, from) }),
   };
 }
 
@@ -130,13 +154,14 @@ function hostAndPort(address: string): { host: string; port?: number } {
 
 async function vsphereOptions(
   provider: Of<'vsphere'>,
-  { label }: OpenProviderOptions,
+  { label, from = {} }: OpenFrom,
 ): Promise<Parameters<typeof VsphereSource.open>[0]> {
   const direct: Record<string, VsphereLogin> = {};
-  for (const [name, host] of Object.entries(provider.hosts)) direct[name] = await httpsLogin(host);
+  for (const [name, host] of Object.entries(provider.hosts))
+    direct[name] = { ...(await httpsLogin(host)), ...from };
   const ssh: Record<string, SshLogin> = {};
   for (const [name, host] of Object.entries(provider.sshHosts))
-    ssh[name] = await loginThrough(host, []);
+    ssh[name] = await loginThrough(host, [], from);
   const { dataPath, parallelReads: parallelism, vddk } = provider;
   const library = vddk === undefined ? {} : { vddk: { ...vddk, label } };
   return { ...(await httpsLogin(provider)), direct, ssh, dataPath, parallelism, ...library };

@@ -29,7 +29,11 @@ export async function ensureCachedExport(
     server: parts.server(),
     firstSeenAt,
   });
-  const endpoint = await dataPlane.ensureExport({ migrationId, name, ...disk, target });
+  const address = parts.conversion.address?.();
+  const endpoint = await dataPlane.ensureExport({
+    ...{ migrationId, name, ...disk, target },
+    ...(address === undefined ? {} : { address }),
+  });
   return { endpoint, fingerprint: state };
 }
 
@@ -82,7 +86,8 @@ export async function cachedImage(
   return { disk, state: states.join('+') };
 }
 
-const notThere = ({ foreign, key }: CachedDiskInput) =>
+/** What somebody removed from the cache. */
+export const notThere = ({ foreign, key }: Pick<CachedDiskInput, 'foreign' | 'key'>) =>
   needsOperator({
     code: 'cache-incomplete',
     message: `the cache does not have all of disk ${key} of ${foreign.name} any more`,

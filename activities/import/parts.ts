@@ -26,6 +26,8 @@ export interface ForeignProviders {
 export interface ConversionSettings {
   /** Absolute; what was copied lies there until it is dropped. */
   cacheDir: string;
+  /** This host's address in the network that imports go over. Throws `network-not-here`. Absent: as every move. */
+  address?: () => string;
   /** How long the cache keeps what was copied, where an import does not say. */
   cacheSeconds?: number;
   /** Folder or ISO with drivers for Windows. */

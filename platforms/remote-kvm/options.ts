@@ -12,6 +12,8 @@ export interface SshLogin {
   auth: SshAuth | readonly SshAuth[];
   /** Pinned, as `ssh-keygen -lf` prints it; several while the host changes its key. */
   hostKeySha256: string | readonly string[];
+  /** Own address that it is called from; with a host in between that is this one's affair. */
+  localAddress?: string;
   /** A host in between, which connects to `host` as it sees it. */
   via?: SshLogin;
 }

@@ -14,6 +14,8 @@ export interface VsphereLogin {
   /** Never in a message, a log or a URL. */
   password: string;
   trust: TlsTrust;
+  /** Own address that it is called from; the routes choose it if absent. */
+  localAddress?: string;
 }
 
 /** What the service says of itself; the parts that we use. */
@@ -187,13 +189,14 @@ const isLoggedOut = (error: unknown): boolean =>
 const hostOf = (url: string): string => URL.parse(url)?.host ?? '';
 
 const clientFor = (
-  { url, trust }: VsphereLogin,
+  { url, trust, localAddress }: VsphereLogin,
   connections: number,
   version: string,
 ): SoapClient =>
   new SoapClient({
     url,
     trust,
+    localAddress,
     connections,
     path: '/sdk',
     namespace: 'urn:vim25',

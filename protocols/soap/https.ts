@@ -11,6 +11,8 @@ export interface HttpsServerOptions {
   /** `https://vcenter.example:8443`; what follows the port is not looked at. */
   url: string;
   trust: TlsTrust;
+  /** As `PinnedServerOptions`. */
+  localAddress?: string | undefined;
   /** Most requests at once; 4 if absent. */
   connections?: number;
   /** 15 s if absent. */
@@ -67,6 +69,7 @@ export class HttpsServer {
       host: this.host,
       port: this.port,
       trust: options.trust,
+      localAddress: options.localAddress,
       connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
     });
     this.#server = server;

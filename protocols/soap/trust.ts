@@ -21,6 +21,8 @@ export interface PinnedServerOptions {
   host: string;
   port: number;
   trust: TlsTrust;
+  /** Own address that connections are made from; the routes choose it if absent. */
+  localAddress?: string | undefined;
   /** For TCP and TLS together. */
   connectTimeoutMs: number;
 }
@@ -82,7 +84,7 @@ export class PinnedServer {
     more: ConnectionOptions,
     callback: (error: SoapError | undefined, socket: TLSSocket) => void,
   ): void {
-    const { host, port, connectTimeoutMs } = this.#options;
+    const { host, port, localAddress, connectTimeoutMs } = this.#options;
     const servername = isIP(host) === 0 ? { servername: host } : {};
     const minVersion = 'TLSv1.2';
     const socket = connect({
@@ -91,6 +93,7 @@ export class PinnedServer {
       host,
       port,
       ...servername,
+      ...(localAddress === undefined ? {} : { localAddress }),
       minVersion,
     });
     const settle = (error?: SoapError): void => {

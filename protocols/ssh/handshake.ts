@@ -24,6 +24,8 @@ export interface HandshakeOptions {
      */
     readonly sha256: string | readonly string[];
   };
+  /** Own address that the connection is made from; the routes choose it if absent. */
+  readonly localAddress?: string;
   /** A session with a host in between, which connects to `host` as it sees it; it stays open. */
   readonly via?: Jump;
 }
@@ -99,9 +101,10 @@ const whatOf = (options: HandshakeOptions): string => `the SSH login to ${nameOf
 
 /** Directly, or through the host in between. */
 async function openSocket(options: HandshakeOptions, signal: AbortSignal): Promise<Duplex> {
-  const { host, port = SSH_PORT, via } = options;
+  const { host, port = SSH_PORT, via, localAddress } = options;
+  const from = localAddress === undefined ? {} : { localAddress };
   if (signal.aborted) throw abortError(whatOf(options), signal.reason);
-  if (via === undefined) return createConnection({ host, port, noDelay: true });
+  if (via === undefined) return createConnection({ host, port, ...from, noDelay: true });
   try {
     return await via.openTcp(host, port, { signal });
   } catch (cause) {

@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -83,6 +83,25 @@ it('serves the disk to the one host that is allowed, and to no other', async () 
   await expect(run('nbdinfo', ['--size', plain], { timeout: 10_000 })).rejects.toThrow();
   // A refused client must not have ended the export for the right one.
   expect(await sizeSeenBy(record, 'beta')).toBe(String(64 * 1024 ** 2));
+});
+
+it('listens where it is asked to, and moves there', async () => {
+  const before = await exports.ensure(request());
+  const record = await exports.ensure(request({ address: '127.0.0.2' }));
+  expect(record.address).toBe('127.0.0.2');
+  expect(record.pid).not.toBe(before.pid);
+  const reached = async (host: string): Promise<boolean> => {
+    const socket = createConnection({ host, port: record.port });
+    try {
+      return await once(socket, 'connect').then(() => true);
+    } catch {
+      return false;
+    } finally {
+      socket.destroy();
+    }
+  };
+  expect([await reached('127.0.0.1'), await reached('127.0.0.2')]).toEqual([false, true]);
+  expect((await exports.ensure(request({ address: '127.0.0.2' }))).pid).toBe(record.pid);
 });
 
 it('compares a whole distinguished name as GnuTLS prints it', async () => {

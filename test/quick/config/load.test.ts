@@ -68,7 +68,7 @@ describe('a configuration', () => {
       providers: {},
       conversion: {
         ...{ cacheSeconds: 86_400, parallel: 10, secrets: {} },
-        limits: { down: 0 },
+        limits: { down: 0, up: 0 },
       },
     });
     expect(config.codecServer?.listen).toEqual({ host: '::1', port: 8234 });

@@ -29,7 +29,7 @@ describe('a provider', () => {
   it('of each kind is read with its defaults', () => {
     expect(provider(`${vcenter}, insecure: true`)).toEqual({
       ...{ kind: 'vsphere', address: 'vc.example', user: 'u', password: 'env:P', insecure: true },
-      ...{ dataPath: 'folder', hosts: {}, parallelReads: 6 },
+      ...{ dataPath: 'auto', hosts: {}, sshHosts: {}, parallelReads: 6 },
     });
     expect(provider(`${kvm}, ${way}`)).toEqual({
       ...{ kind: 'kvm', address: 'old.example', user: 'u', hostKey, key: 'env:K' },
@@ -91,7 +91,22 @@ describe('a provider', () => {
   it.each([
     [`${vcenter}, insecure: false`, '`true`, written out, or no such key'],
     [`${vcenter}, thumbprint: abcd`, '40 or 64 hex digits'],
-    [`${vcenter}, insecure: true, dataPath: vddk`, 'the only way to its disks so far'],
+    [`${vcenter}, insecure: true, dataPath: vddk`, '`vddk` beside dataPath vddk'],
+    [`${vcenter}, insecure: true, dataPath: ssh`, '`sshHosts` beside dataPath ssh'],
+    [`${vcenter}, insecure: true, dataPath: nfc`, 'one of auto, vddk, folder, ssh'],
+    [`${vcenter}, insecure: true, vddk: { libdir: here }`, 'an absolute path'],
+    [
+      `${vcenter}, insecure: true, vddk: { libdir: /opt/v, transports: 'nbd san' }`,
+      'transports of VDDK with colons',
+    ],
+    [
+      `${vcenter}, insecure: true, sshHosts: { e1: { address: e1, user: root, password: env:P } }`,
+      'sshHosts.e1.hostKey: expected a fingerprint',
+    ],
+    [
+      `${vcenter}, insecure: true, sshHosts: { e1: { address: e1, user: root, hostKey: '${hostKey}' } }`,
+      'at least one of `password`, `key` and `agent`',
+    ],
     [kvm, 'at least one of `password`, `key` and `agent`'],
     [`${kvm}, password: env:P, passphrase: env:Q`, 'a `key` beside `passphrase`'],
     [`kind: kvm, address: a, user: u, ${way}`, 'p.hostKey: expected a fingerprint'],
@@ -134,14 +149,24 @@ describe('what imports may take of a host', () => {
     ['32Gbit/s', 4_000_000_000],
     ['0', 0],
   ])('is capped at %s', (rate, bytesPerSecond) => {
-    const limits = `{ down: ${rate} }`;
+    const limits = `{ down: ${rate}, up: ${rate} }`;
     expect(hostWith(`conversion: { limits: ${limits} }`)?.conversion.limits).toEqual({
-      down: bytesPerSecond,
+      ...{ down: bytesPerSecond, up: bytesPerSecond },
     });
   });
 
   it.each(['7kbit/s', '33Gbit/s', 'fast'])('is not capped at %s', (rate) => {
     expect(complaints(`conversion: { limits: { down: ${rate} } }`)).toHaveLength(1);
+  });
+
+  it.each(['198.51.100.0/24', '2001:db8::/64'])('goes over the network %s', (network) => {
+    expect(hostWith(`conversion: { network: '${network}' }`)?.conversion.network).toBe(network);
+  });
+
+  it.each(['198.51.100.7', '198.51.100.0/33', 'lan'])('goes over no network %s', (network) => {
+    expect(complaints(`conversion: { network: '${network}' }`)).toEqual([
+      expect.stringContaining('ADDRESS/BITS'),
+    ]);
   });
 
   it('names secrets by reference, and is shown as it can be written again', () => {
