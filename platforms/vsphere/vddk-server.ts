@@ -80,9 +80,9 @@ export async function startVddkServer(
       await forget();
     };
     const isUp = (): Promise<boolean> => isReady(pid, pidFile);
-    const hasEnded = async (): Promise<boolean> => startTimeOf(pid) !== startTime;
+    const hasEnded = (): boolean => startTimeOf(pid) !== startTime;
     try {
-      await within(readyMs, async () => (await isUp()) || (await hasEnded()), signal);
+      await within(readyMs, async () => (await isUp()) || hasEnded(), signal);
       if (!(await isUp())) throw vddkFault(await complaint(), { host, libdir });
     } catch (error) {
       await close();
