@@ -7,13 +7,14 @@ import type { BenchContext, BenchGroup } from './benchmark.ts';
 import { copies } from './copies.ts';
 import { drain } from './drain.ts';
 import { foreign } from './foreign.ts';
+import { imports } from './imports.ts';
 import { live } from './live.ts';
 import { moves } from './moves.ts';
 import { placement } from './placement.ts';
 import { markdownOf, tableOf } from './render.ts';
 import { resultOf, skippedResult, type BenchResult } from './result.ts';
 
-const groups: readonly BenchGroup[] = [copies, moves, live, drain, placement, foreign];
+const groups: readonly BenchGroup[] = [copies, moves, live, drain, placement, foreign, imports];
 const allNames = groups.flatMap(({ names }) => Object.keys(names));
 
 const usage = `usage: npm run bench -- [--json FILE] [--markdown FILE] [--only NAME]... [--runs N] [--fill-mib N]
