@@ -175,6 +175,8 @@ export interface ImportedDisk {
   bytesRecopied: number;
   /** Bytes that an earlier import or attempt had left in the cache and that were used. */
   bytesFromCache: number;
+  /** The cache was read back and holds what was read of the source; absent if verification was off. */
+  copyVerified?: boolean;
   /** Bytes that crossed from the conversion host to the target. */
   bytesTransferred: number;
   /** Roots of the hash trees of what was sent and what was stored, hex; absent if verification was off. */

@@ -1,5 +1,5 @@
 /** From the source into the cache of the conversion host, and the conversion there. */
-import type { CacheInput } from '../activities/import/contract.ts';
+import type { CacheInput, CacheResult, ImportActivities } from '../activities/import/contract.ts';
 import { ImportPhase } from '../domain/import.ts';
 import { cacheNeed } from '../domain/import/capacity.ts';
 import type { Import, Judged } from './import.ts';
@@ -73,17 +73,31 @@ export async function fillCache(run: Import, judged: Judged): Promise<void> {
       host,
       what: `copy ${input.vm.name}`,
       limit: limits.bulk,
-      call: (at) => at.ensureCached(cacheInput(run, judged)),
+      call: (at) => copyAndCompare(run, judged, at),
     }),
   );
-  for (const { key, ...seen } of disks) Object.assign(record.disk(key), seen);
+  const compared = input.request.verify === 'full' ? { copyVerified: true } : {};
+  for (const { key, ...seen } of disks) Object.assign(record.disk(key), seen, compared);
   record.moved(
     'copy',
     disks.reduce((sum, { bytesCopied }) => sum + bytesCopied, 0),
   );
   if (!judged.plan.clone) await record.during('verify-source', () => readSourceBack(run, judged));
+}
+
+/** A copy that is not what was read goes, and the next attempt reads the source again: hence the two are one call. */
+async function copyAndCompare(
+  run: Import,
+  judged: Judged,
+  at: Pick<ImportActivities, 'ensureCached' | 'verifyCached'>,
+): Promise<CacheResult> {
+  const { verify, running } = run.input.request;
+  const input = cacheInput(run, judged);
+  const result = await at.ensureCached(input);
   // Its guest stood still for as long as it was read, and no longer.
-  else if (input.request.running === 'pause') await letGoOn(run);
+  if (judged.plan.clone && running === 'pause') await letGoOn(run);
+  if (verify === 'full') await at.verifyCached(input);
+  return result;
 }
 
 async function letGoOn({ record, hosts, ref, input }: Import): Promise<void> {

@@ -11,6 +11,7 @@ import { needsOperator } from '../../domain/errors.ts';
 import { realIo, replaceDurably } from '../../guard/durable.ts';
 import { withVmLock } from '../../guard/lock.ts';
 import { journalPathFor } from '../../transfer/journal.ts';
+import { readHashesPathFor } from '../../transfer/read-hashes.ts';
 import type { ImportRef } from './contract.ts';
 
 const diskSchema = z.object({
@@ -21,6 +22,8 @@ const diskSchema = z.object({
   fingerprint: z.string().max(4096),
   /** All of it is there, and `verifyUnchanged` vouched for it. */
   whole: z.boolean(),
+  /** It was read back and is what was read of the source. */
+  compared: z.boolean().optional(),
   /** What the journal told when the import of `usedBy` first opened it: absent before that. */
   found: z
     .object({
@@ -170,6 +173,7 @@ export class ImportCache {
     // The journal first: without it nothing takes the image for whole.
     await rm(journalPathFor(path), { force: true });
     await rm(path, { force: true });
+    await rm(readHashesPathFor(path), { force: true });
   }
 
   /** All images; what was done to the source is still known. */

@@ -220,6 +220,11 @@ export interface ImportActivities {
   tuneCache(input: TuneCacheInput): Promise<boolean>;
   /** Conversion host: the source is off now, and its disks are what was copied. Throws `source-changed`. */
   verifyForeign(input: VerifyForeignInput): Promise<void>;
+  /**
+   * Conversion host: reads the cache back from stable storage and compares it with what was read of the source. Throws
+   * `copy-differs`, and what differs is copied anew by the next `ensureCached`.
+   */
+  verifyCached(input: CacheInput): Promise<void>;
   ensureConverted(input: ConvertInput): Promise<ConversionReport>;
   /** Conversion host: whether a rehearsal could be checked so. Throws `rehearsal-check-unknown` and the like. */
   checkRehearsal(input: RehearseInput): Promise<void>;

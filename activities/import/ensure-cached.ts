@@ -6,6 +6,7 @@ import type { DiskProgress } from '../../domain/move.ts';
 import { isVmOff } from './off.ts';
 import { copyDisk } from '../../transfer/copy.ts';
 import { Journal, journalPathFor } from '../../transfer/journal.ts';
+import { ReadHashes, readHashesPathFor } from '../../transfer/read-hashes.ts';
 import type { Throttle } from '../../transfer/throttle.ts';
 import type { Attempt } from '../boundary.ts';
 import { atProvider } from './at-provider.ts';
@@ -161,13 +162,16 @@ async function copyOne(
     targetStartsZeroed: sink.startsZeroed,
   });
   closing.defer(() => journal.close());
+  // It may never be read again as it is now: what was read is all that the copy can be compared with.
+  const hashes = await ReadHashes.open(readHashesPathFor(path), { goesOn: journal.resumed });
+  closing.defer(() => hashes.close());
   if (own.found === undefined) {
     own.found = await foundIn(handle, journal, signal);
     await cache.write(record);
   }
   const { capacityBytes } = disk;
   const result = await copyDisk({
-    source: handle.source,
+    source: hashes.of(handle.source),
     sink,
     journal,
     throttle,

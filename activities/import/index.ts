@@ -22,6 +22,7 @@ import { ImportThrottles } from './throttles.ts';
 import { stopForeign } from './stop-foreign.ts';
 import { conversionUsage } from './usage.ts';
 import { UploadShares } from './upload-shares.ts';
+import { verifyCached } from './verify-cached.ts';
 import { verifyForeign } from './verify-foreign.ts';
 
 export interface ImportServices {
@@ -108,6 +109,7 @@ function conversionVerbs({
     verifyForeign: verb('verifyForeign', (own, input, { signal }) =>
       verifyForeign(own, input, signal),
     ),
+    verifyCached: verb('verifyCached', (own, input, attempt) => verifyCached(own, input, attempt)),
     ensureConverted: verb('ensureConverted', (own, input, attempt) =>
       ensureConverted(own, input, attempt),
     ),

@@ -287,6 +287,7 @@ const importedDisk: z.ZodType<ImportedDisk> = z.strictObject({
   bytesCopied: bytes,
   bytesRecopied: bytes,
   bytesFromCache: bytes,
+  copyVerified: flag.exactOptional(),
   bytesTransferred: bytes,
   sourceHash: text.exactOptional(),
   targetHash: text.exactOptional(),

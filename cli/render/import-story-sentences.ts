@@ -51,10 +51,14 @@ function importDoneWords(work: StoryWork, story: ImportStory): string {
   const { verb, host, what } = work;
   const { vm, source, target } = story;
   const words: Partial<Record<string, string>> = {
+    reserveCache: `${host} holds room for ${vm.name} in its cache`,
+    checkRehearsal: `${host} checked whether it can rehearse ${vm.name}`,
+    rehearse: `${host} rehearsed ${vm.name}`,
     checkForeign: `${host} looked at ${vm.name} at ${source}`,
     checkImportTarget: `${host} checked whether ${vm.name} fits there`,
     stopForeign: shutdownWords(work, story),
     ensureCached: copyWords(work, story),
+    verifyCached: `${host} read the copy back: it is what was read`,
     verifyForeign: `${host} read ${vm.name} back at ${source}: it is off, and its disks are what was copied`,
     ensureConverted: `${host} converted ${vm.name}`,
     ensureCachedExport: `${host} showed ${what.replace(/^show /u, '')} to ${target}`,

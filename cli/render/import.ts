@@ -273,6 +273,8 @@ function fields(report: ImportReport, view: View, now: number): [string, string]
       ? `${wholeSeconds(elapsedOf(report, now))} ago`
       : `took ${duration(elapsedOf(report, now))}`;
   const copied = `${bytes(sum((disk) => disk.bytesCopied))}, of it twice ${bytes(sum((disk) => disk.bytesRecopied))}, from the cache ${bytes(sum((disk) => disk.bytesFromCache))}`;
+  const isCompared = disks.every(({ copyVerified }) => copyVerified === true);
+  const compared = isCompared ? ', read back and compared' : '';
   const kind = foreign.kind === undefined ? '' : `, ${foreign.kind}`;
   const entries: [string, string][] = [
     ['VM', vm.uuid === '' ? vm.name : `${vm.name}  ${vm.uuid}`],
@@ -282,7 +284,7 @@ function fields(report: ImportReport, view: View, now: number): [string, string]
     ['Started', `${moment(report.startedAt)}, ${took}`],
     ['Parked in', report.parkedIn === undefined ? '' : phaseWords(report.parkedIn)],
     ['Downtime', report.downtimeMs === undefined ? '' : duration(report.downtimeMs)],
-    ['Copied', disks.length === 0 ? '' : copied],
+    ['Copied', disks.length === 0 ? '' : copied + compared],
     ['Cache', report.cachedUntil === undefined ? '' : `kept until ${moment(report.cachedUntil)}`],
   ];
   if (exitCodeOfImport(report) !== ExitCode.refused)

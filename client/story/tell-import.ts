@@ -41,10 +41,13 @@ export function tellImport(
 const steps: Verbs['steps'] = {
   checkForeign: 'check',
   checkImportTarget: 'check',
+  checkRehearsal: 'check',
   stopForeign: 'stop-source',
   ensureCached: 'copy',
+  verifyCached: 'copy',
   verifyForeign: 'verify-source',
   ensureConverted: 'convert',
+  rehearse: 'rehearse',
   reserveTarget: 'reserve-target',
   ensureCachedExport: 'transfer',
   ensureCopied: 'transfer',

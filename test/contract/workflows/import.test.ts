@@ -148,6 +148,26 @@ describe.concurrent('what an import would do', () => {
   );
 });
 
+describe.concurrent('what was read of a source', () => {
+  it('is compared with its copy, which is made anew if it differs', async () => {
+    const world = new ImportWorld({ running: false });
+    const differs = { code: 'copy-differs', handling: 'transient', times: 1 } as const;
+    world.injections.push({ verb: 'verifyCached', when: 'before', ...differs });
+    const report = await bench.run(world, importRequest());
+    expect(report).toMatchObject({ phase: 'committed', firstError: { code: 'copy-differs' } });
+    expect(report.disks.map(({ copyVerified }) => copyVerified)).toEqual([true, true]);
+    const copies = ['ensureCached', 'verifyCached'];
+    expect(world.log.filter((verb) => copies.includes(verb))).toEqual([...copies, ...copies]);
+  });
+
+  it('is not, where nobody wants copies to be compared', async () => {
+    const world = new ImportWorld({ running: false });
+    const report = await bench.run(world, importRequest({ verify: 'off' }));
+    expect(world.log).not.toContain('verifyCached');
+    expect(report.disks[0]).not.toHaveProperty('copyVerified');
+  });
+});
+
 describe.concurrent('the cap of an import', () => {
   it('reaches what runs now, and is what later copies ask for', async () => {
     const world = new ImportWorld({ running: false });
@@ -196,6 +216,7 @@ const steps: Verb[] = [
   ...(['checkForeign', 'checkImportTarget', 'reserveCache', 'stopForeign'] as const),
   ...([
     'ensureCached',
+    'verifyCached',
     'verifyForeign',
     'ensureConverted',
     'reserveTarget',

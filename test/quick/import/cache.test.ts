@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import type { CacheUpkeep } from '../../../activities/import/keep-cache.ts';
 import { conversionFacts } from '../../../activities/import/conversion-facts.ts';
 import { restartForeign } from '../../../activities/import/give-back.ts';
 import { stopForeign } from '../../../activities/import/stop-foreign.ts';
+import { verifyCached } from '../../../activities/import/verify-cached.ts';
 import { verifyForeign } from '../../../activities/import/verify-foreign.ts';
 import type { CacheInput } from '../../../activities/import/contract.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
@@ -62,6 +63,30 @@ describe('the cache of a conversion host', () => {
       keys.map((key) => ({ key, bytesCopied: 0, bytesRecopied: 0, bytesFromCache: 6 * MiB })),
     );
     expect(source.readBytes).toBe(12 * MiB);
+  });
+
+  it('is compared with what was read, once, and a copy that is another is made anew', async () => {
+    await copy('one');
+    const compare = () => verifyCached(parts, inputOf('one'), { signal: never });
+    await compare();
+    const cache = cacheOf(parts, refOf('one'));
+    const disks = (await cache.read())!.disks;
+    expect(disks.map(({ compared }) => compared)).toEqual([true, true]);
+    await copy('two');
+    await cache.write({
+      ...(await cache.read())!,
+      disks: disks.map(({ compared: _, ...disk }) => disk),
+    });
+    const rotten = await open(cache.pathOf(disks[1]!), 'r+');
+    await rotten.write(Buffer.from([1, 2, 3, 4]), 0, 4, 5 * MiB);
+    await rotten.close();
+    await expect(compare()).rejects.toMatchObject({ code: 'copy-differs', handling: 'transient' });
+    expect((await copy('one')).disks).toMatchObject([
+      { bytesCopied: 0, bytesFromCache: 6 * MiB },
+      { bytesCopied: 6 * MiB, bytesFromCache: 0 },
+    ]);
+    await compare();
+    expect(await images()).toEqual(content());
   });
 
   it('goes on where an attempt was ended', async () => {

@@ -180,6 +180,10 @@ export class ImportWorld {
         const message = 'it runs';
         throw failure({ code: 'source-changed', handling: 'unsafe', message, remedy: 'none' });
       },
+      verifyCached: ({ disks }) => {
+        if (disks.every((key) => cache.disks.has(key))) return Promise.resolve();
+        throw new Error('not cached');
+      },
       ensureConverted: () => {
         const already = cache.converted;
         cache.converted = true;

@@ -1,5 +1,5 @@
 /** A foreign platform in memory, and a conversion host around a real folder. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Turns } from '../../../activities/turns.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
@@ -93,6 +93,20 @@ async function* wholeExtent(offset: number, length: number): AsyncGenerator<Exte
   yield { offset, length, zero: false };
 }
 
+/** A file as a disk without holes. */
+async function fileSource(path: string): Promise<DiskSource> {
+  const file = await open(path, 'r');
+  const { size } = await file.stat();
+  return {
+    ...{ sizeBytes: size, parallelism: 1 },
+    extents: (offset, length) => wholeExtent(offset, length),
+    read: async (offset, into) => {
+      await file.read(into, 0, into.length, offset);
+    },
+    close: () => file.close(),
+  };
+}
+
 export async function conversionHost(
   dir: string,
   source: PlayedSource,
@@ -102,7 +116,10 @@ export async function conversionHost(
   await mkdir(stateDir, { recursive: true });
   const host = hostParts({
     ...{ name: 'alpha', stateDir, hypervisor: {} },
-    dataPlane: { openSink: ({ path, sizeBytes }) => openFileSink({ path, sizeBytes }) },
+    dataPlane: {
+      openSink: ({ path, sizeBytes }) => openFileSink({ path, sizeBytes }),
+      openLocal: ({ path }) => fileSource(path),
+    },
   });
   return {
     host,
