@@ -2,6 +2,7 @@ import { Handling, VmFerryError } from '../domain/errors.ts';
 import { readingOf } from '../domain/hosts/reading.ts';
 import type { HostReading } from '../domain/hosts/reading.ts';
 import { OwnerState } from '../domain/ownership.ts';
+import { remembering } from '../platforms/libvirt/remembering.ts';
 import { XmlError } from '../platforms/libvirt/xml.ts';
 import type { HostBandwidth } from './host-bandwidth.ts';
 import type { HostParts } from './parts.ts';
@@ -36,13 +37,15 @@ export async function readHost(
   });
 }
 
+const wishesOf = remembering(readWishes);
+
 /** The groups that a VM belongs to: those that its own rules name. None of a VM that is gone or is not persistent. */
 async function groupsOf(
   hypervisor: Pick<HostParts['hypervisor'], 'definition'>,
   uuid: string,
 ): Promise<Set<string>> {
   try {
-    const { wishes } = readWishes(await hypervisor.definition(uuid));
+    const { wishes } = wishesOf(await hypervisor.definition(uuid));
     return new Set(wishes.rules.map(({ group }) => group));
   } catch (error) {
     // One VM that cannot be read must not keep the host from telling its facts; libvirt that is away does.

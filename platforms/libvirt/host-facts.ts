@@ -14,6 +14,7 @@ import { DomainDocument } from './domain-xml.ts';
 import type { DefinedFacts } from './domain-facts.ts';
 import { isRefusal } from './faults.ts';
 import { isOff, vmStateOf } from './lifecycle.ts';
+import { remembering } from './remembering.ts';
 import { readPools } from './storage.ts';
 import { XmlError, attribute, childElements, elementAt, parseXml, textOf } from './xml.ts';
 
@@ -155,10 +156,12 @@ async function readNeighbour(
   }
 }
 
+const factsOf = remembering((xml): DefinedFacts => DomainDocument.parse(xml).facts());
+
 /** A neighbour with an odd definition must not stop every move to its host; name and UUID still count. */
 function factsOrNothing(xml: string): DefinedFacts | undefined {
   try {
-    return DomainDocument.parse(xml).facts();
+    return factsOf(xml);
   } catch (error) {
     if (error instanceof XmlError) return undefined;
     throw error;
