@@ -43,11 +43,13 @@ const patternMs = 500;
 export async function observe(scene: Scene): Promise<SeenOrNot> {
   const { as, host, check, limitMs, folder, signal } = scene;
   const began = performance.now();
-  let [text, at, askedAt] = ['', 0, -Infinity];
+  let [said, at, askedAt] = ['', 0, -Infinity];
   for (;;) {
     signal.throwIfAborted();
     const look = await host.console(as, at, consoleBytes);
-    text = (text + plainText(look.text)).slice(-consoleBytes);
+    said = (said + look.text).slice(-consoleBytes);
+    // All of it anew: a look may end in the middle of a control sequence.
+    const text = plainText(said);
     at = look.next;
     const elapsedMs = Math.round(performance.now() - began);
     const about = { elapsedMs, console: lastLines(text) };

@@ -179,12 +179,62 @@ describe('vmferry v2v asks', () => {
     [['web', '--running', 'kill'], 'Allowed choices'],
     [['web', '--memory', 'much'], 'is not a size'],
     [['web', '--luks-key', 'secret', '--yes'], 'never the key itself'],
+    [['web', '--check', 'agent', '--yes'], '--check is for a rehearsal'],
+    [['web', '--rehearse', '--check', 'port:22'], 'Expected agent'],
+    [['web', '--rehearse', '--check', 'console:('], 'no regular expression'],
     [['web'], 'nobody is there to say yes'],
     [[], 'missing required argument'],
   ])('nothing where %j is wrong', async (args, words) => {
     const { code, err } = await run(['v2v', '--provider', 'vcenter', ...args]);
     expect(code).toBe(2);
     expect(err).toContain(words);
+  });
+});
+
+describe('a rehearsal is asked for', () => {
+  it.each([
+    [[], { kind: 'auto' }],
+    [['--check', 'agent'], { kind: 'agent' }],
+    [['--check', 'console:^login: *$'], { kind: 'console', pattern: '^login: *$' }],
+    [['--check', 'port:198.51.100.20:22'], { kind: 'port', address: '198.51.100.20', port: 22 }],
+    [['--check', 'command:web'], { kind: 'command', name: 'web' }],
+  ])('within an import by %j', async (args, check) => {
+    const [request] = await asked('web', '--rehearse', ...args);
+    expect(request).toMatchObject({ running: 'shutdown', rehearse: { check, only: false } });
+    expect((await asked('web'))[0]).not.toHaveProperty('rehearse');
+  });
+
+  it('alone, with the source left as it is and nothing to be said yes to by a script', async () => {
+    let seen: readonly V2vRequest[] = [];
+    const forecastV2v = (requests: readonly V2vRequest[]) => {
+      seen = requests;
+      return Promise.resolve(forecastWith());
+    };
+    const args = ['rehearse', '--provider', 'vcenter', 'web', '--pool', 'images'];
+    const more = ['--check-timeout', '90s', '--dry-run'];
+    const { code } = await run([...args, ...more], { ferry: { forecastV2v } });
+    expect(code).toBe(0);
+    expect(seen).toMatchObject([
+      { running: 'leave', rehearse: { check: { kind: 'auto' }, limitMs: 90_000, only: true } },
+    ]);
+    const refused = await run([...args, '--running', 'force-off']);
+    expect(refused.code).toBe(2);
+  });
+
+  it('and its report tells what was seen, as data too', async () => {
+    const rehearsal = {
+      ...{ outcome: 'proved', check: 'agent', saw: 'its guest agent answers' },
+      ...{ elapsedMs: 21_000, emulated: true, console: ['web login:'] },
+    } as const;
+    const report = importReportWith({ phase: 'rehearsed', rehearsal });
+    const one = new FakeImport({ report, progress: [] });
+    const args = ['rehearse', '--provider', 'vcenter', 'web', '--pool', 'images', '--yes'];
+    const { code, out } = await run(args, { ferry: begun(one) });
+    expect(code).toBe(0);
+    expect(out).toContain('It came up: its guest agent answers (after 21.0 s, by emulation).');
+    expect(out).toContain('console: web login:');
+    const again = new FakeImport({ report, progress: [] });
+    described('v2v', (await run([...args, '-o', 'json'], { ferry: begun(again) })).out);
   });
 });
 
