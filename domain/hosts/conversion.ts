@@ -61,8 +61,8 @@ export interface ConversionState {
 
 const mostDeeds = 50;
 /** 8 Kbit/s to 32 Gbit/s, the field's own; in bytes a second. */
-export const conversionRates = { least: 1000, most: 4_000_000_000 } as const;
-export const mostParallelConversions = 64;
+const conversionRates = { least: 1000, most: 4_000_000_000 } as const;
+const mostParallelConversions = 64;
 
 export const newConversion: ConversionState = { role: { given: true, enabled: true }, deeds: [] };
 
