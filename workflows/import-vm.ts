@@ -22,6 +22,7 @@ import {
   untouched,
 } from './import-rehearse.ts';
 import { settle } from './import-settle.ts';
+import { giveTargetSlot, takeTargetSlot } from './import-slots.ts';
 import { define, reserve, transfer } from './import-transfer.ts';
 import { tuneImport } from './import-tune.ts';
 import { importRef, undoEpochOf } from './import.ts';
@@ -55,6 +56,8 @@ export async function importVm(asked: ImportVmInput): Promise<ImportReport> {
     const { stopped, placed } = brought;
     await CancellationScope.nonCancellable(async () => {
       await cutOver(run, placed, stopped);
+      // Until a commit days may pass.
+      await giveTargetSlot(run, true);
       await settle(run, placed);
     });
   } catch (error) {
@@ -76,6 +79,7 @@ async function bringOver(
   await convert(run, judged);
   await rehearse(run, judged);
   if (isRehearsalOnly(run)) return undefined;
+  await takeTargetSlot(run, judged);
   const placed = await reserve(run, judged);
   await transfer(run, placed);
   await define(run, placed);

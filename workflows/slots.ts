@@ -7,6 +7,7 @@ import {
 } from '@temporalio/workflow';
 import type {
   ControlActivities,
+  ReleaseMoveInput,
   ReserveMoveAnswer,
   ReserveMoveInput,
 } from '../activities/control/contract.ts';
@@ -54,19 +55,11 @@ const control = (summary: string): ControlActivities =>
  */
 export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
   const own = move.input.request.bandwidthBytesPerSecond;
-  const asked = wishOf(move, checked);
-  const untilMs = Date.now() + patienceMs;
-  let answer = await askHosts(move, asked);
-  let waits = 0;
-  while (!answer.granted) {
-    const { fault } = answer;
-    if (fault.handling !== Handling.transient || Date.now() > untilMs) throw new MoveFailed(fault);
-    waits += 1;
-    // Figures in a reason may change with each answer; the first few say it.
-    if (waits <= mostWaitNotes) move.record.note(fault.message);
-    answer = await askHosts(move, { ...asked, waitMs });
-  }
-  const { source, target } = answer;
+  const { source, target } = await placesFor(wishOf(move, checked), {
+    note: (text) => move.record.note(text),
+    giveBack: () => giveSlots(move),
+  });
+  if (source === undefined) throw new Error('a move without a place on its source');
   const { upBytesPerSecond = 0, movesOut } = source.limits;
   const isLive = move.input.request.live !== undefined;
   const { downBytesPerSecond = 0, movesIn } = target.limits;
@@ -80,6 +73,32 @@ export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
   };
 }
 
+interface Waiting {
+  /** What the report says of the wait. */
+  note: (text: string) => void;
+  /** Takes places back that a cancel may have left taken. */
+  giveBack: () => Promise<void>;
+}
+
+/** Waits until the hosts have the places, and takes them. Throws `MoveFailed`, and the cancellation. */
+export async function placesFor(
+  asked: ReserveMoveInput,
+  waiting: Waiting,
+): Promise<Extract<ReserveMoveAnswer, { granted: true }>> {
+  const untilMs = Date.now() + patienceMs;
+  let answer = await askHosts(asked, waiting);
+  let waits = 0;
+  while (!answer.granted) {
+    const { fault } = answer;
+    if (fault.handling !== Handling.transient || Date.now() > untilMs) throw new MoveFailed(fault);
+    waits += 1;
+    // Figures in a reason may change with each answer; the first few say it.
+    if (waits <= mostWaitNotes) waiting.note(fault.message);
+    answer = await askHosts({ ...asked, waitMs }, waiting);
+  }
+  return answer;
+}
+
 /**
  * Gives the places back; where there are none any more nothing happens, so that it may be called at each end. Call it as
  * soon as the disks and the guest are where they are to be, before the move awaits its commit: that may take days. `vmOn`
@@ -91,16 +110,19 @@ export async function giveSlots(move: Move, vmOn: string = move.record.report.vm
 }
 
 /** Whether that worked. */
-async function placesGiven(move: Move, vmOn: string): Promise<boolean> {
-  const { cluster, request } = move.input;
+const placesGiven = ({ input, ref }: Move, vmOn: string): Promise<boolean> =>
+  placesReleased({
+    cluster: input.cluster,
+    moveId: ref.moveId,
+    hosts: [input.request.from, input.request.to],
+    ...(vmOn === input.request.to ? { arrivedOn: vmOn } : {}),
+  });
+
+/** Whether that worked. */
+export async function placesReleased(input: ReleaseMoveInput): Promise<boolean> {
   try {
     await CancellationScope.nonCancellable(() =>
-      control('give the places back').releaseMove({
-        cluster,
-        moveId: move.ref.moveId,
-        hosts: [request.from, request.to],
-        ...(vmOn === request.to ? { arrivedOn: request.to } : {}),
-      }),
+      control('give the places back').releaseMove(input),
     );
     return true;
   } catch (error) {
@@ -110,13 +132,16 @@ async function placesGiven(move: Move, vmOn: string): Promise<boolean> {
   }
 }
 
-/** Takes the places back that a cancel may have left taken. */
-async function askHosts(move: Move, input: ReserveMoveInput): Promise<ReserveMoveAnswer> {
+async function askHosts(
+  input: ReserveMoveInput,
+  { giveBack }: Waiting,
+): Promise<ReserveMoveAnswer> {
+  const on = input.source === undefined ? `on ${input.target}` : 'on both hosts';
   try {
-    return await control('take a place on both hosts').reserveMove(input);
+    return await control(`take a place ${on}`).reserveMove(input);
   } catch (error) {
     if (isCancellation(error)) {
-      await giveSlots(move);
+      await giveBack();
       throw error;
     }
     throw new MoveFailed(faultOf(error, { host: input.target, what: 'take a place' }));

@@ -48,7 +48,8 @@ export interface PlaceAnswer {
 export interface ReserveMoveInput {
   cluster: string;
   move: ReservingMove;
-  source: string;
+  /** Absent: the VM comes from elsewhere, and takes a place into the target alone. */
+  source?: string;
   target: string;
   vm: PlacementVm;
   /** For how long to ask again before a refusal is given, ms; absent: once. */
@@ -58,8 +59,8 @@ export interface ReserveMoveInput {
 export type ReserveMoveAnswer =
   | {
       granted: true;
-      /** Settings of both hosts that bear on the move. */
-      source: Pick<HostSettings, 'limits'>;
+      /** Settings of both hosts that bear on the move; of the source if it has one. */
+      source?: Pick<HostSettings, 'limits'>;
       target: Pick<HostSettings, 'limits' | 'migrationAddress'>;
     }
   /** `host-refused` (transient: may be granted later) or `host-disabled` (permanent). Nothing is reserved. */
@@ -82,7 +83,7 @@ export interface SetHostInput {
 export interface ControlActivities {
   /** Chooses a host, and reserves its room if a move asks; a host that refuses meanwhile gives way to the next best. */
   place(input: PlaceInput): Promise<PlaceAnswer>;
-  /** A place out of the source and one into the target, both or none. The same move again changes nothing. */
+  /** A place out of the source, if there is one, and one into the target, both or none. The same move again changes nothing. */
   reserveMove(input: ReserveMoveInput): Promise<ReserveMoveAnswer>;
   /** Gives the places of a move back; where it has none nothing happens. */
   releaseMove(input: ReleaseMoveInput): Promise<void>;

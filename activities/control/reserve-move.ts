@@ -4,6 +4,7 @@ import type { Fault } from '../../domain/errors.ts';
 import { slotAnswer } from '../../domain/hosts/slots.ts';
 import type { SlotAnswer, SlotWish } from '../../domain/hosts/slots.ts';
 import { newHost } from '../../domain/hosts/state.ts';
+import type { HostSettings } from '../../domain/hosts/state.ts';
 import type { ReleaseMoveInput, ReserveMoveAnswer, ReserveMoveInput } from './contract.ts';
 import { reserveFirmly } from './fleet.ts';
 import type { FleetAccess } from './fleet.ts';
@@ -49,8 +50,13 @@ async function reserveBoth(
     vm,
     by: 'named',
   });
-  const out: Place = { host: source, wish: wish('out') };
   const into: Place = { host: target, wish: wish('in') };
+  if (source === undefined) {
+    const answer = await ask(fleet, into.host, into.wish);
+    if (!answer.granted) return refused(into, answer);
+    return { granted: true, target: settingsOfTarget(answer.settings) };
+  }
+  const out: Place = { host: source, wish: wish('out') };
   // Whoever would refuse is asked first: a place that is given back at once fills the history of its host.
   const isFree = await wouldGrant(fleet, into);
   const [first, second] = isFree ? [out, into] : [into, out];
@@ -61,15 +67,23 @@ async function reserveBoth(
     await fleet.release(first.host, { moveId: move.moveId, arrived: false });
     return refused(second, secondAnswer);
   }
-  const [sourceSettings, { limits, migrationAddress }] = isFree
+  const [sourceSettings, targetSettings] = isFree
     ? [firstAnswer.settings, secondAnswer.settings]
     : [secondAnswer.settings, firstAnswer.settings];
   return {
     granted: true,
     source: { limits: sourceSettings.limits },
-    target: { limits, ...(migrationAddress === undefined ? {} : { migrationAddress }) },
+    target: settingsOfTarget(targetSettings),
   };
 }
+
+const settingsOfTarget = ({
+  limits,
+  migrationAddress,
+}: HostSettings): Pick<HostSettings, 'limits' | 'migrationAddress'> => ({
+  limits,
+  ...(migrationAddress === undefined ? {} : { migrationAddress }),
+});
 
 async function wouldGrant(fleet: FleetAccess, { host, wish }: Place): Promise<boolean> {
   const state = await fleet.state(host);

@@ -134,9 +134,9 @@ function statement(work: StoryWork, now: number, done: () => string): string {
 const doneStatement = (work: StoryWork, story: Story): string =>
   work.live === undefined ? `${doneWords(work, story)}${took(work)}.` : ofRun(work.live, story);
 
-/** Both hosts are asked where the guest is after each run, a cap is watched; only what comes of it is worth a line. */
+/** Both hosts are asked where the guest is after each run, and for a place; only a wait, or what comes of it, is worth a line. */
 const isMereLook = ({ verb, state, failures: failed }: StoryWork): boolean =>
-  failed.length === 0 && ((verb === 'liveView' && state === 'done') || verb === 'uploadShare');
+  ['liveView', 'reserveMove'].includes(verb) && state === 'done' && failed.length === 0;
 
 /** A live migration that came to its end: what crossed, what was done on the way, and why. */
 function ofRun(run: StoryRun, { vm, source, target }: Story): string {

@@ -11,6 +11,9 @@ import type { Verbs } from './works.ts';
 /** Histories are far shorter; what is longer is told from its beginning. */
 const mostMoments = 5000;
 
+/** Nothing hangs on what comes of them: facts read ahead, a cap that is followed, places that are given back. */
+const asides: readonly string[] = ['hostFacts', 'uploadShare', 'releaseMove'];
+
 /** How a story begins. */
 export interface Beginning {
   /** What the person is told that could not go on. */
@@ -142,6 +145,7 @@ export abstract class Telling<AnyPhase extends string, Report extends { phase: A
 
   #work(event: Extract<StoryEvent, { id: string }>): void {
     if (event.kind === 'scheduled') {
+      if (asides.includes(event.verb)) return;
       const { work, isNew } = this.#works.schedule(event);
       // The moment is the work itself, which goes on to change.
       if (isNew) this.#push(Object.assign(work, { kind: 'work' as const, at: event.at }));

@@ -1,7 +1,7 @@
 /** The attempts of a history, gathered into pieces of work: one host, one thing to do, however often it was tried. */
 import type { Fault } from '../../domain/errors.ts';
 import { Handling } from '../../domain/errors.ts';
-import { hostQueue } from '../../workflows/contract.ts';
+import { controlQueue, hostQueue } from '../../workflows/contract.ts';
 import type { ReadFailure, StoryEvent } from './events.ts';
 import type { StoryFailure, StoryWork } from './story.ts';
 
@@ -30,7 +30,7 @@ export class Works {
 
   /** The activity of `event` was scheduled: a new piece of work, or another try of one. */
   schedule(event: Scheduled): { work: StoryWork; isNew: boolean } {
-    const host = event.queue.replace(hostQueue(''), '');
+    const host = event.queue === controlQueue ? 'control' : event.queue.replace(hostQueue(''), '');
     const what = event.summary.replace(`${host}: `, '').replace(/ \(attempt \d+\)$/u, '');
     const again = this.all.findLast(
       (one) =>

@@ -5,6 +5,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import type { ControlActivities } from '../../../activities/control/contract.ts';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import { importDefaults } from '../../../domain/import.ts';
 import type { ImportForecast, ImportReport, ImportRequest } from '../../../domain/import.ts';
@@ -19,6 +20,7 @@ import {
   workflowTypes,
 } from '../../../workflows/contract.ts';
 import type { ImportVmInput } from '../../../workflows/contract.ts';
+import { openHosts } from '../workflows/open-hosts.ts';
 import { foreignVm, ImportWorld } from './fake-import.ts';
 import type { PlayedVerbs } from './fake-import.ts';
 
@@ -53,7 +55,8 @@ export class ImportBench {
     this.#running = workers.map((worker) => worker.run());
   }
 
-  static async open(): Promise<ImportBench> {
+  /** `control`: what the control worker answers; by default hosts have a place for every VM. */
+  static async open(control: Partial<ControlActivities> = {}): Promise<ImportBench> {
     const { path } = findTemporalCli();
     const [environment, code] = await Promise.all([
       TestWorkflowEnvironment.createLocal({
@@ -70,7 +73,10 @@ export class ImportBench {
       identity: 'bench',
     } as const;
     const workers = await Promise.all([
-      Worker.create({ ...base, taskQueue: controlQueue, workflowBundle: { code } }),
+      Worker.create({
+        ...{ ...base, taskQueue: controlQueue, workflowBundle: { code } },
+        activities: { ...openHosts, ...control },
+      }),
       Worker.create({ ...base, taskQueue: hostQueue('alpha'), activities }),
       Worker.create({ ...base, taskQueue: hostQueue('beta'), activities }),
     ]);

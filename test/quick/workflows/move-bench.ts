@@ -19,6 +19,7 @@ import {
   workflowTypes,
 } from '../../../workflows/contract.ts';
 import type { MigrateVmInput } from '../../../workflows/contract.ts';
+import { openHosts } from './open-hosts.ts';
 import { FakeWorld, vm } from './fake-hosts.ts';
 import type { Verb } from './fake-hosts.ts';
 
@@ -112,15 +113,6 @@ export class MoveBench {
     }
   }
 }
-
-/** Hosts with a place for every move: who waits for one is another test's matter. */
-const openHosts: Pick<ControlActivities, 'reserveMove' | 'releaseMove'> = {
-  reserveMove: () => {
-    const limits = { movesIn: 2, movesOut: 2 };
-    return Promise.resolve({ granted: true, source: { limits }, target: { limits } });
-  },
-  releaseMove: () => Promise.resolve(),
-};
 
 /** Worlds by the workflow that plays in them: many moves run at a time. */
 type Worlds = Map<string, FakeWorld>;
