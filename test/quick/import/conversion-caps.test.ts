@@ -79,6 +79,19 @@ describe('the cap on what leaves the cache', () => {
     expect(await lifted).toBe(0);
   });
 
+  it('is shared no more with an import that nobody asks for any longer', async () => {
+    await terms.apply({ takesImports: true, upBytesPerSecond: 9000 });
+    const shares = new UploadShares(terms, 100);
+    const stop = new AbortController();
+    expect(await shares.of({ migrationId: 'a' }, signal)).toBe(9000);
+    expect(await shares.of({ migrationId: 'gone' }, signal)).toBe(4500);
+    const ended = shares.of({ migrationId: 'gone', known: 4500 }, stop.signal);
+    const alone = shares.of({ migrationId: 'a', known: 4500 }, signal);
+    stop.abort(new Error('terminated'));
+    await expect(ended).rejects.toThrow('terminated');
+    expect(await alone).toBe(9000);
+  });
+
   it('is waited for no longer than the transfer lasts', async () => {
     const shares = new UploadShares(terms);
     const stop = new AbortController();
