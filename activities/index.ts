@@ -1,7 +1,6 @@
 /** Which verbs a host worker serves; each goes through the boundary, which beats, maps errors and logs. */
 import { Context } from '@temporalio/activity';
 import { Throttle } from '../transfer/throttle.ts';
-import { atBoundary } from './boundary.ts';
 import type { Attempt } from './boundary.ts';
 import { checkSource } from './check-source.ts';
 import { checkTarget } from './check-target.ts';
@@ -30,6 +29,7 @@ import { withdrawLive } from './live/withdraw-live.ts';
 import { releaseSource, revokeTarget, takeOwnership } from './ownership.ts';
 import type { HostParts } from './parts.ts';
 import { lookToPlace } from './placement-wishes.ts';
+import { gatedVerbs } from './gated.ts';
 import type { Gate } from './policy-gate.ts';
 import { hostFacts, listVms } from './read.ts';
 import { reserveTarget } from './reserve-target.ts';
@@ -52,14 +52,7 @@ export function createHostActivities(
   const shares = new LiveShares({ live: parts.hypervisor.live, bandwidth, ceiling });
   const followers = new Followers();
   const turns = new Turns(parts.parallelCopies ?? Number.POSITIVE_INFINITY);
-  const verb =
-    <I, O>(name: string, run: (input: I, attempt: Attempt) => Promise<O>) =>
-    (input: I): Promise<O> =>
-      atBoundary({ host: parts.name, verb: name }, (attempt) =>
-        gate === undefined
-          ? run(input, attempt)
-          : gate.through(name, input, () => run(input, attempt)),
-      );
+  const verb = gatedVerbs(parts, gate);
 
   return {
     listVms: () => verb('listVms', () => listVms(parts))(undefined),

@@ -3,6 +3,7 @@ import { needsOperator } from '../../domain/errors.ts';
 import { atBoundary } from '../boundary.ts';
 import type { Attempt } from '../boundary.ts';
 import type { HostParts } from '../parts.ts';
+import { gatedVerbs } from '../gated.ts';
 import type { Gate } from '../policy-gate.ts';
 import { closeCachedExports, ensureCachedExport, hashCached } from './cached-disk.ts';
 import { checkImportTarget } from './check-import-target.ts';
@@ -52,14 +53,7 @@ export function createImportActivities(services: ImportServices): ImportActiviti
 }
 
 function targetVerbs({ parts, gate }: ImportServices): Pick<ImportActivities, TargetVerb> {
-  const verb =
-    <I, O>(name: string, run: (input: I, attempt: Attempt) => Promise<O>) =>
-    (input: I): Promise<O> =>
-      atBoundary({ host: parts.name, verb: name }, (attempt) =>
-        gate === undefined
-          ? run(input, attempt)
-          : gate.through(name, input, () => run(input, attempt)),
-      );
+  const verb = gatedVerbs(parts, gate);
   return {
     checkImportTarget: verb('checkImportTarget', (input) => checkImportTarget(parts, input)),
     defineImport: verb('defineImport', (input, { signal }) => defineImport(parts, input, signal)),

@@ -36,7 +36,7 @@ import type {
   V2vForecast,
   V2vForecastLine,
 } from '../ferry.ts';
-import { order, progress } from './move.ts';
+import { progress, stepShape, wayShape } from './move.ts';
 import {
   bytes,
   concern,
@@ -272,12 +272,7 @@ const stepName = z.enum(importStepNames);
 
 const step: z.ZodType<ImportStep> = z.strictObject({
   name: stepName,
-  state: z.enum(['waiting', 'running', 'done', 'skipped', 'failed']),
-  startedAt: time.exactOptional(),
-  endedAt: time.exactOptional(),
-  attempts: count,
-  firstError: fault.exactOptional(),
-  bytes: bytes.exactOptional(),
+  ...stepShape,
 } satisfies ShapeOf<ImportStep>);
 
 const importedDisk: z.ZodType<ImportedDisk> = z.strictObject({
@@ -336,14 +331,7 @@ export const importReport: z.ZodType<ImportReport> = z
     conversion: conversion.exactOptional(),
     rehearsal: rehearsal.exactOptional(),
     cachedUntil: time.exactOptional(),
-    firstError: fault.exactOptional(),
-    fault: fault.exactOptional(),
-    failedCompensations: z.array(fault),
-    notes: z.array(text),
-    orders: z.array(order).exactOptional(),
-    startedAt: time,
-    endedAt: time.exactOptional(),
-    downtimeMs: milliseconds.exactOptional(),
+    ...wayShape,
   } satisfies ShapeOf<ImportReport>)
   .meta({ id: 'import-report' });
 

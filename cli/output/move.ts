@@ -27,14 +27,19 @@ const oneRunning = z.enum(['enforced', 'observed', 'none']).meta({
 const stepName = z.enum(stepNames);
 const proof = z.enum(['nonce', 'content']);
 
-const step: z.ZodType<Step> = z.strictObject({
-  name: stepName,
+/** Of a step, whatever it is called. */
+export const stepShape = {
   state: z.enum(['waiting', 'running', 'done', 'skipped', 'failed']),
   startedAt: time.exactOptional(),
   endedAt: time.exactOptional(),
   attempts: count.meta({ description: 'Failed attempts that were tried again.' }),
   firstError: fault.exactOptional(),
   bytes: bytes.exactOptional(),
+} satisfies ShapeOf<Omit<Step, 'name'>>;
+
+const step: z.ZodType<Step> = z.strictObject({
+  name: stepName,
+  ...stepShape,
 } satisfies ShapeOf<Step>);
 
 const disk: z.ZodType<DiskResult> = z.strictObject({
@@ -67,6 +72,18 @@ const placement: z.ZodType<PlacementNote> = z.strictObject({
 } satisfies ShapeOf<PlacementNote>);
 
 /** `migrate`, and the orders: how the move ended or rests. */
+/** What a report says of the way of a move or an import, whatever its phases are called. */
+export const wayShape = {
+  firstError: fault.exactOptional(),
+  fault: fault.exactOptional(),
+  failedCompensations: z.array(fault),
+  notes: z.array(text),
+  orders: z.array(order).exactOptional(),
+  startedAt: time,
+  endedAt: time.exactOptional(),
+  downtimeMs: milliseconds.exactOptional(),
+};
+
 export const moveReport: z.ZodType<MoveReport> = z
   .strictObject({
     id: text,
@@ -84,14 +101,7 @@ export const moveReport: z.ZodType<MoveReport> = z
     oneRunning,
     vmOn: text.meta({ description: 'Where the VM lives and may be started now.' }),
     vmRunning: flag,
-    firstError: fault.exactOptional(),
-    fault: fault.exactOptional(),
-    failedCompensations: z.array(fault),
-    notes: z.array(text),
-    orders: z.array(order).exactOptional(),
-    startedAt: time,
-    endedAt: time.exactOptional(),
-    downtimeMs: milliseconds.exactOptional(),
+    ...wayShape,
     live: liveReport.exactOptional(),
     placement: placement.exactOptional(),
   } satisfies ShapeOf<MoveReport>)

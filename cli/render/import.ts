@@ -14,17 +14,7 @@ import {
   stageWords,
 } from './import-words.ts';
 import { bytes, duration, moment, rate, wholeSeconds } from './quantity.ts';
-import {
-  bulletLines,
-  concernLines,
-  fieldLines,
-  indent,
-  nextLines,
-  orderWords,
-  section,
-  stepLines,
-  troubleLines,
-} from './report-parts.ts';
+import { bulletLines, endLines, fieldLines, indent, section, stepLines } from './report-parts.ts';
 import { phaseWords } from './step-names.ts';
 import { table } from './table.ts';
 import type { Cell } from './table.ts';
@@ -355,10 +345,6 @@ export function importReportLines(report: ImportReport, view: View, now: number)
     ),
     ...section('Conversion', bulletLines(conversionNotes(report), view), view),
     ...section('Rehearsal', bulletLines(rehearsalNotes(report), view), view),
-    ...section('Findings', concernLines(report.concerns, view), view),
-    ...troubleLines(report, { view, isOver: isImportEnd(report.phase) }),
-    ...section('Notes', bulletLines(report.notes, view), view),
-    ...section('Orders', bulletLines((report.orders ?? []).map(orderWords), view), view),
-    ...section('Next', nextLines(importNextSteps(report, view), view), view),
+    ...endLines(report, importNextSteps(report, view), { view, isOver: isImportEnd(report.phase) }),
   ];
 }

@@ -59,7 +59,7 @@ export function concernLines(concerns: readonly Concern[], view: View): string[]
 }
 
 /** What stands in the way or went wrong, the first error on the way, and what could not be undone. */
-export function troubleLines(
+function troubleLines(
   report: Pick<MoveReport, 'fault' | 'firstError' | 'failedCompensations'>,
   { view, isOver }: { view: View; isOver: boolean },
 ): string[] {
@@ -118,12 +118,30 @@ export function stepLines<Name extends string>(
   return lines.map((line) => ' '.repeat(indent) + line);
 }
 
+type Rested = Pick<
+  MoveReport,
+  'concerns' | 'fault' | 'firstError' | 'failedCompensations' | 'notes' | 'orders'
+>;
+
+/** What a report ends with: findings, troubles, notes, who ordered what, and what to do next. */
+export const endLines = (
+  report: Rested,
+  next: readonly NextStep[],
+  { view, isOver }: { view: View; isOver: boolean },
+): string[] => [
+  ...section('Findings', concernLines(report.concerns, view), view),
+  ...troubleLines(report, { view, isOver }),
+  ...section('Notes', bulletLines(report.notes, view), view),
+  ...section('Orders', bulletLines((report.orders ?? []).map(orderWords), view), view),
+  ...section('Next', nextLines(next, view), view),
+];
+
 /** `retry by ada@desk, 2026-11-21 14:40:03 UTC` */
-export const orderWords = ({ order, operator, at }: GivenOrder): string =>
+const orderWords = ({ order, operator, at }: GivenOrder): string =>
   `${order} by ${operator === '' ? 'somebody unnamed' : operator}, ${moment(at)}`;
 
 /** The orders that make sense now, each with what it brings about. */
-export function nextLines(next: readonly NextStep[], view: View): string[] {
+function nextLines(next: readonly NextStep[], view: View): string[] {
   const widest = Math.max(0, ...next.map(({ command }) => cells(command)));
   return next.flatMap(({ command, effect }) => {
     const head = ' '.repeat(indent) + padEnd(command, widest);

@@ -4,17 +4,7 @@ import { exitCodeOf, ExitCode } from '../exit-code.ts';
 import { bytes, duration, moment, wholeSeconds } from './quantity.ts';
 import { liveFields, liveNotes } from './live-report.ts';
 import { nextSteps, standingOf } from './next-steps.ts';
-import {
-  bulletLines,
-  concernLines,
-  fieldLines,
-  indent,
-  nextLines,
-  orderWords,
-  section,
-  stepLines,
-  troubleLines,
-} from './report-parts.ts';
+import { bulletLines, endLines, fieldLines, indent, section, stepLines } from './report-parts.ts';
 import { phaseWords, stepTitles } from './step-names.ts';
 import { table } from './table.ts';
 import type { Cell } from './table.ts';
@@ -176,10 +166,6 @@ export function reportLines(report: MoveReport, view: View, now: number): string
       view,
     ),
     ...section('On the way', bulletLines(liveNotes(report), view), view),
-    ...section('Findings', concernLines(report.concerns, view), view),
-    ...troubleLines(report, { view, isOver: isEnd(report.phase) }),
-    ...section('Notes', bulletLines(report.notes, view), view),
-    ...section('Orders', bulletLines((report.orders ?? []).map(orderWords), view), view),
-    ...section('Next', nextLines(nextSteps(standingOf(report), view), view), view),
+    ...endLines(report, nextSteps(standingOf(report), view), { view, isOver: isEnd(report.phase) }),
   ];
 }

@@ -1,6 +1,7 @@
 import { everyMode } from '../../rule.ts';
 import type { Rule } from '../../rule.ts';
 import type { TargetView } from '../../views.ts';
+import { ledgerSays } from '../../words.ts';
 
 export const ownershipConflict: Rule<TargetView, 'ownership-conflict'> = {
   modes: everyMode,
@@ -19,7 +20,7 @@ export const ownershipConflict: Rule<TargetView, 'ownership-conflict'> = {
       : [
           {
             code: 'ownership-conflict',
-            message: `the ledger of ${target.name} already says ${ledger.state} for ${vm.name}${ledger.note === '' ? '' : ` (${ledger.note})`}`,
+            message: ledgerSays(target.name, vm.name, ledger),
             remedy: `Find out which host really runs ${vm.name}; \`vmferry doctor\` on both shows their ledgers.`,
           },
         ],

@@ -1,4 +1,5 @@
 import type { Finding } from '../../../rule.ts';
+import { ledgerSays } from '../../../words.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { TargetView } from '../../views.ts';
@@ -24,8 +25,7 @@ export const ownershipConflict: ForeignRule<TargetView, Code> = {
   },
   judge: ({ vm, target, ledger }): Finding<Code>[] => {
     if (ledger === undefined) return [];
-    const { state, note } = ledger;
-    const says = `the ledger of ${target.name} already says ${state} for ${vm.name}${note === '' ? '' : ` (${note})`}`;
-    return [{ code: state === 'released' ? 'came-before' : 'ownership-conflict', message: says }];
+    const code = ledger.state === 'released' ? 'came-before' : 'ownership-conflict';
+    return [{ code, message: ledgerSays(target.name, vm.name, ledger) }];
   },
 };
