@@ -101,6 +101,33 @@ describe('a VM of a foreign KVM host', () => {
     await expect(stage.virsh('old', 'backup-dumpxml', 'cut')).rejects.toThrow();
   });
 
+  it.each([
+    ['pause', 'paused'],
+    ['shutdown', 'shut off'],
+  ] as const)(
+    'runs again where its import with %s is terminated in Temporal',
+    async (running, then) => {
+      onTestFailed(async () => console.error(await stage.logs()));
+      const name = `killed-${running}`;
+      const vm = await stage.vm('old', { name, dataDisk, run: true });
+      const request = bring(vm.uuid, { running, bandwidthBytesPerSecond: 2 ** 20 });
+      const handle = await stage.start(request, name);
+      const { runId } = await untilImport(handle, async ({ phase }) => {
+        return phase === 'copying' && (await stage.virsh('old', 'domstate', name)) === then;
+      });
+      await handle.terminate('by hand, in mid-copy');
+      // Its upkeep looks at once when it starts.
+      const worker = stage.fleet.worker('alpha');
+      await worker.stop();
+      worker.start();
+      await expect
+        .poll(() => stage.virsh('old', 'domstate', name), { timeout: 120_000, interval: 500 })
+        .toBe('running');
+      await expect.poll(() => login.traces(runId), { timeout: 30_000, interval: 500 }).toEqual([]);
+      expect(await stage.virsh('beta', 'list', '--all', '--name')).not.toContain(name);
+    },
+  );
+
   it('is left running, and comes as a clone that is off', async () => {
     onTestFailed(async () => console.error(await stage.logs()));
     const vm = await stage.vm('old', { name: 'stays', dataDisk, run: true });
