@@ -79,12 +79,14 @@ async function againstVirtV2v(
   return { name: convertName, unit: 's', samples };
 }
 
-/** What `virt-v2v-in-place` says of itself, and one that ends so. */
+/** What `virt-v2v-in-place` says of itself, and one that ends so: with an error that nothing but a person mends. */
 const standIn = (exitCode: number): string => `#!/bin/sh
 case "$1" in
 --version) echo 'virt-v2v-in-place 2.2.0'; exit 0;;
 --help) echo ' -i <libvirtxml|disk>  Set the input mode'; exit 0;;
 esac
+[ ${exitCode} = 0 ] ||
+  echo 'virt-v2v-in-place: error: inspection could not detect the source guest (or physical machine).' >&2
 exit ${exitCode}
 `;
 
