@@ -1,10 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { spawn } from 'node:child_process';
 import { mkdir, open, readFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cancelled, needsOperator, permanent, transient } from '../domain/errors.ts';
-import { tryFlock } from '../protocols/posix/flock.ts';
+import { takeFlock } from '../protocols/posix/flock.ts';
 import { isVmUuid } from './ledger-file.ts';
 
 export interface VmLockOptions {
@@ -19,9 +18,6 @@ export interface VmLockOptions {
   /** Name of the host, for errors. */
   host?: string;
 }
-
-/** Exit status that `flock` is told to give when its time is up. */
-const timedOutStatus = 75;
 
 /** Per lock file, the end of the line of those who wait in this process. */
 const tails = new Map<string, Promise<void>>();
@@ -56,7 +52,7 @@ export async function withVmLock<T>(options: VmLockOptions, fn: () => Promise<T>
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const file = await open(path, 'a+', 0o600);
     try {
-      await takeFlock(file, path, { ...options, timeoutMs: deadline - performance.now() });
+      await lockFile(file, path, { ...options, timeoutMs: deadline - performance.now() });
       await describeHolder(file, options.operation ?? '');
       const token = { held: true };
       try {
@@ -107,43 +103,18 @@ async function takeTurn(
 }
 
 /** Takes the lock for the open file description of `file`. */
-async function takeFlock(file: FileHandle, path: string, options: VmLockOptions): Promise<void> {
-  const tried = await tryFlock(file.fd).catch((error: unknown) => {
-    throw unlockable(path, options, String(error));
+async function lockFile(file: FileHandle, path: string, options: VmLockOptions): Promise<void> {
+  const { signal } = options;
+  // Who has no time left still gets a lock that is free.
+  const waitMs = Math.max(1, options.timeoutMs);
+  const taken = await takeFlock(file.fd, {
+    waitMs,
+    ...(signal === undefined ? {} : { signal }),
+  }).catch((error: unknown) => {
+    if (signal?.aborted) throw gaveUp(options);
+    throw unlockable(path, options, error instanceof Error ? error.message : String(error));
   });
-  if (options.signal?.aborted) throw gaveUp(options);
-  if (tried !== 'taken') await waitForFlock(file, path, options);
-}
-
-/**
- * Waits in the kernel until the lock is free, by a child that shares the open file description and leaves the lock to
- * it: a wait in this process would keep a thread of its pool, and could not be called off.
- */
-async function waitForFlock(file: FileHandle, path: string, options: VmLockOptions): Promise<void> {
-  const seconds = (Math.max(1, options.timeoutMs) / 1000).toFixed(3);
-  const child = spawn('flock', ['-x', '-w', seconds, '-E', String(timedOutStatus), '3'], {
-    stdio: ['ignore', 'ignore', 'pipe', file.fd],
-  });
-  let words = '';
-  child.stderr
-    ?.setEncoding('utf8')
-    .on('data', (text: string) => (words = (words + text).slice(0, 500)));
-  const abort = () => child.kill('SIGKILL');
-  options.signal?.addEventListener('abort', abort, { once: true });
-  if (options.signal?.aborted) abort();
-  try {
-    const status = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject).once('close', resolve);
-    });
-    if (options.signal?.aborted) throw gaveUp(options);
-    if (status === timedOutStatus) throw await locked(path, options);
-    if (status !== 0) throw unlockable(path, options, words.trim() || `status ${String(status)}`);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    throw unlockable(path, options, 'the program flock is missing');
-  } finally {
-    options.signal?.removeEventListener('abort', abort);
-  }
+  if (!taken) throw await locked(path, options);
 }
 
 async function describeHolder(file: FileHandle, operation: string): Promise<void> {

@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { open, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { transient } from '../domain/errors.ts';
 import type { VmFerryError } from '../domain/errors.ts';
-import { tryFlock } from '../protocols/posix/flock.ts';
+import { takeFlock } from '../protocols/posix/flock.ts';
 import { syncFolderOf } from './sync-folder.ts';
 
 /** Where a journal's bytes live; tests put a file system that forgets behind it. */
@@ -23,31 +22,14 @@ export interface JournalStorage {
   close(): Promise<void>;
 }
 
-/** How long the lock program may take; it does not wait for the lock. */
-const lockTimeoutMs = 10_000;
 const openTries = 5;
-const busyStatus = 75;
 
 /**
- * Takes flock(2) on the open file, where this process cannot call it by a short-lived `flock` of util-linux that inherits
- * the descriptor: the lock belongs to the open file description, which afterwards only this process holds. So it dies
- * with the process, is seen from every container and namespace that shares the file, and leaves nothing to clean up; a
- * PID in a file or a socket in the abstract namespace has neither virtue.
+ * The lock dies with the process, is seen from every container and namespace that shares the file, and leaves nothing to
+ * clean up; a PID in a file or a socket in the abstract namespace has neither virtue.
  */
 const lock = async (file: FileHandle, path: string): Promise<void> => {
-  const tried = await tryFlock(file.fd);
-  if (tried === 'taken') return;
-  if (tried === 'busy') throw inUse(path);
-  const child = spawn('flock', ['-x', '-n', '-E', String(busyStatus), '3'], {
-    stdio: ['ignore', 'ignore', 'ignore', file.fd],
-    timeout: lockTimeoutMs,
-  });
-  const status = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject).once('exit', resolve);
-  });
-  if (status === 0) return;
-  if (status !== busyStatus) throw new Error(`flock on ${path} ended with ${String(status)}`);
-  throw inUse(path);
+  if (!(await takeFlock(file.fd, { waitMs: 0 }))) throw inUse(path);
 };
 
 const inUse = (path: string): VmFerryError =>

@@ -1,13 +1,10 @@
-import { spawn } from 'node:child_process';
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { transient } from '../../domain/errors.ts';
-import { tryFlock } from '../../protocols/posix/flock.ts';
+import { takeFlock } from '../../protocols/posix/flock.ts';
 
 /** A server comes up within 15 s and ends within 10; who waits longer has met something that hangs. */
-const waitSeconds = 40;
-/** Exit status that `flock` is told to give when its time is up. */
-const timedOutStatus = 75;
+const waitMs = 40_000;
 /** A lock's file may be removed and made anew while one waits for it; each turn of others costs one try. */
 const mostTries = 50;
 
@@ -24,7 +21,7 @@ export async function withFileLock<T>(
   for (let tries = 0; tries < mostTries; tries += 1) {
     const file = await open(path, 'a', 0o600);
     try {
-      if (!(await flock(file.fd))) break;
+      if (!(await takeFlock(file.fd, { waitMs }))) break;
       // The one before may have removed the file that we have waited for.
       const [ours, there] = await Promise.all([file.stat(), stat(path).catch(() => undefined)]);
       if (there?.ino !== ours.ino) continue;
@@ -43,23 +40,4 @@ export async function withFileLock<T>(
     remedy: 'It is tried again; see whether two workers run on that host, and end one.',
     host,
   });
-}
-
-/** Whether the lock of that open file is held now, and stays so until its descriptor is closed. */
-async function flock(fd: number): Promise<boolean> {
-  // Nearly always nobody else has it, and no program has to be started to wait.
-  if ((await tryFlock(fd)) === 'taken') return true;
-  const child = spawn(
-    'flock',
-    ['-x', '-w', String(waitSeconds), '-E', String(timedOutStatus), '3'],
-    {
-      stdio: ['ignore', 'ignore', 'ignore', fd],
-    },
-  );
-  const status = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject).once('close', resolve);
-  });
-  if (status === 0) return true;
-  if (status === timedOutStatus) return false;
-  throw new Error(`flock ended with status ${String(status)}`);
 }
