@@ -105,6 +105,11 @@ describe('a machine of an OVA', () => {
     showLogs();
     const { ferry } = stage;
     const rate = MiB;
+    const alpha = stage.lab.host('alpha');
+    // One that no route chooses.
+    const own = '198.51.100.211';
+    await alpha.exec(['ip', 'addr', 'add', `${own}/32`, 'dev', 'lo'], { timeoutMs: 10_000 });
+    await stage.configure({ conversion: { cacheDir: stage.cacheDir, network: `${own}/32` } });
     await ferry.setConversionHost('alpha', { downBytesPerSecond: rate, upBytesPerSecond: rate });
     const handle = await stage.start(ova({ shape: { name: 'capped' } }), 'web');
     for (const [step, lift] of [
@@ -124,6 +129,10 @@ describe('a machine of an OVA', () => {
       expect(doneBytes).toBeGreaterThan(0);
       // What may be on its way beside it: a burst, and a chunk of debt.
       expect(doneBytes).toBeLessThanOrEqual((sinceMs / 1000) * rate + 4 * MiB);
+      if (step === 'transfer') {
+        const { stdout } = await alpha.exec(['ss', '-Hltn'], { timeoutMs: 10_000 });
+        expect(stdout).toContain(`${own}:`);
+      }
       const liftedMs = performance.now();
       await ferry.setConversionHost('alpha', lift);
       await untilImport(handle, ({ steps }) =>
