@@ -48,7 +48,7 @@ async function freePort(from: number): Promise<number> {
 }
 
 /** Waits for what no event tells of; the limit bears a loaded machine. */
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 60_000;
   while (!(await condition().catch(() => false))) {
     if (performance.now() > deadline) throw new Error(`${what} did not come up`);

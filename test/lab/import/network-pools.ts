@@ -1,9 +1,9 @@
 /** Pools of a lab's host whose bytes lie on storage servers that listen on that host's own loopback. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { LabHost } from '../../../lab/host.ts';
-import { startCeph, startIscsi } from '../../contract/storage/servers.ts';
+import { startCeph, startIscsi, until } from '../../contract/storage/servers.ts';
 import type { Ceph } from '../../contract/storage/servers.ts';
 import { must, withXml } from '../refusals/tiny-vm.ts';
 
@@ -97,12 +97,46 @@ export async function iscsiPool(host: LabHost, dir: string): Promise<NetworkPool
   };
 }
 
-async function isMounted(host: LabHost, path: string): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  for (;;) {
-    const { stdout } = await host.exec(['cat', '/proc/self/mounts'], brief);
-    if (stdout.includes(` ${path} `)) return;
-    if (performance.now() > deadline) throw new Error(`${path} of ${host.name} is no mount`);
-    await delay(50);
-  }
+/**
+ * A pool of NFS, as libvirt has it: files of a server, in a folder where they are mounted. The kernel here has no client:
+ * one by libnfs is in its place, and libvirt finds the mount made.
+ */
+export async function nfsPool(host: LabHost): Promise<NetworkPool & { exported: string }> {
+  const dir = await mkdtemp('/var/tmp/vmferry-lab-nfs-');
+  const exported = join(dir, 'export');
+  await mkdir(exported);
+  const server = host.spawn(
+    [
+      ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
+      ...['bash', join(import.meta.dirname, '../../contract/storage/nfs-host.sh'), dir, exported],
+      ...['sh', '-c', `touch ${dir}/serves; exec sleep infinity`],
+    ],
+    { stdio: 'ignore' },
+  );
+  await until(`NFS on ${host.name} serves`, () => Promise.resolve(existsSync(join(dir, 'serves'))));
+  const folder = '/run/nfs-pool';
+  await mkdir(host.rootOf(folder));
+  const mount = join(import.meta.dirname, 'nfs-mount.ts');
+  host.spawn([process.execPath, mount, '127.0.0.1', exported, folder], { stdio: 'inherit' });
+  await isMounted(host, folder);
+  await startPool(
+    host,
+    `<pool type='netfs'><name>nfs</name><source><host name='127.0.0.1'/><dir path='${exported}'/>
+      <format type='nfs'/></source><target><path>${folder}</path></target></pool>`,
+  );
+  return {
+    name: 'nfs',
+    exported,
+    end: async () => {
+      await must(host, 'pool-destroy', 'nfs');
+      server.kill('SIGKILL');
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
 }
+
+const isMounted = (host: LabHost, path: string): Promise<void> =>
+  until(`${path} of ${host.name} is a mount`, async () => {
+    const { stdout } = await host.exec(['cat', '/proc/self/mounts'], brief);
+    return stdout.includes(` ${path} `);
+  });

@@ -1,4 +1,4 @@
-/** Imports onto storage that the target reaches over a network: Ceph, iSCSI. */
+/** Imports onto storage that the target reaches over a network: Ceph, iSCSI, NFS. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,13 +15,14 @@ import {
   untilImport,
 } from './import-stage.ts';
 import type { ImportStage } from './import-stage.ts';
-import { iscsiPool, rbdPool } from './network-pools.ts';
+import { iscsiPool, nfsPool, rbdPool } from './network-pools.ts';
 import type { NetworkPool } from './network-pools.ts';
 import { MiB, putOnShelf, randomDisk } from './shelf.ts';
 
 const sizeBytes = 32 * MiB;
 const noCeph = lacking('an import onto RBD', 'ceph-mon', 'ceph-osd', 'ceph', 'rbd');
 const noIscsi = lacking('an import onto iSCSI', 'tgtd', 'tgtadm', 'qemu-storage-daemon');
+const noNfs = lacking('an import onto NFS', 'ganesha.nfsd', 'rpcbind');
 
 let dir: string;
 let stage: ImportStage;
@@ -100,6 +101,23 @@ describe('an import onto storage of the network', () => {
       const path = await stage.virsh('beta', 'vol-path', 'lun-0.qcow2', 'lun');
       expect(await imageHash(stage, 'beta', path)).toBe(rawHash);
       await stage.virsh('beta', 'undefine', 'lun');
+    },
+  );
+
+  it.skipIf(noNfs !== undefined)(
+    'onto NFS is started there, and its files lie on the server',
+    async () => {
+      showLogs();
+      const pool = await nfsPool(stage.lab.host('beta'));
+      closing.push(() => pool.end());
+      const request = into(pool, 'qcow2', { autoStart: true, shape: { name: 'nfs' } });
+      const report = await importEnded(await stage.start(request, 'web'));
+      expect(report).toMatchObject({ phase: 'committed', targetRunning: true });
+      expect(report.disks).toMatchObject([{ verified: true }]);
+      await stage.virsh('beta', 'destroy', 'nfs');
+      // Past the mount: from the folder that the server exports.
+      expect(await imageHash(stage, 'beta', join(pool.exported, 'nfs-0.qcow2'))).toBe(rawHash);
+      await stage.virsh('beta', 'undefine', 'nfs');
     },
   );
 });
