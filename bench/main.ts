@@ -1,6 +1,6 @@
 /** `npm run bench`: figures of this machine, ours and the peers' in turn. Never a test: nothing fails by a figure. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { BenchContext, BenchGroup } from './benchmark.ts';
@@ -131,20 +131,28 @@ function stopOnSignals(): AbortController {
   return stop;
 }
 
+/** Over the last minute. */
+const minuteLoad = (): number => Math.round((loadavg()[0] ?? 0) * 100) / 100;
+
 async function main(): Promise<void> {
   const wishes = readWishes(process.argv.slice(2));
   const stop = stopOnSignals();
   const commands = new Map<string, string>();
   const results: BenchResult[] = [];
+  const load = { before: minuteLoad(), after: 0 };
   for (const group of groups) {
     if (stop.signal.aborted) break;
     results.push(...(await runGroup(group, wishes, { signal: stop.signal, commands })));
   }
+  load.after = minuteLoad();
   console.log(`\n${tableOf(results)}`);
+  console.log(
+    `\nLoad of the machine: ${load.before} before, ${load.after} after (its own included)`,
+  );
   if (commands.size > 0) console.log('\nThe commands of the peers, on the target:');
   for (const [name, command] of commands) console.log(`  ${name}: ${command}`);
   if (wishes.json !== undefined) {
-    await writeFile(wishes.json, `${JSON.stringify({ results }, null, 2)}\n`);
+    await writeFile(wishes.json, `${JSON.stringify({ results, load }, null, 2)}\n`);
   }
   if (wishes.markdown !== undefined) await writeFile(wishes.markdown, `${markdownOf(results)}\n`);
 }
