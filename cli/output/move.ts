@@ -56,7 +56,7 @@ const disk: z.ZodType<DiskResult> = z.strictObject({
 
 const orderName = z.enum(['commit', 'rollback', 'retry', 'cancel', 'tune']);
 
-export const order: z.ZodType<GivenOrder> = z.strictObject({
+const order: z.ZodType<GivenOrder> = z.strictObject({
   order: orderName,
   operator: text,
   at: time,
