@@ -1,5 +1,6 @@
 /** What proves that a rehearsed guest came up: asked again and again until it does, the guest ends, or time is up. */
 import { connect } from 'node:net';
+import type { TcpNetConnectOpts } from 'node:net';
 import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
@@ -17,6 +18,8 @@ export interface Scene {
   check: RehearsalCheck;
   checks: RehearsalParts['checks'];
   limitMs: number;
+  /** This host's address beside the guest, where a port is asked. */
+  localAddress?: string;
   /** Where the throw-away images lie. */
   folder: string;
   /** Marks programs of the check. */
@@ -88,12 +91,14 @@ function atTheLimit(check: RehearsalCheck, about: Pick<Seen, 'elapsedMs' | 'cons
 
 /** One question; undefined as long as it has no good answer. */
 async function ask(scene: Scene, leftMs: number): Promise<string | undefined> {
-  const { as, host, check, signal } = scene;
+  const { as, host, check, localAddress, signal } = scene;
   if (check.kind === 'auto' || check.kind === 'agent')
     return (await host.agentAnswers(as)) ? 'its guest agent answers' : undefined;
   if (check.kind === 'port') {
     const { address, port } = check;
-    const isOpen = await canConnect(address, port, signal);
+    // By that address alone: a host of that name elsewhere must not answer for the guest.
+    const from = localAddress === undefined ? {} : { localAddress };
+    const isOpen = await canConnect({ host: address, port, signal, ...from });
     return isOpen ? `port ${port} of ${address} takes connections` : undefined;
   }
   if (check.kind !== 'command') return undefined;
@@ -101,9 +106,9 @@ async function ask(scene: Scene, leftMs: number): Promise<string | undefined> {
   return isDone ? `the check ${check.name} succeeded` : undefined;
 }
 
-function canConnect(host: string, port: number, signal: AbortSignal): Promise<boolean> {
+function canConnect(to: TcpNetConnectOpts & { signal: AbortSignal }): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, signal });
+    const socket = connect(to);
     const end = (isOpen: boolean): void => {
       socket.destroy();
       resolve(isOpen);

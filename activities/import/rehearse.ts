@@ -77,11 +77,14 @@ async function play(
     consolePath: host.consolePath(as),
   });
   signal.throwIfAborted();
-  await host.begin(domain, await addressesFor(parts, input, domain));
+  const addresses = await addressesFor(parts, input, domain);
+  const localAddress = addresses.find((one) => one !== undefined)?.address;
+  await host.begin(domain, addresses);
   await host.run(as);
   const seen = await observe({
     ...{ as, host, checks, check: wish.check, signal },
     limitMs: wish.limitMs ?? rehearsalLimitMs({ emulated }),
+    ...(localAddress === undefined ? {} : { localAddress }),
     folder: cache.folder,
     label: checkLabel(cache),
     facts: factsFor(input, { as, domain }),

@@ -24,6 +24,10 @@ export interface RehearsalName {
 const namespace = 'urn:vmferry:domain:1';
 const prefix = 'vmferry-rehearsal-';
 
+/** No VM of anybody: nothing is to be moved, counted or listed of it. */
+export const isRehearsal = ({ name }: Pick<RehearsalName, 'name'>): boolean =>
+  /^vmferry-rehearsal-[0-9a-f]{12}$/.test(name);
+
 const uuidOf = (text: string): string => {
   const hex = createHash('sha256').update(text).digest('hex');
   // Marked as one that follows no time and no host (version 8, variant 1).
@@ -84,6 +88,7 @@ export interface RehearsalDefinition {
 
 /** A definition, and the segments that its cards want. */
 export interface RehearsalDomain {
+  as: RehearsalName;
   xml: string;
   networks: RehearsalNetwork[];
   /** Which card is on which of them, by its place. */
@@ -132,7 +137,7 @@ export function rehearsalDomain(xml: string, options: RehearsalDefinition): Rehe
   for (const console of childElements(held, 'console')) asTerminal(document, console);
   for (const channel of childElements(held, 'channel')) asChannel(channel);
   const { networks, cards } = apart(document, childElements(held, 'interface'), options.as);
-  return { xml: serializeXml(document), networks, cards };
+  return { as: options.as, xml: serializeXml(document), networks, cards };
 }
 
 /** Its own name, and whose it is. */

@@ -35,6 +35,9 @@ export interface ConsoleLook {
 /** Every method throws the domain errors of `LibvirtHost.use`. */
 export class LibvirtRehearsals {
   readonly #host: LibvirtHost;
+  /** Domains that live by the connection, and calls that use it: without any it is closed. */
+  readonly #alive = new Set<string>();
+  #calls = 0;
 
   /** A connection of its own: what is begun here ends with it, and with nothing else. */
   constructor(options: LibvirtHostOptions) {
@@ -47,19 +50,20 @@ export class LibvirtRehearsals {
   consolePath = ({ name }: RehearsalName): string => `/${logFolder}/${name}-console.log`;
 
   /** Whom QEMU runs as: its images have to be within that user's reach. */
-  emulator = (): Promise<FileOwner> => this.#host.use((connection) => emulatorOwner(connection));
+  emulator = (): Promise<FileOwner> => this.#use((connection) => emulatorOwner(connection));
 
   /**
    * Networks, then the domain, which stands still until `run`. Nothing of that name is there: `end` came before.
    * Throws `start-refused-by-guard`.
    */
   async begin(
-    { xml, networks }: RehearsalDomain,
+    { as, xml, networks }: RehearsalDomain,
     addresses: readonly (HostAddress | undefined)[],
   ): Promise<void> {
     // Of a host that never started a guest libvirt has made none yet.
     await mkdir(join(this.#host.fileRoot, logFolder), { recursive: true, mode: 0o700 });
-    await this.#host.use(async (connection) => {
+    this.#alive.add(as.uuid);
+    await this.#use(async (connection) => {
       for (const [index, network] of networks.entries())
         await connection.call('NetworkCreateXML', { xml: networkXml(network, addresses[index]) });
       const flags = CreateFlag.paused | CreateFlag.autodestroy;
@@ -68,7 +72,7 @@ export class LibvirtRehearsals {
   }
 
   async run({ uuid }: RehearsalName): Promise<void> {
-    await this.#host.use(async (connection) => {
+    await this.#use(async (connection) => {
       const { dom } = await connection.call('DomainLookupByUUID', { uuid });
       await connection.call('DomainResume', { dom });
     });
@@ -76,21 +80,19 @@ export class LibvirtRehearsals {
 
   /** Undefined once it is gone. */
   async state({ uuid }: RehearsalName): Promise<VmState | undefined> {
-    const state = await this.#host.use((connection) => readState(connection, uuid));
+    const state = await this.#use((connection) => readState(connection, uuid));
     return state === undefined || isOff(state) ? undefined : state;
   }
 
   /** Whether the guest's agent answers now. */
   async agentAnswers({ uuid }: RehearsalName): Promise<boolean> {
-    return this.#host.use(async (connection) => {
+    return this.#use(async (connection) => {
       try {
         const { dom } = await connection.call('DomainLookupByUUID', { uuid });
         await connection.call('DomainGetTime', { dom }, { timeoutMs: agentMs });
         return true;
       } catch (error) {
-        const silent = ['AGENT_UNRESPONSIVE', 'AGENT_UNSYNCED', 'OPERATION_INVALID'] as const;
-        const gone = ['NO_DOMAIN', 'OPERATION_FAILED', 'ARGUMENT_UNSUPPORTED'] as const;
-        if ([...silent, ...gone].some((name) => isRefusal(error, name))) return false;
+        if (noAnswer.some((name) => isRefusal(error, name))) return false;
         throw error;
       }
     });
@@ -114,10 +116,23 @@ export class LibvirtRehearsals {
 
   /** Whatever is there of it goes: the guest first, then its networks and the files that libvirt wrote. Safe to repeat. */
   async end(name: RehearsalName): Promise<void> {
-    await this.#host.use((connection) => endDomain(connection, name));
-    await waitUntilOff(this.#host, name.uuid, { timeoutMs: endMs });
-    await this.#host.use((connection) => endNetworks(connection, name));
-    await this.#removeFiles(name);
+    await this.#use(async (connection) => {
+      await endDomain(connection, name);
+      await waitUntilOff(this.#host, name.uuid, { timeoutMs: endMs });
+      await endNetworks(connection, name);
+      await this.#removeFiles(name);
+      this.#alive.delete(name.uuid);
+    });
+  }
+
+  async #use<T>(act: (connection: Connection) => Promise<T>): Promise<T> {
+    this.#calls += 1;
+    try {
+      return await this.#host.use(act);
+    } finally {
+      this.#calls -= 1;
+      if (this.#calls === 0 && this.#alive.size === 0) await this.#host.close();
+    }
   }
 
   async #removeFiles({ name }: RehearsalName): Promise<void> {
@@ -130,6 +145,12 @@ export class LibvirtRehearsals {
     }
   }
 }
+
+/** It sleeps, has not come up yet, or is none; or the guest is gone. */
+const noAnswer = [
+  ...(['AGENT_UNRESPONSIVE', 'AGENT_UNSYNCED', 'OPERATION_INVALID'] as const),
+  ...(['NO_DOMAIN', 'OPERATION_FAILED', 'ARGUMENT_UNSUPPORTED'] as const),
+];
 
 async function endDomain(connection: Connection, { uuid, name }: RehearsalName): Promise<void> {
   try {

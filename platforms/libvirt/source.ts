@@ -16,6 +16,7 @@ import { isOff, readState, vmStateOf, waitUntilOff } from './lifecycle.ts';
 import type { WaitOptions } from './lifecycle.ts';
 import { placeOfVolume } from './pool-place.ts';
 import { presentState } from './present-state.ts';
+import { isRehearsal } from './rehearsal-xml.ts';
 import { readRunning } from './running-facts.ts';
 import type { ServedImage } from './served-image.ts';
 import { readableSecrets, secretReader } from './secrets.ts';
@@ -44,7 +45,8 @@ export class LibvirtSource implements SourcePlatform {
   async list(): Promise<VmSummary[]> {
     return this.#host.use(async (connection) => {
       const { domains } = await connection.call('ConnectListAllDomains', { needResults: 1 });
-      const found = await Promise.all(domains.map(async (dom) => this.#summary(connection, dom)));
+      const own = domains.filter((dom) => !isRehearsal(dom));
+      const found = await Promise.all(own.map(async (dom) => this.#summary(connection, dom)));
       return found
         .filter((summary) => summary !== undefined)
         .sort((left, right) => left.name.localeCompare(right.name));

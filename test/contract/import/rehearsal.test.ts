@@ -1,6 +1,6 @@
 /** Rehearsals on a real libvirtd and QEMU, by emulation: a boot sector comes up, is seen, and nothing of it is left. */
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { cacheOf } from '../../../activities/import/cache-of.ts';
@@ -18,7 +18,7 @@ import { LibvirtRehearsals } from '../../../platforms/libvirt/rehearsal.ts';
 import { rehearsalName } from '../../../platforms/libvirt/rehearsal-xml.ts';
 import { foreignVm, planFor } from '../../quick/import/fake-import.ts';
 import { conversionHost, MiB, PlayedSource, refOf } from '../../quick/import/played-source.ts';
-import { startTestHost } from '../platforms/host.ts';
+import { run, startTestHost } from '../platforms/host.ts';
 import type { TestHost } from '../platforms/host.ts';
 
 let host: TestHost;
@@ -76,7 +76,12 @@ async function cached(guest: BootSectorOptions): Promise<ImportParts> {
 }
 const never = new AbortController().signal;
 
-const play = async (parts: ImportParts, wish: Partial<RehearsalWish>, signal = never) => {
+/** Asks for one: of the copy as it came, unless it is told that it was converted. */
+async function play(
+  parts: ImportParts,
+  { converted = false, ...wish }: Partial<RehearsalWish> & { converted?: boolean },
+  signal = never,
+) {
   const plan = planFor(randomUUID(), false);
   return rehearse(
     parts,
@@ -86,13 +91,13 @@ const play = async (parts: ImportParts, wish: Partial<RehearsalWish>, signal = n
       ...{ wish: { check: { kind: 'auto' }, only: false, ...wish } },
       plan: {
         ...plan,
-        ...{ converted: false, bus: 'sata', memoryBytes: 64 * MiB, cpus: 1 },
+        ...{ converted, bus: converted ? 'virtio-scsi' : 'sata', memoryBytes: 64 * MiB, cpus: 1 },
         disks: plan.disks.slice(0, 1),
       },
     },
     signal,
   );
-};
+}
 
 /** The name of the domain, once libvirt has it; rejects where the rehearsal ends before. */
 async function started(playing: Promise<unknown>): Promise<string> {
@@ -115,6 +120,7 @@ async function left(parts: ImportParts): Promise<string[]> {
     ...(await host.virsh('list', '--all', '--name')).split('\n'),
     ...(await host.virsh('net-list', '--all', '--name')).split('\n'),
     ...(await inHost('/var/log/libvirt/qemu')),
+    ...(await inHost('/var/lib/libvirt/dnsmasq')),
     ...(await inHost('/sys/class/net')).filter((name) => name.startsWith('vfr')),
     ...(await readdir(folder)),
   ];
@@ -192,6 +198,20 @@ describe('a rehearsal', { timeout: 120_000 }, () => {
     expect(await left(parts)).toEqual([]);
   });
 
+  it('has an address beside the guest where its port is to be asked, and is no VM of the host meanwhile', async () => {
+    // Part of what is installed with libvirt.
+    await mkdir(join(host.libvirtd.dir, 'var/lib/libvirt/dnsmasq'));
+    const parts = await cached({ says: 'here', then: 'waits' });
+    const check = { kind: 'port', address: '198.51.100.20', port: 22 } as const;
+    const playing = play(parts, { check, limitMs: 6_000 });
+    await started(playing);
+    const { stdout } = await host.libvirtd.exec('ip', '-o', '-4', 'address');
+    expect(stdout).toMatch(/vfr[0-9a-f]{12} +inet 198\.51\.100\.19\/29 /);
+    expect(await host.source.list()).toEqual([]);
+    await expect(playing).rejects.toMatchObject({ code: 'rehearsal-failed' });
+    expect(await left(parts)).toEqual([]);
+  });
+
   it('is called off at any moment without a trace', async () => {
     const parts = await cached({ says: 'here', then: 'waits' });
     const calling = new AbortController();
@@ -201,6 +221,48 @@ describe('a rehearsal', { timeout: 120_000 }, () => {
     await expect(playing).rejects.toThrow();
     expect(await left(parts)).toEqual([]);
   });
+
+  // The last one: the daemon stays so.
+  // For another user libvirt asks QEMU anew what it can do, which takes most of the time.
+  const reachMs = 300_000;
+  it(
+    'is within reach of a user that QEMU runs as, over an overlay of the conversion, and the cache is closed again',
+    { timeout: reachMs },
+    async () => {
+      const { libvirtd } = host;
+      const conf = join(libvirtd.dir, 'etc/libvirt/qemu.conf');
+      const asRoot = await readFile(conf, 'utf8');
+      await writeFile(
+        conf,
+        asRoot.replaceAll('"root"', '"nobody"').replace(/^group.*$/m, 'group = "nogroup"'),
+      );
+      await libvirtd.killDaemon();
+      await libvirtd.startDaemon();
+      const parts = await cached({ says: 'nothing', then: 'powers-off' });
+      const { folder, conversionFolder } = cacheOf(parts, refOf('one'));
+      await mkdir(conversionFolder, { mode: 0o700 });
+      const overlay = join(conversionFolder, 'disk-0.qcow2');
+      const base = join(folder, 'disk-0.raw');
+      await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', overlay]);
+      // As a conversion would: what is started is what it wrote.
+      const sector = join(host.dir, 'sector');
+      await writeFile(sector, bootSector({ says: 'converted', then: 'waits' }));
+      await run('qemu-io', ['-f', 'qcow2', '-c', `write -s ${sector} 0 512`, overlay]);
+      const check = { kind: 'console', pattern: '^converted$' } as const;
+      await chmod(host.dir, 0o700);
+      await expect(play(parts, { check, converted: true })).rejects.toMatchObject({
+        code: 'rehearsal-folder-closed',
+      });
+      await chmod(host.dir, 0o711);
+      const report = await play(parts, { check, converted: true, limitMs: 60_000 });
+      expect(report).toMatchObject({ outcome: 'proved' });
+      for (const path of [base, overlay, folder, conversionFolder]) {
+        const { uid, mode } = await stat(path);
+        expect([path, uid, mode & 0o077 & ~0o044]).toEqual([path, process.geteuid?.(), 0]);
+      }
+      expect(await left(parts)).toEqual([]);
+    },
+  );
 });
 
 /** A host whose worker is gone: it ends nothing any more. */

@@ -7,6 +7,7 @@ import { exitCodeOfAll, exitCodeOfImport, importWord } from '../../../cli/render
 import { cells } from '../../../cli/render/text.ts';
 import type { FerryV2vStart, V2vForecast, V2vRequest } from '../../../cli/ferry.ts';
 import { transient } from '../../../domain/errors.ts';
+import type { RehearsalReport } from '../../../domain/import/rehearsal.ts';
 import type { ImportPhase, ImportReport, ImportStatus } from '../../../domain/import.ts';
 import { terminalWith } from './fake-client.ts';
 import {
@@ -222,10 +223,14 @@ describe('a rehearsal is asked for', () => {
   });
 
   it('and its report tells what was seen, as data too', async () => {
-    const rehearsal = {
-      ...{ outcome: 'proved', check: 'agent', saw: 'its guest agent answers' },
-      ...{ elapsedMs: 21_000, emulated: true, console: ['web login:'] },
-    } as const;
+    const rehearsal: RehearsalReport = {
+      outcome: 'proved',
+      check: 'agent',
+      saw: 'its guest agent answers',
+      elapsedMs: 21_000,
+      emulated: true,
+      console: ['web login:'],
+    };
     const report = importReportWith({ phase: 'rehearsed', rehearsal });
     const one = new FakeImport({ report, progress: [] });
     const args = ['rehearse', '--provider', 'vcenter', 'web', '--pool', 'images', '--yes'];
