@@ -185,6 +185,8 @@ export interface ImportedDisk {
   verified: boolean;
   /** Why earlier progress could not be used, if so. */
   restarted?: string;
+  /** By which way its bytes came and why, where its platform has several. */
+  way?: string;
 }
 
 /** Facts of a conversion host: read fresh, never kept across a decision. */

@@ -123,6 +123,7 @@ export interface CachedDisk {
   bytesRecopied: number;
   bytesFromCache: number;
   restarted?: string;
+  way?: string;
 }
 
 export interface CacheResult {

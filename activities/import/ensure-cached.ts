@@ -186,6 +186,7 @@ async function copyOne(
     bytesRecopied: twice,
     bytesFromCache: own.found.bytes,
     ...(why === undefined ? {} : { restarted: why }),
+    ...(handle.way === undefined ? {} : { way: handle.way }),
   };
 }
 

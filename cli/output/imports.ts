@@ -288,6 +288,7 @@ const importedDisk: z.ZodType<ImportedDisk> = z.strictObject({
   targetHash: text.exactOptional(),
   verified: flag,
   restarted: text.exactOptional(),
+  way: text.exactOptional(),
 } satisfies ShapeOf<ImportedDisk>);
 
 const conversion: z.ZodType<ConversionReport> = z.strictObject({

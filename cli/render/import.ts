@@ -275,6 +275,7 @@ function fields(report: ImportReport, view: View, now: number): [string, string]
     ['Parked in', report.parkedIn === undefined ? '' : phaseWords(report.parkedIn)],
     ['Downtime', report.downtimeMs === undefined ? '' : duration(report.downtimeMs)],
     ['Copied', disks.length === 0 ? '' : copied + compared],
+    ['Read', [...new Set(disks.flatMap(({ way }) => way ?? []))].join('; ')],
     ['Cache', report.cachedUntil === undefined ? '' : `kept until ${moment(report.cachedUntil)}`],
   ];
   if (exitCodeOfImport(report) !== ExitCode.refused)

@@ -116,7 +116,7 @@ export async function nfsPool(host: LabHost): Promise<NetworkPool & { exported: 
   await until(`NFS on ${host.name} serves`, () => Promise.resolve(existsSync(join(dir, 'serves'))));
   const folder = '/run/nfs-pool';
   await mkdir(host.rootOf(folder));
-  const mount = join(import.meta.dirname, 'nfs-mount.ts');
+  const mount = join(import.meta.dirname, 'nfs-mount-process.ts');
   host.spawn([process.execPath, mount, '127.0.0.1', exported, folder], { stdio: 'inherit' });
   await isMounted(host, folder);
   await startPool(

@@ -188,11 +188,11 @@ const all = koffi.struct(
   'fuse_operations',
   Object.fromEntries(places.map((name) => [name, 'void *'])),
 );
-const made = places.flatMap((name) => {
+const made = places.flatMap((name): [string, unknown][] => {
   const operation = operations[name];
   if (operation === undefined) return [];
   const type = koffi.pointer(koffi.proto(`int on_${name}(${operation[0]})`));
-  return [[name, koffi.register(operation[1] as (...any: unknown[]) => unknown, type)]];
+  return [[name, koffi.register(operation[1], type)]];
 });
 
 const main = fuse.func(
@@ -201,5 +201,6 @@ const main = fuse.func(
 // As the mount of an NFS export is shown: libvirt takes it for the one of its pool.
 const options = `fsname=${server}:${exported},allow_other,default_permissions`;
 const args = ['nfs-mount', '-f', '-s', '-o', options, folder];
-const table = Object.fromEntries([...places.map((name) => [name, null]), ...made]);
+const none = places.map((name): [string, unknown] => [name, null]);
+const table = Object.fromEntries([...none, ...made]);
 process.exitCode = main(args.length, args, table, koffi.sizeof(all), null);
