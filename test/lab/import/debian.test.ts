@@ -3,29 +3,21 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFailed } from 'vitest';
-import { whichProgram } from '../../../bench/programs.ts';
-import { newestKernel } from '../../../convert/acceleration.ts';
 import { debianNetwork, ensureDebianGuest } from '../../../lab/guests/debian.ts';
+import { missingGuestTools } from './guest-tools.ts';
 import { importEnded, labRequest, openImportStage } from './import-stage.ts';
 import { MiB, putImageOnShelf } from './shelf.ts';
 
 /** Four minutes by emulation on a machine that does nothing else. */
 const limitMs = 45 * 60_000;
 const bootMs = 10 * 60_000;
-const programs = ['virt-v2v-in-place', 'guestfish', 'mmdebstrap', 'sfdisk', 'partx', 'busybox'];
-
-/** Empty: all is there. */
-async function missing(): Promise<string[]> {
-  const found = await Promise.all(programs.map(whichProgram));
-  const absent = programs.filter((_, at) => found[at] === undefined);
-  return (await newestKernel()) === undefined ? [...absent, 'a kernel in /boot'] : absent;
-}
+const programs = ['mmdebstrap', 'sfdisk', 'partx', 'busybox'];
 
 it(
   'brings a real Debian by the real tools, and its static address answers',
   async ({ skip }) => {
-    const absent = await missing();
-    if (absent.length > 0) skip(`not on this machine: ${absent.join(', ')}`);
+    const missing = await missingGuestTools(programs);
+    if (missing !== '') skip(missing);
     const dir = await mkdtemp(join(tmpdir(), 'import-debian-'));
     await using closing = new AsyncDisposableStack();
     closing.defer(() => rm(dir, { recursive: true, force: true }));
