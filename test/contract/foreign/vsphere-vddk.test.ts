@@ -2,7 +2,9 @@
  * Disks of vSphere by VDDK. Neither VMware's library nor nbdkit's plugin for it is here: a stand-in for both tells what it
  * was started with, and serves real bytes by the real nbdkit.
  */
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +13,7 @@ import { vcenterShortcoming } from '../../../lab/vcenter/program.ts';
 import type { VsphereSource } from '../../../platforms/vsphere/source.ts';
 import { lacking } from '../storage/servers.ts';
 import { describeForeignSource } from './suite.ts';
-import { machine, MIB, openSource, startVcenter } from './vsphere-fixture.ts';
+import { machine, MIB, openSource, optionsFor, startVcenter } from './vsphere-fixture.ts';
 import type { Vcenter } from './vsphere-fixture.ts';
 
 const shortcoming = (await vcenterShortcoming()) ?? lacking('VDDK (by a stand-in)', 'nbdkit');
@@ -171,6 +173,25 @@ describe.skipIf(shortcoming !== undefined)('a disk by VDDK', { timeout: 60_000 }
     expect(await refusal(diskOf('woken'))).toMatchObject({ code: 'vsphere-disk-locked' });
     await vcenter.command({ op: 'power', vm: 'woken', on: false });
     expect(await servers()).toEqual([]);
+  });
+
+  it('ends with a reader that is killed, whose folder the next one of its label removes', async () => {
+    const victim = join(import.meta.dirname, 'vddk-victim-process.ts');
+    const child = spawn(process.execPath, [victim, 'still'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const options = optionsFor(vcenter, { vddk: { libdir: '/opt/vddk', nbdkit, label } });
+    child.stdin.end(JSON.stringify(options));
+    await once(child.stdout, 'data');
+    const [server = 0] = await servers();
+    expect(isAlive(server)).toBe(true);
+    child.kill('SIGKILL');
+    await expect.poll(() => isAlive(server)).toBe(false);
+    const left = await folders();
+    expect(left).toHaveLength(1);
+    const source = await open();
+    expect(await source.sweep()).toEqual(left.map((name) => join(tmpdir(), name)));
+    expect(await folders()).toEqual([]);
   });
 
   it('leaves what is swept by the next one of its label if it was killed', async () => {

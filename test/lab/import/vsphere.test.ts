@@ -87,7 +87,12 @@ describe.skipIf(shortcoming !== undefined)('a VM of a vCenter', () => {
     onTestFailed(async () => console.error(await stage.logs()));
     const vm = await idOf('off');
     const report = await importEnded(await stage.start(labRequest({ provider: 'vc', vm }), 'off'));
-    expect(report).toMatchObject({ phase: 'committed', clone: false, oneRunning: 'observed' });
+    expect(report).toMatchObject({
+      ...{ phase: 'committed', clone: false, oneRunning: 'observed' },
+      disks: [
+        { way: 'by HTTPS from /folder: dataPath is auto, and vddk.libdir is not configured' },
+      ],
+    });
     expect(await volumeHash(stage, 'beta', 'off-0.qcow2')).toBe(hash);
     const macs = await stage.virsh('beta', 'domiflist', 'off');
     expect(macs).toContain('00:50:56:00:00:01');
