@@ -1,16 +1,15 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { findTemporalCli } from '../config/temporal-binary.ts';
 import { newestKernel, probeAcceleration } from '../convert/acceleration.ts';
 import type { ImportReport, ImportRequest } from '../domain/import.ts';
 import { ensureDebianGuest } from '../lab/guests/debian.ts';
-import { checkMachine } from '../lab/requirements.ts';
 import { importEnded, labRequest, openImportStage } from '../test/lab/import/import-stage.ts';
 import type { ImportStage } from '../test/lab/import/import-stage.ts';
 import { putImageOnShelf, putOnShelf, randomDisk } from '../test/lab/import/shelf.ts';
 import type { BenchContext, BenchGroup, Measured } from './benchmark.ts';
 import { mebibyte } from './copy-stage.ts';
+import { moves } from './moves.ts';
 import { findPrograms } from './programs.ts';
 import type { Sample } from './result.ts';
 
@@ -125,15 +124,9 @@ const copiedMiB = ({ disks }: ImportReport): number =>
 export const imports: BenchGroup = {
   names: units,
   missing: async () => {
-    const machine = await checkMachine();
-    const why = machine.missing.map(({ what, remedy }) => `${what} is missing: ${remedy}`);
-    try {
-      findTemporalCli();
-    } catch (error) {
-      why.push(error instanceof Error ? error.message : String(error));
-    }
-    if (why.length > 0)
-      return Object.fromEntries(Object.keys(units).map((name) => [name, why.join(' ')]));
+    const lacks = (await moves.missing())['worker-rss-mib'];
+    if (lacks !== undefined)
+      return Object.fromEntries(Object.keys(units).map((name) => [name, lacks]));
     const absent = await findPrograms(converters);
     if ((await newestKernel()) === undefined) absent.push('a kernel in /boot');
     return absent.length === 0 ? {} : { [convertName]: `not found: ${absent.join(', ')}` };
