@@ -54,14 +54,19 @@ const copy = (migrationId: string) =>
     { signal: never, report: () => undefined, throttle: { take: () => Promise.resolve() } },
   );
 const told: unknown[] = [];
+const twoCards = ['4000', '4001'].map((key, index) => ({
+  ...{ key, mac: `00:50:56:00:00:0${index + 1}`, network: 'VM', model: 'vmxnet3', connected: true },
+}));
+const plannedCards = twoCards.map(({ key, mac }) => ({ key, mac, network: 'bridge:br0' as const }));
 const convert = (migrationId: string, root?: string) => {
   const plan = planFor('6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e042', false);
   return ensureConverted(
     parts,
     {
       ...refOf(migrationId),
-      vm: { ...source.vm, guestFamily: 'linux' },
-      plan: { ...plan, disks: plan.disks.slice(0, 1) },
+      // Names of two cards are nobody's to guess: nothing looks into the disk for them.
+      vm: { ...source.vm, guestFamily: 'linux', nics: twoCards },
+      plan: { ...plan, disks: plan.disks.slice(0, 1), nics: plannedCards },
       luksKeys: [],
       ...(root === undefined ? {} : { root }),
     },
