@@ -1,7 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFailed, onTestFinished } from 'vitest';
+import { VmFerry } from '../../../client/vmferry.ts';
+import { loadConfig } from '../../../config/load.ts';
+import { Ledger } from '../../../guard/ledger.ts';
+import type { LabHost } from '../../../lab/host.ts';
 import {
   hashOf,
   importEnded,
@@ -37,6 +41,8 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 }, 60_000);
 
+const ledgerOf = (host: LabHost): Ledger =>
+  new Ledger({ stateDir: host.rootOf(host.stateDir), host: host.name });
 const showLogs = (): void => onTestFailed(async () => console.error(await stage.logs()));
 const ova = (changes: Partial<Parameters<typeof labRequest>[0]> = {}) =>
   labRequest({ provider: 'shelf', vm: 'web.ova#web', ...changes });
@@ -151,5 +157,30 @@ describe('a machine of an OVA', () => {
     const { samples, cacheDisk } = await ferry.conversionUsage('alpha', '15m');
     expect(samples.at(-1)?.disks[cacheDisk]?.usedBytes).toBeGreaterThan(0);
     await stage.virsh('beta', 'undefine', 'capped');
+  });
+
+  it('whose import is terminated in mid-transfer leaves its volume set aside, and runs nowhere', async () => {
+    showLogs();
+    const asked = { bandwidthBytesPerSecond: 8 * MiB, shape: { name: 'killed' }, autoStart: true };
+    const handle = await stage.start(ova(asked), 'web');
+    await untilImport(handle, ({ phase }) => phase === 'transferring');
+    await handle.terminate('by hand, in mid-transfer');
+    const ferry = await VmFerry.connect({ config: loadConfig({ path: stage.fleet.configPath }) });
+    onTestFinished(() => ferry.close());
+    // Each question is a look of both hosts; what they see to be over has to be so for a while.
+    await expect
+      .poll(
+        async () => {
+          const { orphans } = await ferry.orphans();
+          return orphans.map(({ host, kind, vm }) => `${host} ${kind} ${vm.name}`);
+        },
+        { timeout: 120_000, interval: 1_000 },
+      )
+      .toEqual(['beta volume killed']);
+    expect(await stage.virsh('beta', 'list', '--all', '--name')).not.toContain('killed');
+    const { entries } = await ledgerOf(stage.lab.host('beta')).list();
+    expect(entries.find(({ name }) => name === 'killed')).toMatchObject({ state: 'quarantined' });
+    const told = await ferry.work(handle.workflowId);
+    expect(await told.story()).toMatchObject({ end: 'terminated', phase: 'transferring' });
   });
 });
