@@ -53,7 +53,7 @@ export interface RehearsalNetwork {
   bridge: string;
 }
 
-export const rehearsalNetwork = ({ name }: RehearsalName, index: number): RehearsalNetwork => {
+const rehearsalNetwork = ({ name }: RehearsalName, index: number): RehearsalNetwork => {
   const network = `${name}-${index}`;
   const digest = createHash('sha256').update(network).digest('hex');
   return { name: network, bridge: `vfr${digest.slice(0, 12)}` };

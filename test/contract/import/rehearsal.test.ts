@@ -21,6 +21,8 @@ import { conversionHost, MiB, PlayedSource, refOf } from '../../quick/import/pla
 import { run, startTestHost } from '../platforms/host.ts';
 import type { TestHost } from '../platforms/host.ts';
 
+// Of no other test: processes of a cached VM are ended wherever they are.
+const ref = { ...refOf('one'), provider: `rehearsals-${randomUUID()}` };
 let host: TestHost;
 let stateDir: string;
 let ledger: Ledger;
@@ -63,7 +65,7 @@ async function cached(guest: BootSectorOptions): Promise<ImportParts> {
   await ensureCached(
     parts,
     {
-      ...refOf('one'),
+      ...ref,
       ...{ vm: source.vm, disks: ['2000'], bandwidthBytesPerSecond: 0, running: 'shutdown' },
     },
     { signal: never, report: () => undefined, throttle: { take: () => Promise.resolve() } },
@@ -86,7 +88,7 @@ async function play(
   return rehearse(
     parts,
     {
-      ...refOf('one'),
+      ...ref,
       vm: foreignVm,
       ...{ wish: { check: { kind: 'auto' }, only: false, ...wish } },
       plan: {
@@ -113,7 +115,7 @@ async function started(playing: Promise<unknown>): Promise<string> {
 
 /** Domains, networks, files of libvirt and of the cache. */
 async function left(parts: ImportParts): Promise<string[]> {
-  const { folder } = cacheOf(parts, refOf('one'));
+  const { folder } = cacheOf(parts, ref);
   const inHost = (path: string) =>
     readdir(`/proc/${host.libvirtd.pid}/root${path}`).catch(() => []);
   const all = [
@@ -130,7 +132,7 @@ async function left(parts: ImportParts): Promise<string[]> {
 describe('a rehearsal', { timeout: 120_000 }, () => {
   it('comes up from throw-away images on a network that leads nowhere, is seen, and is gone', async () => {
     const parts = await cached({ says: 'rehearsed: \u001b[1mup\u001b[0m', then: 'waits' });
-    const path = join(cacheOf(parts, refOf('one')).folder, 'disk-0.raw');
+    const path = join(cacheOf(parts, ref).folder, 'disk-0.raw');
     const before = await readFile(path);
     const playing = play(parts, { check: { kind: 'console', pattern: '^rehearsed: \\w+$' } });
     expect(await started(playing)).toMatch(/^vmferry-rehearsal-/);
@@ -176,19 +178,19 @@ describe('a rehearsal', { timeout: 120_000 }, () => {
     });
     const dying: ImportParts = { ...parts, rehearsals: { host: deaf(own), checks: {} } };
     const playing = play(dying, { limitMs: 300_000 }).catch((error: unknown) => error);
-    const as = rehearsalName(cacheOf(parts, refOf('one')).key);
+    const as = rehearsalName(cacheOf(parts, ref).key);
     expect(await started(playing)).toBe(as.name);
     await own.close();
     await expect.poll(() => host.virsh('list', '--all', '--name'), { timeout: 30_000 }).toBe('');
     await playing;
     expect(await left(parts)).toContain('rehearsal');
-    await keepCache(parts, { ...refOf('one'), seconds: 60 }, never);
+    await keepCache(parts, { ...ref, seconds: 60 }, never);
     expect(await left(parts)).toEqual([]);
   });
 
   it('is refused by the hook and by its own look where another VM has its images', async () => {
     const parts = await cached({ says: 'here', then: 'waits' });
-    const { folder } = cacheOf(parts, refOf('one'));
+    const { folder } = cacheOf(parts, ref);
     const uuid = await setAside(ledger, [join(folder, 'rehearsal', 'disk-0.qcow2')]);
     await expect(play(parts, {})).rejects.toMatchObject({ code: 'start-refused-by-guard' });
     await ledger.remove(uuid, (await ledger.read(uuid))!);
@@ -239,7 +241,7 @@ describe('a rehearsal', { timeout: 120_000 }, () => {
       await libvirtd.killDaemon();
       await libvirtd.startDaemon();
       const parts = await cached({ says: 'nothing', then: 'powers-off' });
-      const { folder, conversionFolder } = cacheOf(parts, refOf('one'));
+      const { folder, conversionFolder } = cacheOf(parts, ref);
       await mkdir(conversionFolder, { mode: 0o700 });
       const overlay = join(conversionFolder, 'disk-0.qcow2');
       const base = join(folder, 'disk-0.raw');

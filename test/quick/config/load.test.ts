@@ -67,7 +67,7 @@ describe('a configuration', () => {
       hooksDir: '/etc/libvirt/hooks',
       providers: {},
       conversion: {
-        ...{ cacheSeconds: 86_400, parallel: 10, secrets: {} },
+        ...{ cacheSeconds: 86_400, parallel: 10, rehearsalChecks: {}, secrets: {} },
         limits: { down: 0, up: 0 },
       },
     });

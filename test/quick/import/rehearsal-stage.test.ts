@@ -1,4 +1,5 @@
 /** What a rehearsal leaves, whatever step of it fails or is the last one of its worker: nothing, at the latest with the next word. */
+import { randomUUID } from 'node:crypto';
 import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,6 +47,8 @@ class PlayedLibvirt implements RehearsalHost {
 let dir: string;
 let parts: ImportParts;
 let libvirt: PlayedLibvirt;
+// Of no other test: processes of a cached VM are ended wherever they are.
+const ref = { ...refOf('one'), provider: `rehearsals-${randomUUID()}` };
 const never = new AbortController().signal;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rehearsal-stage-'));
@@ -57,7 +60,7 @@ beforeEach(async () => {
   await ensureCached(
     parts,
     {
-      ...refOf('one'),
+      ...ref,
       ...{ vm: source.vm, disks: ['2000'], bandwidthBytesPerSecond: 0, running: 'shutdown' },
     },
     { signal: never, report: () => undefined, throttle: { take: () => Promise.resolve() } },
@@ -70,14 +73,14 @@ const play = () => {
   return rehearse(
     parts,
     {
-      ...{ ...refOf('one'), vm: foreignVm },
+      ...{ ...ref, vm: foreignVm },
       wish: { check: { kind: 'agent' }, only: false },
       plan: { ...plan, converted: false, disks: plan.disks.slice(0, 1), memoryBytes: MiB },
     },
     never,
   );
 };
-const stageFolder = (): string => join(cacheOf(parts, refOf('one')).folder, 'rehearsal');
+const stageFolder = (): string => join(cacheOf(parts, ref).folder, 'rehearsal');
 const isOpen = (): Promise<boolean> =>
   access(stageFolder()).then(
     () => true,
@@ -122,9 +125,9 @@ describe('a rehearsal', { timeout: 60_000 }, () => {
     libvirt.diesAt = 'state';
     await expect(play()).rejects.toThrow('dead');
     comesBack();
-    await keepCache(parts, { ...refOf('one'), seconds: 60 }, never);
+    await keepCache(parts, { ...ref, seconds: 60 }, never);
     await expectNothing();
-    expect(await readdir(cacheOf(parts, refOf('one')).folder)).toContain('disk-0.raw');
+    expect(await readdir(cacheOf(parts, ref).folder)).toContain('disk-0.raw');
   });
 
   it('is cleared where its import was terminated, and let alone while nobody knows', async () => {
