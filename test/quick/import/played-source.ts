@@ -144,6 +144,8 @@ export async function conversionHost(
 }
 
 export const refOf = (migrationId: string): ImportRef => ({
-  ...{ moveId: 'import/default/vc/vm-42', migrationId, provider: 'vc', keepSeconds: 60 },
+  ...{ moveId: 'import/default/vc/vm-42', migrationId, keepSeconds: 60 },
+  // Files play at a time, and what is labelled with a cache's key is ended wherever it runs.
+  provider: `vc-${process.pid}`,
   foreign: { id: foreignVm.id, name: foreignVm.name },
 });
