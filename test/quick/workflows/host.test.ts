@@ -145,6 +145,25 @@ describe.concurrent('places of a move', () => {
     expect((await fleet.state('seven'))?.movesIn).toEqual([]);
   }, 120_000);
 
+  it('into the target alone are taken by a VM that comes from elsewhere, among the moves there', async () => {
+    await Promise.all([bench.announce('twelve', reading()), bench.announce('far', reading())]);
+    const { fleet } = bench;
+    await fleet.set('twelve', { operator: 'eve', limits: { movesIn: 1 } });
+    const { source: _, ...brought } = asked('import', 'far', 'twelve');
+    const answer = await reserveMove(fleet, brought);
+    expect(answer).toMatchObject({ granted: true, target: { limits: { movesIn: 1 } } });
+    expect(answer).not.toHaveProperty('source');
+    expect(await reserveMove(fleet, asked('move', 'far', 'twelve'))).toMatchObject({
+      granted: false,
+      fault: { code: 'host-refused', host: 'twelve' },
+    });
+    expect((await fleet.state('far'))?.movesOut ?? []).toEqual([]);
+    await releaseMove(fleet, { cluster: bench.cluster, moveId: 'import', hosts: ['twelve'] });
+    expect(await reserveMove(fleet, asked('move', 'far', 'twelve'))).toMatchObject({
+      granted: true,
+    });
+  }, 120_000);
+
   it('of a move that is over are given to the next', async () => {
     await Promise.all([bench.announce('eight', reading()), bench.announce('nine', reading())]);
     const { fleet } = bench;
