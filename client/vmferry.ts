@@ -83,7 +83,8 @@ export type { ConversionChange } from '../domain/hosts/conversion.ts';
 export type { UsageOverTime, UsageSpan } from '../domain/import/usage.ts';
 export type { HostChange } from '../domain/hosts/settings.ts';
 export type { HostState } from '../domain/hosts/state.ts';
-export type { GivenOrder, MovePlan, MoveReport, MoveRequest, MoveSummary } from '../domain/move.ts';
+export type { MovePlan, MoveReport, MoveRequest, MoveSummary } from '../domain/move.ts';
+export type { GivenOrder } from '../domain/pipeline.ts';
 export type {
   ImportStory,
   Story,

@@ -5,11 +5,11 @@
  */
 import type { Concern } from './concerns.ts';
 import type { DiskPlan } from './disk-plan.ts';
-import type { Fault } from './errors.ts';
 import type { ForeignKind, ForeignVm } from './foreign.ts';
 import type { HostFacts } from './host.ts';
 import type { RehearsalReport, RehearsalWish } from './import/rehearsal.ts';
-import type { DiskProgress, GivenOrder, Step, VerifyPolicy } from './move.ts';
+import type { DiskProgress, VerifyPolicy } from './move.ts';
+import type { PipelineReport, PipelineStep } from './pipeline.ts';
 import type { DiskFormat } from './vm.ts';
 
 /** The life of an import. The last five are ends; `parked` waits for a person. */
@@ -159,9 +159,7 @@ export const importStepNames = [
 ] as const;
 export type ImportStepName = (typeof importStepNames)[number];
 
-export interface ImportStep extends Omit<Step, 'name'> {
-  name: ImportStepName;
-}
+export type ImportStep = PipelineStep<ImportStepName>;
 
 /** A VM's disk on its way. */
 export interface ImportedDisk {
@@ -280,24 +278,14 @@ export interface ImportQuestion {
 export type ImportOneRunning = 'observed' | 'none';
 
 /** The state of an import; what queries, `vmferry status` and the end of the workflow give. */
-export interface ImportReport {
-  /** The workflow's ID: `import/<cluster>/<provider>/<foreign VM ID>`. */
-  id: string;
-  runId: string;
+export interface ImportReport extends PipelineReport<ImportPhase, ImportStepName> {
   kind: 'import';
   /** Name and, once planned, UUID of what comes to be on the target; before that the foreign name and an empty UUID. */
   vm: { name: string; uuid: string };
   foreign: { provider: string; id: string; name: string; kind?: ForeignKind };
   conversionHost: string;
-  target: string;
-  operator: string;
   /** Known after the check. */
   clone?: boolean;
-  phase: ImportPhase;
-  /** While parked: the phase it will go on from. */
-  parkedIn?: ImportPhase;
-  steps: ImportStep[];
-  concerns: Concern[];
   disks: ImportedDisk[];
   oneRunning: ImportOneRunning;
   /** Whether the source was seen to run, as last read. */
@@ -308,13 +296,6 @@ export interface ImportReport {
   rehearsal?: RehearsalReport;
   /** Present if something of it is left in the cache: until when, ISO 8601, UTC. */
   cachedUntil?: string;
-  firstError?: Fault;
-  fault?: Fault;
-  failedCompensations: Fault[];
-  notes: string[];
-  orders?: GivenOrder[];
-  startedAt: string;
-  endedAt?: string;
   /** From the source being off to the target being up, ms; absent for a clone or if it never ran. */
   downtimeMs?: number;
 }

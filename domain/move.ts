@@ -1,6 +1,6 @@
 import type { Concern } from './concerns.ts';
-import type { Fault } from './errors.ts';
 import type { LiveReport, LiveWishes } from './live.ts';
+import type { PipelineReport, PipelineStep } from './pipeline.ts';
 import type { PlacementNote } from './placement/note.ts';
 import type { DiskFormat } from './vm.ts';
 
@@ -127,18 +127,7 @@ export const stepsOf = ({ live }: Pick<MoveRequest, 'live'>): StepName[] =>
     return live.fallback === 'cold' || !coldSteps.includes(name);
   });
 
-export interface Step {
-  name: StepName;
-  state: 'waiting' | 'running' | 'done' | 'skipped' | 'failed';
-  /** ISO 8601, UTC; absent until it happens. */
-  startedAt?: string;
-  endedAt?: string;
-  /** How often an activity of this step failed and was tried again, as far as was seen. */
-  attempts: number;
-  firstError?: Fault;
-  /** Bytes that it moved or read, where it has any. */
-  bytes?: number;
-}
+export type Step = PipelineStep<StepName>;
 
 export interface DiskProgress {
   name: string;
@@ -170,52 +159,20 @@ export interface DiskResult {
 /** `nonce`: a random word written beside it by the source was read by the target. `content`: both read the same bytes. */
 export type SharedProof = 'nonce' | 'content';
 
-/** What a person told a move that was under way. */
-export interface GivenOrder {
-  order: 'commit' | 'rollback' | 'retry' | 'cancel' | 'tune';
-  /** Who, as the client said; empty if it did not say. */
-  operator: string;
-  /** ISO 8601, UTC. */
-  at: string;
-}
-
 /** How firmly "one copy runs" was held. `enforced`: a live guard on both hosts. */
 export type OneRunning = 'enforced' | 'observed' | 'none';
 
 /** The state of a move; what queries, `vmferry status` and the end of the workflow give. */
-export interface MoveReport {
-  /** The workflow's ID: `migrate/<cluster>/<vm uuid>`. */
-  id: string;
-  runId: string;
+export interface MoveReport extends PipelineReport<Phase, StepName> {
   /** `shared`: no disk was copied, only the definition moved. `live`: the guest ran on. */
   mode: 'cold' | 'shared' | 'live';
-  vm: { name: string; uuid: string };
   source: string;
-  target: string;
-  operator: string;
-  phase: Phase;
-  /** While parked: the phase it will go on from. */
-  parkedIn?: Phase;
-  steps: Step[];
-  concerns: Concern[];
   disks: DiskResult[];
   oneRunning: OneRunning;
   /** Where the VM lives and may be started now. */
   vmOn: string;
   /** Whether it runs there, as last read back. */
   vmRunning: boolean;
-  /** First error that mattered, with its remedy; kept even if the move went on. */
-  firstError?: Fault;
-  /** What stands in the way now. */
-  fault?: Fault;
-  /** Undo steps that failed, shown to the operator. */
-  failedCompensations: Fault[];
-  /** Things that a person should know, e.g. that a VM was left off. */
-  notes: string[];
-  /** Orders that were accepted, oldest first; the latest 100. Absent where none was given. */
-  orders?: GivenOrder[];
-  startedAt: string;
-  endedAt?: string;
   /** From the guest being down on the source to it being up on the target, ms; absent if it never ran. */
   downtimeMs?: number;
   /** Present if the VM was to move live. */

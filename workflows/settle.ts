@@ -2,7 +2,7 @@ import { Phase } from '../domain/move.ts';
 import type { Checked, Move } from './move.ts';
 import { limits } from './on-host.ts';
 import { giveSlots } from './slots.ts';
-import type { Verdict } from './orders.ts';
+import type { Verdict } from './pipeline-orders.ts';
 
 /** After this long without an order the move shows as parked; it still waits, since only a person may decide. */
 const commitReminderMs = 30 * 24 * 3_600_000;
@@ -13,8 +13,8 @@ export async function settle(move: Move, checked: Checked): Promise<void> {
   await Promise.all([closeExports(move), giveSlots(move)]);
   record.enter(Phase.awaitingCommit);
   const mayCommit = input.request.autoCommit && move.arrivedUnasked !== true;
-  const verdict: Verdict = mayCommit ? { kind: 'commit' } : await verdictOf(move);
-  if (verdict.kind === 'commit') await commit(move, checked);
+  const verdict: Verdict = mayCommit ? 'commit' : await verdictOf(move);
+  if (verdict === 'commit') await commit(move, checked);
   else await rollBack(move);
 }
 

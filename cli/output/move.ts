@@ -4,13 +4,13 @@ import { Phase, stepNames } from '../../domain/move.ts';
 import type {
   DiskProgress,
   DiskResult,
-  GivenOrder,
   MovePlan,
   MoveReport,
   MoveSummary,
   PlannedDisk,
   Step,
 } from '../../domain/move.ts';
+import type { GivenOrder } from '../../domain/pipeline.ts';
 import type { PlacementNote } from '../../domain/placement/note.ts';
 import { startPolicies } from '../../domain/placement/weighers.ts';
 import type { StartPolicy } from '../../domain/placement/weighers.ts';

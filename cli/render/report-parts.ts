@@ -1,6 +1,7 @@
 /** What reports of moves and of imports are made of. */
 import type { Concern } from '../../domain/concerns.ts';
-import type { GivenOrder, MoveReport, Step } from '../../domain/move.ts';
+import type { MoveReport, Step } from '../../domain/move.ts';
+import type { GivenOrder } from '../../domain/pipeline.ts';
 import { faultLines } from '../fault.ts';
 import type { NextStep } from './next-steps.ts';
 import { bytes, duration, moment } from './quantity.ts';

@@ -4,7 +4,7 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { temporal } from '@temporalio/proto';
 import { Handling } from '../../domain/errors.ts';
 import type { Fault } from '../../domain/errors.ts';
-import type { GivenOrder } from '../../domain/move.ts';
+import type { GivenOrder } from '../../domain/pipeline.ts';
 import { signalNames, updateNames } from '../../workflows/contract.ts';
 import type { StoryEnd } from './story.ts';
 

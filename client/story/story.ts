@@ -2,7 +2,8 @@
 import type { Concern } from '../../domain/concerns.ts';
 import type { Fault } from '../../domain/errors.ts';
 import type { ImportPhase, ImportReport, ImportStepName } from '../../domain/import.ts';
-import type { GivenOrder, MoveReport, Phase, StepName } from '../../domain/move.ts';
+import type { MoveReport, Phase, StepName } from '../../domain/move.ts';
+import type { GivenOrder } from '../../domain/pipeline.ts';
 import type { MoveLiveResult } from '../../workflows/contract.ts';
 
 /** One failed attempt of a piece of work. */

@@ -1,6 +1,6 @@
 /** What every story is made of: events become pieces of work, orders, phases, and what failed first. */
 import type { Concern } from '../../domain/concerns.ts';
-import type { GivenOrder } from '../../domain/move.ts';
+import type { GivenOrder } from '../../domain/pipeline.ts';
 import type { StoryEvent } from './events.ts';
 import { Place } from './place.ts';
 import type { PlaceAnswer } from './place.ts';
