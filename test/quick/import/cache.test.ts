@@ -318,13 +318,13 @@ describe('a source whose import ended without its undo', () => {
 
   it('is tried again where its platform did not answer, for as long as no person will have seen to it', async () => {
     await stop();
-    const { open } = parts.providers;
-    parts.providers.open = () => Promise.reject(new Error('nobody answers'));
+    const { providers } = parts;
+    parts.providers = { ...providers, open: () => Promise.reject(new Error('nobody answers')) };
     const said: string[] = [];
     const heard = upkeep('closed', (_level, _facts, message) => said.push(message));
     await expireCaches(parts, heard);
     expect(said).toContain('could not give a source back whose import had not');
-    parts.providers.open = open;
+    parts.providers = providers;
     const cache = cacheOf(parts, refOf('one'));
     const record = (await cache.read())!;
     await cache.write({ ...record, keepSeconds: record.keepSeconds + 30 * 60 });
