@@ -2,9 +2,10 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { newestKernel, probeAcceleration } from '../convert/acceleration.ts';
+import { isImportEnd } from '../domain/import.ts';
 import type { ImportReport, ImportRequest } from '../domain/import.ts';
 import { ensureDebianGuest } from '../lab/guests/debian.ts';
-import { importEnded, labRequest, openImportStage } from '../test/lab/import/import-stage.ts';
+import { labRequest, openImportStage, untilImport } from '../test/lab/import/import-stage.ts';
 import type { ImportStage } from '../test/lab/import/import-stage.ts';
 import { putImageOnShelf, putOnShelf, randomDisk } from '../test/lab/import/shelf.ts';
 import type { BenchContext, BenchGroup, Measured } from './benchmark.ts';
@@ -23,12 +24,14 @@ const limitMs = 3_600_000;
 
 /** Seconds, and the report of an import that was committed; rejects with what it says otherwise. */
 async function timed(
-  stage: ImportStage,
+  { stage, signal }: { stage: ImportStage; signal: AbortSignal },
   request: ImportRequest,
   wanted: ImportReport['phase'],
 ): Promise<{ seconds: number; report: ImportReport }> {
   const start = performance.now();
-  const report = await importEnded(await stage.start(request), limitMs);
+  const isOver = ({ phase }: ImportReport): boolean => signal.aborted || isImportEnd(phase);
+  const report = await untilImport(await stage.start(request), isOver, limitMs);
+  signal.throwIfAborted();
   const seconds = (performance.now() - start) / 1000;
   if (report.phase === wanted) return { seconds, report };
   throw new Error(`the import ended ${report.phase}: ${report.fault?.message ?? ''}`);
@@ -66,7 +69,11 @@ async function againstVirtV2v(
   const samples: Sample[] = [];
   for (let run = 1; run <= Math.min(runs, mostConversions); run++) {
     signal.throwIfAborted();
-    const { seconds: ours, report } = await timed(stage, here('debian', `ours${run}`), 'committed');
+    const { seconds: ours, report } = await timed(
+      { stage, signal },
+      here('debian', `ours${run}`),
+      'committed',
+    );
     if (report.conversion?.virtio !== true) throw new Error('it was not converted');
     say(`${convertName}, run ${run}: ours ${ours.toFixed(0)} s; now the peer`);
     const start = performance.now();
@@ -108,9 +115,9 @@ async function retryCopied(
     await putOnShelf(shelf, { name, raw, sizeBytes, secondCard: true });
     await writeFile(program, standIn(1), { mode: 0o755 });
     await stage.configure({ conversion: { cacheDir, program } });
-    const { report: failed } = await timed(stage, here(name, name), 'failed');
+    const { report: failed } = await timed({ stage, signal }, here(name, name), 'failed');
     await writeFile(program, standIn(0), { mode: 0o755 });
-    const { report } = await timed(stage, here(name, name), 'committed');
+    const { report } = await timed({ stage, signal }, here(name, name), 'committed');
     const [first, again] = [failed, report].map(copiedMiB);
     samples.push({ ours: again ?? Number.NaN });
     say(`${retryName}, run ${run + 1}: ${first} MiB at first, ${again} MiB by the retry`);
