@@ -1,5 +1,6 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { needsOperator } from '../domain/errors.ts';
 import type { Acceleration } from './acceleration.ts';
 import { programEnvironment } from './qemu-img.ts';
@@ -20,6 +21,9 @@ export interface GuestfsOptions {
   memoryMiB?: number;
 }
 
+/** See there why. */
+const oneVcpuQemu = fileURLToPath(new URL('one-vcpu-qemu.sh', import.meta.url));
+
 /** All that virt-v2v and guestfish get to see of the environment. */
 export function guestfsEnvironment(
   { temporary, cache }: GuestfsFolders,
@@ -33,7 +37,10 @@ export function guestfsEnvironment(
     LIBGUESTFS_CACHEDIR: cache,
     // Through libvirt it would need a libvirtd of its own, and its settings.
     LIBGUESTFS_BACKEND: 'direct',
-    ...(acceleration === 'tcg' && { LIBGUESTFS_BACKEND_SETTINGS: 'force_tcg' }),
+    ...(acceleration === 'tcg' && {
+      LIBGUESTFS_BACKEND_SETTINGS: 'force_tcg',
+      LIBGUESTFS_HV: oneVcpuQemu,
+    }),
     ...(virtioWin !== undefined && { VIRTIO_WIN: virtioWin }),
     ...(memoryMiB !== undefined && { LIBGUESTFS_MEMSIZE: String(memoryMiB) }),
   };
