@@ -17,7 +17,7 @@ export const addressesUnknown: ForeignRule<VmView, Code> = {
     'addresses-unknown-off': {
       level: 'information',
       meaning:
-        'The VM is off, so nothing tells its addresses. Its own settings stay as they are, but the names of its interfaces may change.',
+        'The VM is off, so nothing tells its addresses. Its own settings stay as they are; of more cards than one the names may change.',
       remedy:
         'If it has static addresses, start it once with its guest tools at the source and look again.',
     },
