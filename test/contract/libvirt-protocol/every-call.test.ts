@@ -503,6 +503,15 @@ describe('networks and secrets', () => {
     expect(await call('NetworkGetBridgeName', { net })).toEqual({ name: 'lab0' });
     expect((await call('NetworkGetXMLDesc', { net })).xml).toContain('lab0');
   });
+
+  it('a network that only lives until it is ended is made', async () => {
+    const transient = `<network><name>n2</name><forward mode='bridge'/><bridge name='lab0'/></network>`;
+    const { net } = await call('NetworkCreateXML', { xml: transient });
+    expect(net.name).toBe('n2');
+    expect(await call('NetworkIsActive', { net })).toEqual({ active: 1 });
+    await call('NetworkDestroy', { net });
+    expect(await refusal('NetworkLookupByName', { name: 'n2' })).toBe('NO_NETWORK');
+  });
 });
 
 describe('the wire table', () => {
