@@ -43,7 +43,8 @@ const textPart = fc.constantFrom(
 );
 const text = fc
   .array(textPart, { maxLength: 6 })
-  .map((parts) => parts.join('').replaceAll(']]>', ']]&gt;'));
+  // What comes next may begin with `>`.
+  .map((parts) => parts.join('').replaceAll(']]>', ']]&gt;').replace(/\]$/, '] '));
 const value = fc.array(textPart, { maxLength: 5 }).map((parts) => parts.join(''));
 const quoted = fc
   .tuple(value, fc.boolean())
