@@ -1,12 +1,13 @@
 /** A small Debian guest as it would stand on VMware, for tests of conversions: made once, kept in a folder. */
 import { createHash } from 'node:crypto';
-import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { needsOperator } from '../../domain/errors.ts';
 
 export interface DebianGuestOptions {
-  /** Where archive and disks are kept; `.tools/conversion-guests` of the project if absent. */
+  /** Where archive and disks are kept; `~/.cache/vmferry/conversion-guests` if absent: each checkout has the same. */
   cacheDir?: string;
   onStep?: (line: string) => void;
 }
@@ -22,7 +23,6 @@ export interface DebianGuest {
 /** What the guest has for a network, as `debian-disk.sh` sets it. */
 export const debianNetwork = { interfaceName: 'ens192', address: '198.51.100.20' } as const;
 
-const project = join(import.meta.dirname, '..', '..');
 const script = join(import.meta.dirname, 'debian-disk.sh');
 const sizeBytes = 1024 ** 3;
 
@@ -50,18 +50,21 @@ const shortHash = (text: string): string =>
 
 /**
  * Makes the disks unless they are there: some two minutes from Debian's packages, half a one if the archive is kept.
- * BIOS; interface and address are `debianNetwork`'s. A changed recipe makes new ones and drops the old. Needs root.
+ * BIOS; interface and address are `debianNetwork`'s. What no recipe asked for in a week is dropped. Needs root.
  * Throws `lab-guest-unavailable`.
  */
 export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promise<DebianGuest> {
-  const folder = options.cacheDir ?? join(project, '.tools', 'conversion-guests');
+  const folder = options.cacheDir ?? usersCache();
   const archiveHash = shortHash(archiveArgs.join('\0'));
   const diskHash = shortHash(`${archiveHash}${await readFile(script, 'utf8')}`);
   const archive = join(folder, `root-${archiveHash}.tar`);
   const [raw, vmdk] = ['raw', 'vmdk'].map((kind) => join(folder, `debian-${diskHash}.${kind}`));
   if (raw === undefined || vmdk === undefined) throw new RangeError('two names make two paths');
   const guest = { raw, vmdk, sizeBytes };
-  if (await exists(vmdk)) return guest;
+  if (await exists(vmdk)) {
+    await stillUsed([archive, raw, vmdk]);
+    return guest;
+  }
   // Two that make it at the same time each write their own; the last one counts, and both are whole.
   const draft = join(folder, `draft-${process.pid}`);
   await mkdir(draft, { recursive: true });
@@ -96,10 +99,22 @@ export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promi
   }
 }
 
-/** What earlier recipes made: half a gigabyte each. */
+const usersCache = (): string =>
+  join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'vmferry', 'conversion-guests');
+
+async function stillUsed(paths: readonly string[]): Promise<void> {
+  const now = new Date();
+  for (const path of paths) if (await exists(path)) await utimes(path, now, now);
+}
+
+const unusedForMs = 7 * 24 * 3_600_000;
+
+/** What earlier recipes made: half a gigabyte each. Another checkout may use some of it now. */
 async function dropOthers(folder: string, keep: readonly string[]): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
-    if (/^(?:root|debian)-/.test(name) && !keep.includes(path)) await rm(path, { force: true });
+    if (!/^(?:root|debian)-/.test(name) || keep.includes(path)) continue;
+    const isUnused = Date.now() - (await stat(path)).mtimeMs > unusedForMs;
+    if (isUnused) await rm(path, { force: true });
   }
 }
