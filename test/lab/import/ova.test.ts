@@ -161,7 +161,7 @@ describe('a machine of an OVA', () => {
 
   it('whose import is terminated in mid-transfer leaves its volume set aside, and runs nowhere', async () => {
     showLogs();
-    const asked = { bandwidthBytesPerSecond: 8 * MiB, shape: { name: 'killed' }, autoStart: true };
+    const asked = { bandwidthBytesPerSecond: 8 * MiB, shape: { name: 'ended' }, autoStart: true };
     const handle = await stage.start(ova(asked), 'web');
     await untilImport(handle, ({ phase }) => phase === 'transferring');
     await handle.terminate('by hand, in mid-transfer');
@@ -176,10 +176,10 @@ describe('a machine of an OVA', () => {
         },
         { timeout: 120_000, interval: 1_000 },
       )
-      .toEqual(['beta volume killed']);
-    expect(await stage.virsh('beta', 'list', '--all', '--name')).not.toContain('killed');
+      .toEqual(['beta volume ended']);
+    expect(await stage.virsh('beta', 'list', '--all', '--name')).not.toContain('ended');
     const { entries } = await ledgerOf(stage.lab.host('beta')).list();
-    expect(entries.find(({ name }) => name === 'killed')).toMatchObject({ state: 'quarantined' });
+    expect(entries.find(({ name }) => name === 'ended')).toMatchObject({ state: 'quarantined' });
     const told = await ferry.work(handle.workflowId);
     expect(await told.story()).toMatchObject({ end: 'terminated', phase: 'transferring' });
   });
