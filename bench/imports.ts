@@ -30,7 +30,7 @@ async function timed(
 ): Promise<{ seconds: number; report: ImportReport }> {
   const start = performance.now();
   const isOver = ({ phase }: ImportReport): boolean => signal.aborted || isImportEnd(phase);
-  const report = await untilImport(await stage.start(request), isOver, limitMs);
+  const report = await untilImport(await stage.start(request), isOver, { limitMs });
   signal.throwIfAborted();
   const seconds = (performance.now() - start) / 1000;
   if (report.phase === wanted) return { seconds, report };
