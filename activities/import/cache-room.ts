@@ -19,22 +19,27 @@ type Place = Pick<ImportParts, 'host' | 'conversion'>;
 const roomLock = '00000000-0000-0000-0000-000000000000';
 const lockMs = 30_000;
 
+/** The cache's file system, and the imports that use it. */
+async function look(
+  parts: Place,
+): Promise<{ cache: ConversionHostFacts['cache']; tasks: CacheTask[] }> {
+  const { cacheDir } = parts.conversion;
+  const tasks = await cacheTasks(parts);
+  const { blocks, bavail, bsize } = await statfs(cacheDir);
+  const cache = {
+    path: cacheDir,
+    capacityBytes: blocks * bsize,
+    availableBytes: bavail * bsize,
+  };
+  return { cache, tasks };
+}
+
 /** The cache's file system, the imports that use it, and what these have still to write there. */
 export async function cacheUse(
   parts: Place,
 ): Promise<Pick<ConversionHostFacts, 'cache' | 'running' | 'promisedBytes'>> {
-  const { cacheDir } = parts.conversion;
-  const tasks = await cacheTasks(parts);
-  const room = await statfs(cacheDir);
-  return {
-    cache: {
-      path: cacheDir,
-      capacityBytes: room.blocks * room.bsize,
-      availableBytes: room.bavail * room.bsize,
-    },
-    running: tasks.length,
-    promisedBytes: promisedBytes(tasks),
-  };
+  const { cache, tasks } = await look(parts);
+  return { cache, running: tasks.length, promisedBytes: promisedBytes(tasks) };
 }
 
 /** What all cached VMs take up, those of imports that are over included. */
@@ -88,8 +93,8 @@ export async function reserveCache(
       record.promise = { neededBytes, besideBytes };
       // Written first: a file system that has no room even for the record says so here.
       await cache.write(record);
-      const use = await cacheUse(parts);
-      const { shortBytes } = capacityOf(use.cache, await cacheTasks(parts));
+      const { cache: disk, tasks } = await look(parts);
+      const { shortBytes } = capacityOf(disk, tasks);
       if (shortBytes === 0) return;
       await (found === undefined ? cache.drop() : cache.write(found));
       throw permanent({
