@@ -3,6 +3,13 @@ import { ExitCode } from '../exit-code.ts';
 import type { Manual } from './manual.ts';
 import { asking, following } from './manual.ts';
 
+/** Of commands that begin an import for each VM. */
+const manyImports: Manual['json'] = [
+  ['how they rest or ended', 'v2v'],
+  ['with --detach, without reports', 'v2v'],
+  ['with --dry-run, or refused', 'v2v-plan'],
+];
+
 export const importManuals: Readonly<Record<string, Manual>> = {
   providers: {
     when: 'Use it to see from where VMs can be brought, by which hosts, and whether these platforms let them in. Providers stand under `host.providers` in the configuration of a conversion host. It ends with 1 if one does not answer.',
@@ -95,11 +102,7 @@ export const importManuals: Readonly<Record<string, Manual>> = {
       ],
     ],
     codes: following,
-    json: [
-      ['how they rest or ended', 'v2v'],
-      ['with --detach, without reports', 'v2v'],
-      ['with --dry-run, or refused', 'v2v-plan'],
-    ],
+    json: manyImports,
     configured: true,
   },
   v2v: {
@@ -123,11 +126,7 @@ export const importManuals: Readonly<Record<string, Manual>> = {
       ],
     ],
     codes: following,
-    json: [
-      ['how they rest or ended', 'v2v'],
-      ['with --detach, without reports', 'v2v'],
-      ['with --dry-run, or refused', 'v2v-plan'],
-    ],
+    json: manyImports,
     configured: true,
   },
   discard: {

@@ -6,10 +6,10 @@ import type { V2vRequest } from '../../../client/vmferry.ts';
 import type { ConversionInForce, ConversionTerms } from '../../../domain/hosts/conversion.ts';
 import type { ConversionHostFacts } from '../../../domain/import.ts';
 import { ensureSearchAttributes } from '../../../workers/search-attributes.ts';
-import { factsOf } from '../../quick/cli/fake-client.ts';
 import { reading } from '../../quick/hosts/readings.ts';
 import { foreignVm, ImportWorld } from '../../quick/import/fake-import.ts';
 import { HostBench } from '../../quick/workflows/host-bench.ts';
+import { playedHost } from './played-hosts.ts';
 
 const gibibyte = 1024 ** 3;
 let bench: HostBench;
@@ -57,30 +57,16 @@ class PlayedWorker {
 const alpha = new PlayedWorker('alpha');
 const gamma = new PlayedWorker('gamma');
 
-const worldVerbs = () =>
-  Object.fromEntries(
-    Object.keys(world.activities()).map((verb) => [
-      verb,
-      (input: never) => world.activities()[verb]?.(input),
-    ]),
-  );
-
 beforeAll(async () => {
   bench = await HostBench.open();
   const connection = await NativeConnection.connect({ address: bench.address });
   await ensureSearchAttributes(connection, 'default');
   await connection.close();
-  const hostFacts = (name: string) => () => {
-    const { pools, ...rest } = factsOf(name);
-    const named = pools.map((pool) => ({ ...pool, name: 'default' }));
-    return Promise.resolve({ ...rest, pools: named, bridges: ['br0'] });
-  };
   for (const [name, worker] of [
     ['alpha', alpha],
     ['gamma', gamma],
   ] as const) {
-    const verbs = { ...worldVerbs(), hostFacts: hostFacts(name), ...worker.verbs() };
-    await bench.serve(name, verbs);
+    await bench.serve(name, { ...playedHost(name, () => world), ...worker.verbs() });
     await bench.announce(name, reading());
   }
   ferry = await VmFerry.connectWith({

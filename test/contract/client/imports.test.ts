@@ -9,10 +9,10 @@ import type { InspectForeignInput, ListForeignInput } from '../../../activities/
 import type { ConversionHostFacts } from '../../../domain/import.ts';
 import { ensureSearchAttributes } from '../../../workers/search-attributes.ts';
 import type { ImportVmInput } from '../../../workflows/contract.ts';
-import { factsOf } from '../../quick/cli/fake-client.ts';
 import { reading } from '../../quick/hosts/readings.ts';
 import { foreignVm, ImportWorld } from '../../quick/import/fake-import.ts';
 import { HostBench } from '../../quick/workflows/host-bench.ts';
+import { playedHost } from './played-hosts.ts';
 
 let bench: HostBench;
 let ferry: VmFerry;
@@ -67,28 +67,12 @@ const conversionVerbs = {
   },
 };
 
-/** Whatever world a test has put there. */
-const worldVerbs = () =>
-  Object.fromEntries(
-    Object.keys(world.activities()).map((verb) => [
-      verb,
-      (input: never) => world.activities()[verb]?.(input),
-    ]),
-  );
-
 beforeAll(async () => {
   bench = await HostBench.open();
   const connection = await NativeConnection.connect({ address: bench.address });
   await ensureSearchAttributes(connection, 'default');
   await connection.close();
-  const own = (name: string) => ({
-    ...worldVerbs(),
-    hostFacts: () => {
-      const { pools, ...rest } = factsOf(name);
-      const named = pools.map((pool) => ({ ...pool, name: 'default' }));
-      return Promise.resolve({ ...rest, pools: named, bridges: ['br0'] });
-    },
-  });
+  const own = (name: string) => playedHost(name, () => world);
   await bench.serve('alpha', { ...own('alpha'), ...conversionVerbs });
   await bench.serve('beta', {
     ...own('beta'),
