@@ -12,17 +12,21 @@ function mountPoint(): string | undefined {
   return line?.split(' ')[1];
 }
 
-/** Makes a cgroup of that name; gives its folder, or '' where the machine does not let us. */
-export function makeCgroup(name: string): string {
+/** The folder of a cgroup of that name, whether there is one or not; '' where the machine has no such hierarchy. */
+export function cgroupFolder(name: string): string {
   const root = mountPoint();
-  if (root === undefined) return '';
-  const folder = join(root, name);
+  return root === undefined ? '' : join(root, name);
+}
+
+/** Makes it; false where the machine does not let us. */
+export function makeCgroup(folder: string): boolean {
+  if (folder === '') return false;
   try {
     mkdirSync(folder, { recursive: true });
     readFileSync(join(folder, 'cgroup.freeze'));
-    return folder;
+    return true;
   } catch {
-    return '';
+    return false;
   }
 }
 

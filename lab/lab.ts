@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { needsOperator, permanent } from '../domain/errors.ts';
-import { makeCgroup, removeCgroup } from './cgroup.ts';
+import { cgroupFolder, makeCgroup, removeCgroup } from './cgroup.ts';
 import { waitForConsole } from './console.ts';
 import type { ConsoleWait } from './console.ts';
 import { closeDoor, openDoor } from './forward.ts';
@@ -283,12 +283,14 @@ export class Lab {
     say(`switch ${this.switchNetns} (${controlAddress})`);
     await makeNetworkNamespace(this.switchNetns);
     this.#state.switchInode = namedNetworkNamespace(this.switchNetns) ?? 0;
+    // Written down before they are made: a maker may be killed in between, and what it made has to be found.
+    for (const state of this.#state.hosts) state.cgroup = cgroupFolder(state.netns);
     await this.#remember();
     await setUpSwitch(this.switchNetns);
     for (const [index, state] of this.#state.hosts.entries()) {
       await makeNetworkNamespace(state.netns);
       state.netnsInode = namedNetworkNamespace(state.netns) ?? 0;
-      state.cgroup = makeCgroup(state.netns);
+      if (!makeCgroup(state.cgroup)) state.cgroup = '';
       await this.#remember();
       await plugIn(this.switchNetns, state.netns, index);
     }

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
-import { makeCgroup, removeCgroup } from './cgroup.ts';
+import { cgroupFolder, makeCgroup, removeCgroup } from './cgroup.ts';
 
 export interface Shortcoming {
   what: string;
@@ -120,9 +120,10 @@ const devices: readonly (Shortcoming & { path: string })[] = [
 
 async function limitations(): Promise<Shortcoming[]> {
   const limited: Shortcoming[] = [];
-  const cgroup = makeCgroup(`vmferry-check-${process.pid}`);
+  const cgroup = cgroupFolder(`vmferry-check-${process.pid}`);
+  const made = makeCgroup(cgroup);
   removeCgroup(cgroup);
-  if (cgroup === '') {
+  if (!made) {
     limited.push({
       what: 'cgroups of our own (version 2)',
       why: 'without them a host cannot be frozen or lose its power; everything else works',
