@@ -55,10 +55,10 @@ module.exports = {
       to: { path: '^workflows/', pathNot: '^workflows/contract\\.ts$' },
     },
     {
-      name: 'protocols-know-nothing-of-each-other-but-streams',
+      name: 'protocols-know-nothing-of-each-other-but-streams-and-threads',
       severity: 'error',
       from: { path: '^protocols/([^/]+)/' },
-      to: { path: '^protocols/', pathNot: '^protocols/($1|tls)/' },
+      to: { path: '^protocols/', pathNot: '^protocols/($1|tls|threads)/' },
     },
     {
       name: 'domain-has-no-io',

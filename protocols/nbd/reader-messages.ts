@@ -21,7 +21,6 @@ export type ReaderOrder =
       hashed: boolean;
     }
   | { do: 'hash'; id: number; bytes: Uint8Array<SharedArrayBuffer> }
-  | { do: 'abort'; id: number }
   | { do: 'close'; id: number; link: number };
 
 /** An NbdError on its way between threads. */
@@ -38,7 +37,7 @@ export interface ExportLook {
   canMultiConn: boolean;
 }
 
-/** What a reader thread answers to each order but `abort`. */
+/** What a reader thread answers to each order. */
 export interface ReaderAnswer {
   id: number;
   error?: WordOfError;

@@ -1,6 +1,6 @@
 /** A thread of `reader-threads.ts`: connections whose reads go straight into shared memory. */
 import { hash } from 'node:crypto';
-import { parentPort } from 'node:worker_threads';
+import { obeyOrders } from '../threads/index.ts';
 import { openPool, type NbdClient } from './client.ts';
 import { NbdError, NbdErrorKind } from './errors.ts';
 import type { ReaderAnswer, ReaderOrder, WordOfError } from './reader-messages.ts';
@@ -22,7 +22,6 @@ const inWords = (error: unknown): WordOfError => {
 const requestBytes = 256 * 1024;
 
 const links = new Map<number, NbdClient>();
-const underWay = new Map<number, AbortController>();
 
 async function open(
   { link, options }: ReaderOrder & { do: 'open' },
@@ -61,7 +60,7 @@ async function close({ link }: ReaderOrder & { do: 'close' }): Promise<Answer> {
   return {};
 }
 
-function obey(order: Exclude<ReaderOrder, { do: 'abort' }>, signal: AbortSignal): Promise<Answer> {
+function obey(order: ReaderOrder, signal: AbortSignal): Promise<Answer> {
   switch (order.do) {
     case 'open':
       return open(order, signal);
@@ -74,18 +73,4 @@ function obey(order: Exclude<ReaderOrder, { do: 'abort' }>, signal: AbortSignal)
   }
 }
 
-async function answer(order: Exclude<ReaderOrder, { do: 'abort' }>): Promise<void> {
-  const { id } = order;
-  const abort = new AbortController();
-  underWay.set(id, abort);
-  const said: Answer | { error: WordOfError } = await obey(order, abort.signal).catch(
-    (error: unknown) => ({ error: inWords(error) }),
-  );
-  underWay.delete(id);
-  parentPort?.postMessage({ id, ...said } satisfies ReaderAnswer);
-}
-
-parentPort?.on('message', (order: ReaderOrder) => {
-  if (order.do === 'abort') underWay.get(order.id)?.abort();
-  else void answer(order);
-});
+obeyOrders<ReaderOrder, ReaderAnswer, WordOfError>(obey, inWords);
