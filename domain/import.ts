@@ -294,6 +294,8 @@ export interface ImportReport extends PipelineReport<ImportPhase, ImportStepName
   targetRunning: boolean;
   conversion?: ConversionReport;
   rehearsal?: RehearsalReport;
+  /** Why it stands still without anybody having to act, in a sentence: its target has no place for it yet. */
+  waitsFor?: string;
   /** Present if something of it is left in the cache: until when, ISO 8601, UTC. */
   cachedUntil?: string;
   /** From the source being off to the target being up, ms; absent for a clone or if it never ran. */

@@ -1,5 +1,10 @@
 /** From the source into the cache of the conversion host, and the conversion there. */
-import type { CacheInput, CacheResult, ImportActivities } from '../activities/import/contract.ts';
+import type {
+  CacheInput,
+  CacheResult,
+  ImportActivities,
+  StopForeignInput,
+} from '../activities/import/contract.ts';
 import { ImportPhase } from '../domain/import.ts';
 import { cacheNeed } from '../domain/import/capacity.ts';
 import type { Import, Judged } from './import.ts';
@@ -22,14 +27,25 @@ export async function holdRoom({ hosts, ref, input }: Import, { foreign }: Judge
   });
 }
 
-/** The source off, if it runs and was asked to be; what is done to it is given back whatever happens later. */
-export async function stopSource(run: Import, { foreign, plan }: Judged): Promise<SourceStopped> {
-  const { record, hosts, ref, input } = run;
-  const { conversionHost: host, running, shutdownTimeoutMs, restartSource } = input.request;
-  pushGivingBack(run);
+/** How the source is turned off before it is read; undefined if it is not. */
+export function stopOf(
+  { record, input }: Import,
+  { plan }: Judged,
+): StopForeignInput['running'] | undefined {
+  const { running } = input.request;
   const step = record.report.steps.find(({ name }) => name === 'stop-source');
-  if (plan.clone || running === 'leave' || running === 'pause' || step?.state === 'skipped')
-    return { wasRunning: false };
+  const runsOn = plan.clone || running === 'leave' || running === 'pause';
+  return runsOn || step?.state === 'skipped' ? undefined : running;
+}
+
+/** The source off, if it runs and was asked to be; what is done to it is given back whatever happens later. */
+export async function stopSource(run: Import, judged: Judged): Promise<SourceStopped> {
+  const { foreign } = judged;
+  const { record, hosts, ref, input } = run;
+  const { conversionHost: host, shutdownTimeoutMs, restartSource } = input.request;
+  pushGivingBack(run);
+  const running = stopOf(run, judged);
+  if (running === undefined) return { wasRunning: false };
   record.enter(ImportPhase.stopping);
   const stopped = await record.during('stop-source', () =>
     hosts.do({

@@ -12,14 +12,22 @@ export async function takeTargetSlot(run: Import, judged: Judged): Promise<void>
   const { to: target } = input.request;
   const giveBack = (): Promise<void> => giveTargetSlot(run, false);
   undo.push({ name: `give the place on ${target} back`, run: giveBack });
-  await placesFor(
-    {
-      cluster: input.cluster,
-      move: { moveId: ref.moveId, workflowId: ref.moveId, runId: ref.migrationId },
-      ...{ target, vm: placementVmOf(run, judged) },
-    },
-    { note: (text) => record.note(text), giveBack },
-  );
+  const note = (text: string): void => {
+    record.note(text);
+    record.report.waitsFor = text;
+  };
+  try {
+    await placesFor(
+      {
+        cluster: input.cluster,
+        move: { moveId: ref.moveId, workflowId: ref.moveId, runId: ref.migrationId },
+        ...{ target, vm: placementVmOf(run, judged) },
+      },
+      { note, giveBack },
+    );
+  } finally {
+    delete record.report.waitsFor;
+  }
 }
 
 /** As `giveSlots` of a move. `arrived`: the VM is on the target, where its facts will count it. */

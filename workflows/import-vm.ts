@@ -9,7 +9,14 @@ import type { ImportReport } from '../domain/import.ts';
 import { Compensations } from './compensations.ts';
 import type { ImportVmInput } from './contract.ts';
 import { failureOf, isCancellation, MoveFailed } from './faults.ts';
-import { convert, fillCache, holdRoom, readSourceBack, stopSource } from './import-cache.ts';
+import {
+  convert,
+  fillCache,
+  holdRoom,
+  readSourceBack,
+  stopOf,
+  stopSource,
+} from './import-cache.ts';
 import type { SourceStopped } from './import-cache.ts';
 import { judge } from './import-check.ts';
 import { ImportOrders } from './import-orders.ts';
@@ -74,12 +81,15 @@ async function bringOver(
   await checkRehearsal(run, judged);
   pushKeeping(run);
   await holdRoom(run, judged);
+  // A guest does not stand still for a place; what is not turned off holds one no longer than it is needed.
+  const stops = stopOf(run, judged) !== undefined;
+  if (stops) await takeTargetSlot(run, judged);
   const stopped = await stopSource(run, judged);
   await fillCache(run, judged);
   await convert(run, judged);
   await rehearse(run, judged);
   if (isRehearsalOnly(run)) return undefined;
-  await takeTargetSlot(run, judged);
+  if (!stops) await takeTargetSlot(run, judged);
   const placed = await reserve(run, judged);
   await transfer(run, placed);
   await define(run, placed);

@@ -331,6 +331,9 @@ export const importReport: z.ZodType<ImportReport> = z
     targetRunning: flag,
     conversion: conversion.exactOptional(),
     rehearsal: rehearsal.exactOptional(),
+    waitsFor: text
+      .exactOptional()
+      .meta({ description: 'Why it stands still, with nothing for a person to do.' }),
     cachedUntil: time.exactOptional(),
     ...wayShape,
   } satisfies ShapeOf<ImportReport>)

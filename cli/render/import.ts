@@ -47,7 +47,9 @@ export function importFrame(status: ImportStatus, view: View, at: FrameMoment): 
     harmless(`${wayOf(report, glyphs.arrow)}  ${modeOf(report)}`),
     room - cells(name),
   );
-  const head = [spread(`${paint('bold', name)}  ${rest}`, right, width), ''];
+  const waits = report.waitsFor;
+  const wait = waits === undefined ? [] : [paint('yellow', cut(`  ${harmless(waits)}`, width))];
+  const head = [spread(`${paint('bold', name)}  ${rest}`, right, width), ...wait, ''];
   const lines = report.steps.flatMap((step) => frameStep(step, status, { view, width, at }));
   const rows = at.rows ?? Infinity;
   if (head.length + lines.length <= rows) return [...head, ...lines];
@@ -183,6 +185,7 @@ export function importsTable(shown: readonly ShownImport[], view: View, now: num
 function detailOf({ report, progress, conversion }: ImportStatus): string {
   const fault = report.fault ?? (isImportEnd(report.phase) ? report.firstError : undefined);
   if (fault !== undefined) return fault.message;
+  if (report.waitsFor !== undefined) return report.waitsFor;
   if (conversion !== undefined) return conversion.stage;
   const speed = progress.reduce((sum, disk) => sum + disk.bytesPerSecond, 0);
   const total = progress.reduce((sum, disk) => sum + disk.totalBytes, 0);

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type {
   ReleaseMoveInput,
   ReserveMoveAnswer,
   ReserveMoveInput,
 } from '../../../activities/control/contract.ts';
+import type { ImportReport } from '../../../domain/import.ts';
+import { queryNames } from '../../../workflows/contract.ts';
 import { ImportWorld } from '../../quick/import/fake-import.ts';
 import { ImportBench, importRequest } from '../../quick/import/import-bench.ts';
 
@@ -19,14 +21,21 @@ const refused = (code: string, handling: 'transient' | 'permanent'): ReserveMove
 /** What the target answers, by import, one after the other. */
 const answers = new Map<string, ReserveMoveAnswer[]>();
 const asked: ReserveMoveInput[] = [];
+/** What had been done for the import when it asked. */
+const doneBefore: string[][] = [];
+const worlds = new Map<string, ImportWorld>();
+let onAsked: () => Promise<unknown> = () => Promise.resolve();
 const released: ReleaseMoveInput[] = [];
 
 let imports: ImportBench;
 beforeAll(async () => {
   imports = await ImportBench.open({
-    reserveMove: (input) => {
+    reserveMove: async (input) => {
+      const { moveId } = input.move;
       asked.push(input);
-      return Promise.resolve(answers.get(input.move.moveId)?.shift() ?? granted);
+      doneBefore.push([...(worlds.get(moveId)?.log ?? [])]);
+      if (input.waitMs !== undefined) await onAsked();
+      return answers.get(moveId)?.shift() ?? granted;
     },
     releaseMove: (input) => {
       released.push(input);
@@ -43,21 +52,43 @@ describe('an import and its place', () => {
     world: ImportWorld,
     next: ReserveMoveAnswer[],
     changes: Parameters<typeof importRequest>[0] = {},
+    during: Parameters<typeof imports.run>[2] = () => Promise.resolve(),
   ) => {
     let id = '';
     const report = await imports.run(world, importRequest(changes), (handle) => {
       id = handle.workflowId;
       answers.set(id, next);
-      return Promise.resolve();
+      worlds.set(id, world);
+      return during(handle);
     });
     return { id, report };
   };
 
-  it('waits for one on its target alone, after its copy, and gives it back before its commit', async () => {
+  it('waits for one on its target alone before its source is off, and gives it back before its commit', async () => {
     const world = new ImportWorld({ running: true });
-    const { id, report } = await play(world, [refused('host-refused', 'transient'), granted]);
-    expect(report.phase).toBe('committed');
-    expect(report.notes).toContain('beta: host-refused');
+    let seen: ImportReport | undefined;
+    const looked = Promise.withResolvers<undefined>();
+    onAsked = () => looked.promise;
+    const { id, report } = await play(
+      world,
+      [refused('host-refused', 'transient'), granted],
+      {},
+      async (handle) => {
+        seen = await vi.waitUntil(
+          async () => {
+            const now = await handle.query<ImportReport>(queryNames.report);
+            return now.waitsFor === undefined ? undefined : now;
+          },
+          { timeout: 60_000, interval: 20 },
+        );
+        looked.resolve(undefined);
+      },
+    );
+    onAsked = () => Promise.resolve();
+    expect(seen).toMatchObject({ waitsFor: 'beta: host-refused', sourceRunning: true });
+    expect(report).toMatchObject({ phase: 'committed', notes: ['beta: host-refused'] });
+    expect(report).not.toHaveProperty('waitsFor');
+    for (const done of doneBefore) expect(done).not.toContain('stopForeign');
     const [first, second] = takenBy(id);
     expect(first).toMatchObject({
       ...{ target: 'beta', move: { workflowId: id } },
@@ -70,12 +101,20 @@ describe('an import and its place', () => {
     ]);
   }, 120_000);
 
-  it('that a target which takes nobody refuses is undone, and its copy kept', async () => {
+  it('has its source untouched where its target takes nobody', async () => {
     const world = new ImportWorld({ running: true });
+    const { report } = await play(world, [refused('host-disabled', 'permanent')]);
+    expect(report).toMatchObject({ phase: 'failed', fault: { code: 'host-disabled' } });
+    expect(world.log).not.toContain('stopForeign');
+  }, 120_000);
+
+  it('takes one for its transfer alone where its source is not turned off; its copy is kept where it gets none', async () => {
+    const world = new ImportWorld({ running: false });
     const { id, report } = await play(world, [refused('host-disabled', 'permanent')]);
     expect(report).toMatchObject({ phase: 'failed', fault: { code: 'host-disabled' } });
     expect(report.cachedUntil).toBeDefined();
-    expect(world.source.running).toBe(true);
+    expect(world.source.running).toBe(false);
+    expect(doneBefore.at(-1)).toContain('ensureConverted');
     expect(world.log).not.toContain('reserveTarget');
     expect(givenBy(id)).toEqual([{ cluster: 'default', moveId: id, hosts: ['beta'] }]);
   }, 120_000);

@@ -4,6 +4,8 @@ import { ImportMemory } from '../../../cli/import-memory.ts';
 import { outputs } from '../../../cli/output/catalogue.ts';
 import type { OutputName } from '../../../cli/output/names.ts';
 import { exitCodeOfAll, exitCodeOfImport, importWord } from '../../../cli/render/import-words.ts';
+import { importFrame } from '../../../cli/render/import.ts';
+import { makeTheme } from '../../../cli/render/theme.ts';
 import { cells } from '../../../cli/render/text.ts';
 import type { FerryV2vStart, V2vForecast, V2vRequest } from '../../../cli/ferry.ts';
 import { transient } from '../../../domain/errors.ts';
@@ -418,6 +420,18 @@ describe('an import', () => {
     const lines = out.trimEnd().split('\n');
     expect(lines).toHaveLength(3);
     for (const line of lines) described('import-status', line);
+  });
+
+  it('says for what it waits', async () => {
+    const waitsFor = 'web waits for a place: beta has 4 moves in already';
+    const { progress, report } = copyingStatus();
+    const waiting = { report: { ...report, waitsFor }, progress };
+    const one = new FakeImport(waiting, waitingStatus());
+    const { out } = await run(['status', 'web', '--watch'], { ferry: work(one) });
+    expect(out).toContain(waitsFor);
+    const theme = makeTheme({ color: false, ascii: false });
+    const wide = { width: 100, command: 'vmferry', theme };
+    expect(importFrame(waiting, wide, { now: 0, tick: 0 }).join('\n')).toContain(waitsFor);
   });
 
   it('takes another cap, and no pause', async () => {
