@@ -20,6 +20,7 @@ export const insidePaths = {
   guestDir: '/usr/share/vmferry-guest',
   /** An emulator that tells the lab's witness when it starts and that it is alone. */
   witnessedEmulator: '/usr/share/vmferry-lab/qemu-system-x86_64',
+  startDaemon: '/usr/share/vmferry-lab/start-daemon.pl',
   libvirtSocket: '/run/libvirt/libvirt-sock',
   libvirtdPidFile: '/run/libvirtd.pid',
   libvirtdLog: '/var/log/libvirt/libvirtd.log',

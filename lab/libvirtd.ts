@@ -54,8 +54,9 @@ export class Libvirtd {
   /** Starts it if it does not run; resolves once it answers. Guests that ran go on running. */
   async start(): Promise<void> {
     if (this.find() === undefined) {
-      const pidFile = insidePaths.libvirtdPidFile;
-      await this.#host.exec(['libvirtd', '-d', '--listen', '-p', pidFile], { timeoutMs: 20_000 });
+      const { startDaemon, libvirtdPidFile } = insidePaths;
+      const command = [startDaemon, 'libvirtd', '-d', '--listen', '-p', libvirtdPidFile];
+      await this.#host.exec(command, { timeoutMs: 20_000 });
     }
     await this.answers();
   }

@@ -4,14 +4,27 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
+	"strings"
 	"time"
 )
+
+// thumbprintOf is that of a certificate in PEM, by SHA-1, as a vCenter tells it.
+func thumbprintOf(text string) string {
+	block, _ := pem.Decode([]byte(text))
+	pairs := []string{}
+	for _, part := range sha1.Sum(block.Bytes) {
+		pairs = append(pairs, fmt.Sprintf("%02X", part))
+	}
+	return strings.Join(pairs, ":")
+}
 
 // selfSigned makes a certificate that vouches for itself, as a vCenter has it out of the box.
 func selfSigned() (*tls.Config, string, error) {

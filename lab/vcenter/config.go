@@ -1,13 +1,26 @@
 package main
 
+import "time"
+
 // Config is the first line of standard input.
 type Config struct {
 	User     string `json:"user"`
 	Password string `json:"password"`
 	// Machines without disks' bytes, to fill an inventory.
 	Machines int `json:"machines"`
+	// After so many seconds without a word a lease ends; 300 if absent.
+	LeaseSeconds int `json:"leaseSeconds"`
+	// The user may not read files of datastores: /folder refuses.
+	NoFolder bool `json:"noFolder"`
 	// Machines in detail, with real bytes.
 	Vms []VmConfig `json:"vms"`
+}
+
+func (c Config) leaseTime() time.Duration {
+	if c.LeaseSeconds == 0 {
+		return 300 * time.Second
+	}
+	return time.Duration(c.LeaseSeconds) * time.Second
 }
 
 // VmConfig describes one machine.

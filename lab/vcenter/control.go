@@ -21,6 +21,10 @@ type command struct {
 	Offset int64  `json:"offset"`
 	Bytes  string `json:"bytes"`
 	On     bool   `json:"on"`
+	// Of NFC: in place of the right thumbprint, the lie in streams, the fault of leases.
+	Thumbprint string `json:"thumbprint"`
+	Spoil      string `json:"spoil"`
+	Fault      string `json:"fault"`
 }
 
 func (g *gate) command(line []byte) map[string]any {
@@ -64,6 +68,20 @@ func (g *gate) obey(c command) error {
 		g.folder.status, g.folder.times = c.Status, c.Times
 	case "folder-cut":
 		g.folder.cutAfter = c.Offset
+	case "nfc":
+		g.nfc.own, g.nfc.thumbprint, g.nfc.spoil = c.On, c.Thumbprint, c.Spoil
+		g.nfc.initializing, g.nfc.leaseError = time.Duration(c.Ms)*time.Millisecond, c.Fault
+	case "nfc-cut":
+		g.nfc.cutAfter = c.Offset
+	case "nfc-hold":
+		g.nfc.holdAt = c.Offset
+		close(g.nfc.release)
+		g.nfc.release = make(chan struct{})
+	case "nfc-expire":
+		for _, one := range g.nfc.leases {
+			g.nfc.timedOut++
+			g.endLease(one)
+		}
 	default:
 		return fmt.Errorf("there is no command %q", c.Op)
 	}
@@ -88,5 +106,11 @@ func (g *gate) stats() map[string]any {
 		"folderRequests": g.folder.requests,
 		"folderMost":     g.folder.most,
 		"snapshots":      snapshots,
+		"leases":         len(g.nfc.leases),
+		"leasesMade":     g.nfc.made,
+		"completed":      g.nfc.completed,
+		"aborted":        g.nfc.aborted,
+		"timedOut":       g.nfc.timedOut,
+		"streams":        g.nfc.requests,
 	}
 }

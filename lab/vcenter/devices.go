@@ -29,7 +29,7 @@ func (m *machine) furnish(model *simulator.Model, config VmConfig) error {
 			return err
 		}
 		m.disks[wanted.Key] = made
-		devices = append(devices, made.device(m.name, wanted, controllers[name]))
+		devices = append(devices, made.device(store.Self, m.name, wanted, controllers[name]))
 		if wanted.Boot {
 			boot = append(boot, &types.VirtualMachineBootOptionsBootableDiskDevice{DeviceKey: wanted.Key})
 		}

@@ -16,7 +16,9 @@ type disk struct {
 	sizeBytes      int64
 	flat, describe string
 	own            bool
-	areas          []area
+	// Its place in the words of a lease: `ParaVirtualSCSIController0:1`.
+	controller string
+	areas      []area
 }
 
 func baseOf(key int32) string { return fmt.Sprintf("disk-%d", key) }
@@ -25,6 +27,8 @@ func makeDisk(root, vm string, config DiskConfig) (*disk, error) {
 	base := path.Join(root, vm, baseOf(config.Key))
 	made := &disk{sizeBytes: config.SizeBytes, flat: base + "-flat.vmdk", describe: base + ".vmdk"}
 	made.own = config.Descriptor != ""
+	kind := map[string]string{"scsi": "ParaVirtualSCSI", "ide": "VirtualIDE", "sata": "VirtualAHCI", "nvme": "VirtualNVME"}
+	made.controller = fmt.Sprintf("%sController%d:%d", kind[config.Controller], config.Bus, config.Unit)
 	if err := made.writeDescriptor(config.Descriptor); err != nil {
 		return nil, err
 	}
@@ -58,7 +62,7 @@ func (d *disk) writeDescriptor(own string) error {
 	return os.WriteFile(d.describe, []byte(text), 0o600)
 }
 
-func (d *disk) device(vm string, config DiskConfig, controller int32) types.BaseVirtualDevice {
+func (d *disk) device(store types.ManagedObjectReference, vm string, config DiskConfig, controller int32) types.BaseVirtualDevice {
 	name := fmt.Sprintf("[LocalDS_0] %s/%s.vmdk", vm, baseOf(config.Key))
 	device := &types.VirtualDisk{CapacityInBytes: config.SizeBytes, CapacityInKB: config.SizeBytes / 1024}
 	device.Key = config.Key
@@ -78,6 +82,7 @@ func (d *disk) device(vm string, config DiskConfig, controller int32) types.Base
 	thin := true
 	backing := &types.VirtualDiskFlatVer2BackingInfo{DiskMode: mode, ThinProvisioned: &thin}
 	backing.FileName = name
+	backing.Datastore = &store
 	backing.Uuid = fmt.Sprintf("6000C29%05d", config.Key)
 	backing.ChangeId = fmt.Sprintf("52 de c0/%d", len(d.areas))
 	if config.Shared {

@@ -30,6 +30,7 @@ type gate struct {
 	calls    map[string]int
 	delays   map[string]time.Duration
 	folder   folderFaults
+	nfc      nfc
 }
 
 type folderFaults struct {
@@ -45,6 +46,8 @@ func newGate(model *simulator.Model, config Config) *gate {
 	g.sessions = map[string]bool{}
 	g.calls = map[string]int{}
 	g.delays = map[string]time.Duration{}
+	g.nfc.leases = map[string]*lease{}
+	g.nfc.release = make(chan struct{})
 	// The simulator lets anybody read properties; the real one does not.
 	model.Map().Handler = func(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
 		return nil, g.admit(ctx, method)
@@ -90,6 +93,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveChangedAreas(w, r, body)
 		return
 	}
+	if g.serveLease(w, r, body) {
+		return
+	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	g.model.Service.ServeMux.ServeHTTP(&loginWatch{ResponseWriter: w, gate: g}, r)
 }
@@ -133,6 +139,10 @@ func (g *gate) serveFolder(w http.ResponseWriter, r *http.Request) {
 	if !g.isAdmitted(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="VMware HTTP server"`)
 		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if g.config.NoFolder {
+		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	if status := g.folderFault(); status != 0 {

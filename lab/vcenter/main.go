@@ -76,8 +76,20 @@ func serve(model *simulator.Model, config Config, gate *gate) (*endpoint, error)
 	service := model.Service
 	service.Listen = &url.URL{User: url.UserPassword(config.User, config.Password)}
 	service.RegisterSDK(model.Map(), model.Map().Path+"/vimService")
-	service.ServeMux.HandleFunc("/nfc/", simulator.ServeNFC)
+	service.ServeMux.HandleFunc(nfcPrefix, gate.serveNFC)
 	service.ServeMux.HandleFunc(folderPrefix, gate.serveFolder)
+	main, err := listen(gate)
+	if err != nil {
+		return nil, err
+	}
+	service.Listen.Host = fmt.Sprintf("127.0.0.1:%d", main.port)
+	service.Listen.Scheme = "https"
+	// An ESXi that gives out disks under an address and a certificate of its own.
+	gate.nfc.direct, err = listen(http.HandlerFunc(gate.serveNFC))
+	return main, err
+}
+
+func listen(handler http.Handler) (*endpoint, error) {
 	pair, pemText, err := selfSigned()
 	if err != nil {
 		return nil, err
@@ -86,10 +98,7 @@ func serve(model *simulator.Model, config Config, gate *gate) (*endpoint, error)
 	if err != nil {
 		return nil, err
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	service.Listen.Host = fmt.Sprintf("127.0.0.1:%d", port)
-	service.Listen.Scheme = "https"
-	server := &http.Server{Handler: gate, TLSConfig: pair}
+	server := &http.Server{Handler: handler, TLSConfig: pair}
 	go func() { log.Print(server.ServeTLS(listener, "", "")) }()
-	return &endpoint{port: port, certificate: pemText}, nil
+	return &endpoint{port: listener.Addr().(*net.TCPAddr).Port, certificate: pemText}, nil
 }

@@ -62,6 +62,10 @@ export interface VcenterOptions {
   /** Machines without bytes, called `DC0_C0_RP0_VM<n>`. */
   machines?: number;
   vms?: VcenterVm[];
+  /** A lease of NFC that nobody speaks of ends after so long; 300 if absent. */
+  leaseSeconds?: number;
+  /** /folder refuses everybody. */
+  noFolder?: boolean;
   /** Building an inventory takes about a minute for 5,000 machines on a busy computer. */
   startLimitMs?: number;
 }
@@ -75,7 +79,27 @@ export type VcenterCommand =
   | { op: 'delay'; method: string; ms: number }
   | { op: 'folder-delay'; ms: number }
   | { op: 'folder-fault'; status: number; times: number }
-  | { op: 'folder-cut'; offset: number };
+  | { op: 'folder-cut'; offset: number }
+  /** From now on; what is absent is as it should be. */
+  | {
+      op: 'nfc';
+      /** Disks come from an ESXi of its own, with another certificate. */
+      on?: boolean;
+      /** In place of that of the ESXi. */
+      thumbprint?: string;
+      /** The lie in streams (stream.go). */
+      spoil?: string;
+      /** Until a lease is ready. */
+      ms?: number;
+      /** What leases fail with. */
+      fault?: string;
+    }
+  /** The next stream breaks off there, once. */
+  | { op: 'nfc-cut'; offset: number }
+  /** Streams stop there until the next such command; 0 lets them go on. */
+  | { op: 'nfc-hold'; offset: number }
+  /** Every lease has run out. */
+  | { op: 'nfc-expire' };
 
 const statsSchema = z.object({
   /** Logged in now. */
@@ -86,6 +110,14 @@ const statsSchema = z.object({
   /** Most requests to /folder at once. */
   folderMost: z.number(),
   snapshots: z.number(),
+  /** Of NFC: those that live, all that were given, and how they ended. */
+  leases: z.number(),
+  leasesMade: z.number(),
+  completed: z.number(),
+  aborted: z.number(),
+  timedOut: z.number(),
+  /** Disks that were asked for by NFC. */
+  streams: z.number(),
 });
 export type VcenterStats = z.infer<typeof statsSchema>;
 
@@ -156,9 +188,9 @@ export class Vcenter implements AsyncDisposable {
 
   /** Its first words and its first answer. */
   async begin(options: VcenterOptions): Promise<void> {
-    const { startLimitMs = 60_000, machines = 0, vms = [] } = options;
+    const { startLimitMs = 60_000, ...config } = options;
     const { username: user, password } = this;
-    const line = await this.#ask({ user, password, machines, vms }, startLimitMs);
+    const line = await this.#ask({ user, password, ...config }, startLimitMs);
     const ready = readySchema.parse(JSON.parse(line));
     this.port = ready.port;
     this.certificate = ready.certificate;

@@ -122,6 +122,13 @@ describe('a guest', () => {
     expect(blocks.slice(1)).toEqual(['40', '0']);
   });
 
+  it('is buried by its own host, without a wait for the first process of the machine', async () => {
+    const qemu = await findQemu(lab.host('alpha'), 'guest');
+    const status = await readFile(`/proc/${qemu?.pid}/status`, 'utf8');
+    const parent = /^PPid:\s+(\d+)$/m.exec(status)?.[1] ?? '';
+    expect(await readFile(`/proc/${parent}/cmdline`, 'utf8')).toContain('start-daemon');
+  });
+
   it("survives libvirtd's death and is found again", async () => {
     const alpha = lab.host('alpha');
     const before = await tickNow();
