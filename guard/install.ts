@@ -27,8 +27,14 @@ const mark = '# vmferry-hook ';
 const template = join(import.meta.dirname, 'hook', '50-vmferry');
 const mode = 0o755;
 
-const hookPath = (place: HookPlace): string =>
+const hookPath = (place: Pick<HookPlace, 'hooksDir'>): string =>
   join(place.hooksDir ?? defaultHooksDir, 'qemu.d', '50-vmferry');
+
+/** The hook and the folders that libvirt finds it in: what is done to it shows in one of these. */
+export const hookPaths = (place: Pick<HookPlace, 'hooksDir'>): string[] => {
+  const path = hookPath(place);
+  return [path, dirname(path), dirname(dirname(path))];
+};
 
 /**
  * Puts the hook into `<hooksDir>/qemu.d/50-vmferry` and makes the ledger's folder, without which it refuses all starts.

@@ -1,7 +1,9 @@
 import type { DefinitionChanges, Hypervisor, NamedVolume } from '../activities/parts.ts';
 import type { HostConfig } from '../config/schema.ts';
 import type { Ledger } from '../guard/ledger.ts';
+import { hookPaths } from '../guard/install.ts';
 import { probeHook } from '../guard/probe.ts';
+import type { ProbeResult } from '../guard/probe.ts';
 import { LibvirtHost } from '../platforms/libvirt/connect.ts';
 import { compareCpu } from '../platforms/libvirt/cpu.ts';
 import { DomainDocument } from '../platforms/libvirt/domain-xml.ts';
@@ -15,6 +17,7 @@ import { LibvirtSource } from '../platforms/libvirt/source.ts';
 import { LibvirtTarget } from '../platforms/libvirt/target.ts';
 import { LibvirtState } from '../platforms/libvirt/vm-state.ts';
 import type { VmFacts, VmState, VmSummary } from '../domain/vm.ts';
+import { GuardProof } from './guard-proof.ts';
 
 /** The host's libvirt as the verbs see it: source and target of moves in one. */
 export class LibvirtHypervisor implements Hypervisor {
@@ -24,11 +27,12 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #state: LibvirtState;
   readonly #ledger: Ledger;
   readonly #proof: StorageProof;
+  readonly #guardProof: GuardProof;
   /** Gives the data plane the secrets of network disks. */
   readonly readSecret: ReadSecret;
   readonly live: LiveMigration;
 
-  constructor({ name, libvirt }: HostConfig, ledger: Ledger) {
+  constructor({ name, libvirt, hooksDir }: HostConfig, ledger: Ledger) {
     const options = { name, socketPath: libvirt.socket, uri: libvirt.uri };
     this.#host = new LibvirtHost(options);
     this.live = new LiveMigration(options);
@@ -38,6 +42,11 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#ledger = ledger;
     this.readSecret = secretReader(this.#host);
     this.#proof = new StorageProof(this.#host);
+    this.#guardProof = new GuardProof({
+      paths: hookPaths({ hooksDir }),
+      connection: () => this.#host.use((connection) => Promise.resolve(connection)),
+      probe: () => this.#probe(),
+    });
   }
 
   async close(): Promise<void> {
@@ -109,7 +118,9 @@ export class LibvirtHypervisor implements Hypervisor {
     return (await this.#target.ensureDefined(xml, { uuid })).complaint;
   }
 
-  async probeGuard(): Promise<{ live: boolean; detail: string }> {
+  probeGuard = (): Promise<ProbeResult> => this.#guardProof.take();
+
+  async #probe(): Promise<ProbeResult> {
     const type = (await this.#target.domainTypes()).includes('qemu') ? 'qemu' : 'kvm';
     return probeHook({
       ledger: this.#ledger,

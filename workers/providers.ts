@@ -6,11 +6,10 @@ import { resolveReference, resolveText } from '../config/secrets.ts';
 import { needsOperator } from '../domain/errors.ts';
 import type { ForeignSource } from '../domain/foreign.ts';
 import type { ProviderLine } from '../domain/import.ts';
-import type { SshLogin } from '../platforms/remote-kvm/options.ts';
+import type { SshLogin, TellableAuth } from '../platforms/ssh/hops.ts';
 import { RemoteKvmSource } from '../platforms/remote-kvm/source.ts';
 import { VsphereSource } from '../platforms/vsphere/source.ts';
 import type { VsphereLogin } from '../platforms/vsphere/session.ts';
-import type { SshAuth } from '../protocols/ssh/index.ts';
 import type { TlsTrust } from '../protocols/soap/index.ts';
 import { OvaFolder } from './ova-folder.ts';
 
@@ -130,7 +129,7 @@ async function loginThrough(
   };
 }
 
-async function waysIn({ key, passphrase, agent, password }: SshConfig): Promise<SshAuth[]> {
+async function waysIn({ key, passphrase, agent, password }: SshConfig): Promise<TellableAuth[]> {
   return [
     ...(key === undefined
       ? []
@@ -164,7 +163,7 @@ async function vsphereOptions(
     ssh[name] = await loginThrough(host, [], from);
   const { dataPath, parallelReads: parallelism, vddk } = provider;
   const library = vddk === undefined ? {} : { vddk: { ...vddk, label } };
-  return { ...(await httpsLogin(provider)), direct, ssh, dataPath, parallelism, ...library };
+  return { ...(await httpsLogin(provider)), direct, ssh, dataPath, parallelism, label, ...library };
 }
 
 type HttpsConfig = Of<'vsphere'>['hosts'][string];
