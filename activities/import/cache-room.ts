@@ -9,7 +9,7 @@ import { sizeText } from '../../domain/placement/size-text.ts';
 import { withVmLock } from '../../guard/lock.ts';
 import { cacheOf } from './cache-of.ts';
 import { cachedKeys, ImportCache, takenBy } from './cache.ts';
-import type { CacheRecord } from './cache.ts';
+import type { CacheRecord } from './cache-record.ts';
 import type { ReserveCacheInput } from './contract.ts';
 import type { ImportParts } from './parts.ts';
 

@@ -202,7 +202,10 @@ export interface ImportActivities {
   conversionUsage(input: { span: UsageSpan }): Promise<UsageOverTime>;
   listForeign(input: ListForeignInput): Promise<ListForeignResult>;
   inspectForeign(input: InspectForeignInput): Promise<InspectForeignResult>;
-  /** Conversion host: VM, the platform's concerns and the host's own facts, at one time. */
+  /**
+   * Conversion host: VM, the platform's concerns and the host's own facts, at one time. What an import of the VM before
+   * this one owes to its source is settled first.
+   */
   checkForeign(input: ImportRef): Promise<ForeignCheck>;
   /** Conversion host: takes over what people set of it, and remembers that over restarts. */
   applyConversion(input: ConversionTerms): Promise<ConversionInForce>;

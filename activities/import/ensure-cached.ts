@@ -12,7 +12,8 @@ import type { Attempt } from '../boundary.ts';
 import { atProvider } from './at-provider.ts';
 import { cacheOf } from './cache-of.ts';
 import { takenBy } from './cache.ts';
-import type { CachedDiskRecord, CacheRecord, ImportCache } from './cache.ts';
+import type { CachedDiskRecord, CacheRecord } from './cache-record.ts';
+import type { ImportCache } from './cache.ts';
 import type { CachedDisk, CacheInput, CacheResult } from './contract.ts';
 import type { ImportParts } from './parts.ts';
 

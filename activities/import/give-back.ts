@@ -1,13 +1,13 @@
 /** The source as it was before the import: by the import's word, or where it ended without its undo. */
+import type { ServerIdentity } from '../../domain/orphans.ts';
 import { atProvider } from './at-provider.ts';
 import { cacheOf } from './cache-of.ts';
-import type { CacheRecord, ImportCache } from './cache.ts';
-import type { RestartForeignInput, RestartForeignResult } from './contract.ts';
+import type { CacheRecord } from './cache-record.ts';
+import type { ImportCache } from './cache.ts';
+import type { ImportRef, RestartForeignInput, RestartForeignResult } from './contract.ts';
 import { isVmOff } from './off.ts';
+import { owesSource } from './cache-record.ts';
 import type { ImportParts } from './parts.ts';
-
-/** For so long after the import was seen to be over a stopped source is started: later on a person has seen to it, ms. */
-const startsWithinMs = 30 * 60_000;
 
 interface GiveBack {
   cache: ImportCache;
@@ -61,17 +61,6 @@ async function giveBack(
   });
 }
 
-/** Whether an import that is over has not given its source back. */
-export function owesSource({ source, reading, until, keepSeconds }: CacheRecord): boolean {
-  if (reading) return true;
-  if (source === undefined || source.settled === true) return false;
-  if (source.paused) return true;
-  const { stopped, wasRunning, restart = false, handedOver = false } = source;
-  if (!stopped || !wasRunning || !restart || handedOver) return false;
-  const seenOverMs = until === undefined ? Date.now() : Date.parse(until) - keepSeconds * 1000;
-  return Date.now() - seenOverMs < startsWithinMs;
-}
-
 /**
  * After an import that Temporal says is over, under the cache's lock: a paused source goes on, and one that was stopped
  * starts if the import asked for that, and only while nothing can have taken the VM over.
@@ -85,3 +74,39 @@ export async function settleSource(
   const running = await giveBack(parts, { cache, record, signal }, mayStart);
   return { running };
 }
+
+/**
+ * What an import before this one still owes to the source, before this one looks at it: the upkeep of the cache would
+ * find no word of it once the cache is this one's. That the other is over is sure, since Temporal has one import under
+ * an ID at a time.
+ */
+export async function settleFormer(
+  parts: ImportParts,
+  ref: ImportRef,
+  signal: AbortSignal,
+): Promise<void> {
+  const cache = cacheOf(parts, ref);
+  const owing = async (): Promise<CacheRecord | undefined> => {
+    const record = await cache.read();
+    return record !== undefined && isFormer(record, ref, parts.server()) && owesSource(record)
+      ? record
+      : undefined;
+  };
+  const seen = await owing();
+  if (seen === undefined) return;
+  await parts.host.operations.endAll(seen.usedBy.migrationId);
+  await cache.alone('give the source back', signal, async () => {
+    const record = await owing();
+    if (record !== undefined) await settleSource(parts, { cache, record, signal });
+  });
+}
+
+const isFormer = (
+  { usedBy }: CacheRecord,
+  { moveId, migrationId }: ImportRef,
+  { clusterId, namespaceId }: ServerIdentity,
+): boolean =>
+  usedBy.moveId === moveId &&
+  usedBy.migrationId !== migrationId &&
+  usedBy.server.clusterId === clusterId &&
+  usedBy.server.namespaceId === namespaceId;

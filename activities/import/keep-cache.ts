@@ -4,9 +4,10 @@ import { permanent } from '../../domain/errors.ts';
 import type { MoveFate } from '../../domain/orphans.ts';
 import { cacheOf } from './cache-of.ts';
 import { cachedKeys, ImportCache } from './cache.ts';
-import type { CacheRecord } from './cache.ts';
-import { owesSource, settleSource } from './give-back.ts';
+import type { CacheRecord } from './cache-record.ts';
+import { settleSource } from './give-back.ts';
 import type { ImportRef, KeepCacheInput, KeepCacheResult } from './contract.ts';
+import { owesSource } from './cache-record.ts';
 import type { ImportParts } from './parts.ts';
 import { endRehearsal } from './rehearse-stage.ts';
 

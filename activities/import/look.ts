@@ -1,8 +1,9 @@
-/** What a conversion host says of foreign platforms and of itself; nothing is changed anywhere. */
+/** What a conversion host says of foreign platforms and of itself; nothing is changed but what an import left undone. */
 import type { ForeignVmSummary } from '../../domain/foreign.ts';
 import { atProvider } from './at-provider.ts';
 import { cacheOf } from './cache-of.ts';
 import { conversionFacts } from './conversion-facts.ts';
+import { settleFormer } from './give-back.ts';
 import type {
   ForeignCheck,
   ImportRef,
@@ -58,6 +59,7 @@ export async function checkForeign(
   signal: AbortSignal,
 ): Promise<ForeignCheck> {
   const { provider, foreign } = ref;
+  await settleFormer(parts, ref, signal);
   const [found, host, cachedBytes] = await Promise.all([
     inspectForeign(parts, { provider, vm: foreign.id }, signal),
     conversionFacts(parts, signal),

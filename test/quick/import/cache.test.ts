@@ -3,6 +3,8 @@ import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { reserveCache } from '../../../activities/import/cache-room.ts';
+import { checkForeign } from '../../../activities/import/look.ts';
 import { cacheOf } from '../../../activities/import/cache-of.ts';
 import { ensureCached } from '../../../activities/import/ensure-cached.ts';
 import { dropCache, expireCaches, keepCache } from '../../../activities/import/keep-cache.ts';
@@ -343,6 +345,34 @@ describe('a source whose import ended without its undo', () => {
     source.state_ = 'shut-off';
     await expireCaches(parts, upkeep('closed'));
     expect(source.state_).toBe('running');
+  });
+
+  it('is given back before the next import of the VM looks at it', async () => {
+    await stop();
+    const forecast = { ...refOf('look'), moveId: 'import/default/vc/vm-42/forecast' };
+    expect((await checkForeign(parts, forecast, never)).vm.state).toBe('shut-off');
+    for (let twice = 0; twice < 2; twice += 1)
+      expect((await checkForeign(parts, refOf('two'), never)).vm.state).toBe('running');
+    expect(source.asked).toEqual(['force-off', 'start']);
+  });
+
+  it('goes on before the next import of the VM looks at it, without what was left of its copy', async () => {
+    await pausedCopy();
+    const cache = cacheOf(parts, refOf('one'));
+    await cache.write({ ...(await cache.read())!, reading: true });
+    await checkForeign(parts, refOf('two'), never);
+    expect(source.asked).toEqual(['sweep', 'resume']);
+  });
+
+  it('is known to have run by the next import, where its guest was slow to go down', async () => {
+    const slow = { running: 'shutdown', shutdownTimeoutMs: 50, restart: true } as const;
+    await expect(stopForeign(parts, { ...refOf('one'), ...slow }, never)).rejects.toThrow();
+    await checkForeign(parts, refOf('two'), never);
+    const room = { ...refOf('two'), neededBytes: 0, besideBytes: 0 };
+    await reserveCache(parts, room, never);
+    source.state_ = 'shut-off';
+    const stopped = await stopForeign(parts, { ...refOf('two'), ...slow }, never);
+    expect(stopped.wasRunning).toBe(true);
   });
 
   it('that was given back as asked is let alone', async () => {
