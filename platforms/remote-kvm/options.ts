@@ -1,22 +1,6 @@
 /** What a foreign KVM host is reached and read by. Secrets come resolved, and go nowhere but to SSH and libvirt. */
 import type { SaslCredentials } from '../../protocols/libvirt/index.ts';
-import type { SshAuth } from '../../protocols/ssh/index.ts';
-
-/** A login by SSH, perhaps through another host. */
-export interface SshLogin {
-  host: string;
-  /** 22 if absent. */
-  port?: number;
-  username: string;
-  /** One way, or several where the server wants more than one. */
-  auth: SshAuth | readonly SshAuth[];
-  /** Pinned, as `ssh-keygen -lf` prints it; several while the host changes its key. */
-  hostKeySha256: string | readonly string[];
-  /** Own address that it is called from; with a host in between that is this one's affair. */
-  localAddress?: string;
-  /** A host in between, which connects to `host` as it sees it. */
-  via?: SshLogin;
-}
+import type { SshLogin } from '../ssh/hops.ts';
 
 /** How the disks of a guest that is not off are read. */
 export const WhileRunning = {

@@ -1,10 +1,14 @@
 /** The ways to the bytes of a vCenter's disks: which one is taken and why, and what is open for it. */
-import { needsOperator } from '../../domain/errors.ts';
+import { needsOperator, VmFerryError } from '../../domain/errors.ts';
 import type { ForeignDiskHandle, ForeignVm } from '../../domain/foreign.ts';
-import type { SshLogin } from '../remote-kvm/options.ts';
+import { SoapError } from '../../protocols/soap/index.ts';
+import type { SshLogin } from '../ssh/hops.ts';
 import { EsxiFile } from './esxi-file.ts';
 import { EsxiReach } from './esxi-reach.ts';
 import { FolderFile } from './folder-file.ts';
+import { NfcExports } from './nfc-export.ts';
+import { endLeftLease } from './nfc-lease.ts';
+import { leftNotes } from './nfc-notes.ts';
 import { nameOf } from './numbers.ts';
 import { assertOff, fingerprintOf, lookByDescriptor, openFlatDisk } from './open-disk.ts';
 import type { FilesOf } from './open-disk.ts';
@@ -19,11 +23,12 @@ import { sweepVddkServers } from './vddk-server.ts';
 import type { VddkOptions, VddkWish } from './vddk-server.ts';
 
 export const DataPath = {
-  /** VDDK where it is configured, else /folder. */
+  /** VDDK where it is configured, else /folder; NFC where that is refused. */
   auto: 'auto',
   vddk: 'vddk',
   folder: 'folder',
   ssh: 'ssh',
+  nfc: 'nfc',
 } as const;
 export type DataPath = (typeof DataPath)[keyof typeof DataPath];
 
@@ -37,8 +42,11 @@ export interface WayOptions {
   ssh?: Readonly<Record<string, SshLogin>>;
   /** Reads at once; 6 if absent. */
   parallelism?: number;
+  /** Names what is left here if this process is killed; `none` if absent. */
+  label?: string;
 }
 
+const noLabel = 'none';
 const defaultParallelism = 6;
 /** For calls while all reads are under way. */
 const callConnections = 2;
@@ -57,10 +65,17 @@ export class ByteWays {
   readonly #vddkDisks = new Set<VddkDisk>();
   readonly #direct = new Map<string, Promise<VsphereSession>>();
   readonly #reaches = new Map<string, EsxiReach>();
+  readonly #nfc: NfcExports;
+  /** The user may not read files of datastores. */
+  #isFolderRefused = false;
 
   constructor(options: WayOptions & VsphereLogin, session: VsphereSession) {
     this.#options = options;
     this.#session = session;
+    const { trust, label = noLabel } = options;
+    const { localAddress } = options;
+    const login = { trust, ...(localAddress === undefined ? {} : { localAddress }) };
+    this.#nfc = new NfcExports({ session, login, label });
   }
 
   /** Whether it reads disks that lie on others as one. */
@@ -70,11 +85,23 @@ export class ByteWays {
 
   /** Rejects with VmFerryError: those of `openFlatDisk`, `vsphere-host-without-ssh`. */
   async open(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
-    const { parallelism = defaultParallelism, vddk } = this.#options;
-    const way = this.#way();
-    if (this.#dataPath === DataPath.vddk && vddk !== undefined) {
-      return { ...(await this.#openByVddk(vddk, vm, key, signal)), way };
+    const { vddk, dataPath = DataPath.auto } = this.#options;
+    try {
+      const taken = this.#dataPath;
+      if (taken === DataPath.vddk && vddk !== undefined)
+        return { ...(await this.#openByVddk(vddk, vm, key, signal)), way: this.#way() };
+      if (taken === DataPath.nfc)
+        return { ...(await this.#nfc.open(vm, key, signal)), way: this.#way() };
+      return { ...(await this.#openFlat(vm, key, signal)), way: this.#way() };
+    } catch (error) {
+      if (dataPath !== DataPath.auto || this.#isFolderRefused || !isRefusal(error)) throw error;
+      this.#isFolderRefused = true;
+      return await this.open(vm, key, signal);
     }
+  }
+
+  async #openFlat(vm: ForeignVm, key: string, signal?: AbortSignal): Promise<ForeignDiskHandle> {
+    const { parallelism = defaultParallelism } = this.#options;
     const bySsh = this.#dataPath === DataPath.ssh;
     const access = {
       session: this.#session,
@@ -82,22 +109,30 @@ export class ByteWays {
       files: bySsh ? this.#sshFiles : this.#folderFiles,
       way: bySsh ? 'by SSH' : 'through /folder',
     };
-    return { ...(await openFlatDisk(access, vm, key, signal)), way };
+    return await openFlatDisk(access, vm, key, signal);
   }
 
   /** The one that is taken: never `auto`. */
   get #dataPath(): Exclude<DataPath, 'auto'> {
     const { dataPath = DataPath.auto, vddk } = this.#options;
     if (dataPath !== DataPath.auto) return dataPath;
+    if (this.#isFolderRefused) return DataPath.nfc;
     return vddk === undefined ? DataPath.folder : DataPath.vddk;
   }
 
   /** With the reason. */
   #way(): string {
     const { dataPath = DataPath.auto } = this.#options;
-    const words = { vddk: 'by VDDK', folder: 'by HTTPS from /folder', ssh: 'by SSH from its ESXi' };
+    const words = {
+      vddk: 'by VDDK',
+      folder: 'by HTTPS from /folder',
+      ssh: 'by SSH from its ESXi',
+      nfc: 'by NFC',
+    };
     const taken = this.#dataPath;
     if (dataPath !== DataPath.auto) return `${words[taken]}: dataPath is ${taken}`;
+    if (taken === DataPath.nfc)
+      return `${words[taken]}: dataPath is auto, and /folder refuses the user`;
     const is = taken === DataPath.vddk ? 'is' : 'is not';
     return `${words[taken]}: dataPath is auto, and vddk.libdir ${is} configured`;
   }
@@ -126,15 +161,18 @@ export class ByteWays {
   }
 
   async sweep(): Promise<string[]> {
-    const { vddk } = this.#options;
-    return vddk === undefined ? [] : sweepVddkServers(vddk.label);
+    const { vddk, label = noLabel } = this.#options;
+    const notes = await leftNotes(label);
+    for (const note of notes) await endLeftLease(this.#session, note);
+    const servers = vddk === undefined ? [] : await sweepVddkServers(vddk.label);
+    return [...notes.map(({ path }) => path), ...servers];
   }
 
   /** Ends all but the session that was given. Rejects with the first of what could not be said. */
   async close(): Promise<void> {
     const opened = await Promise.allSettled(this.#direct.values());
     const sessions = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    const all = [...this.#vddkDisks, ...sessions, ...this.#reaches.values()];
+    const all = [this.#nfc, ...this.#vddkDisks, ...sessions, ...this.#reaches.values()];
     const results = await Promise.allSettled(all.map((one) => one.close()));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
@@ -203,6 +241,12 @@ export class ByteWays {
     return await opening;
   }
 }
+
+/** By HTTP, with a login that is good otherwise. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof VmFerryError &&
+  error.cause instanceof SoapError &&
+  (error.cause.status === 401 || error.cause.status === 403);
 
 const withoutSsh = (name: string, host: string): Error =>
   needsOperator({

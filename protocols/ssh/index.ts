@@ -1,4 +1,5 @@
 /** SSH sessions with pinned host keys: forwarded unix and TCP sockets, commands, files. `README.md` shows their use. */
+export { withPassphrases } from './authentication.ts';
 export type { Secret, SshAuth, SshQuestion } from './authentication.ts';
 export type { CommandEnd, RemoteCommand } from './command.ts';
 export { RefusalReason, SshError, SshErrorKind } from './errors.ts';

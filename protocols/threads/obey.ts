@@ -2,6 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import type { Answer, Order } from './order-thread.ts';
 
 /** Obeys each order that comes, many at a time, and answers it; the program of a thread calls it once. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- it says which orders come
 export function obeyOrders<O extends Order, A extends Answer<Words>, Words>(
   obey: (order: O, signal: AbortSignal) => Promise<Omit<A, 'id' | 'error'>>,
   inWords: (error: unknown) => Words,

@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { SshLogin } from '../../../platforms/remote-kvm/options.ts';
+import type { SshLogin } from '../../../platforms/ssh/hops.ts';
 import { makeKey, startPrivateSshd } from '../ssh/private-sshd.ts';
 
 const run = promisify(execFile);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { vcenterShortcoming } from '../../../lab/vcenter/program.ts';
 import type { DiskSource } from '../../../domain/platform.ts';
-import type { SshLogin } from '../../../platforms/remote-kvm/options.ts';
+import type { SshLogin } from '../../../platforms/ssh/hops.ts';
 import type { VsphereSource } from '../../../platforms/vsphere/source.ts';
 import { startEsxi } from './esxi-fixture.ts';
 import type { Esxi } from './esxi-fixture.ts';
