@@ -5,13 +5,15 @@ import type { ImportVmInput } from './contract.ts';
 import type { Import, Judged } from './import.ts';
 import { limits } from './on-host.ts';
 
-function inputFor({ ref, input }: Import, { foreign, plan }: Judged): RehearseInput | undefined {
+type Planned = Pick<Judged, 'foreign' | 'plan'>;
+
+function inputFor({ ref, input }: Import, { foreign, plan }: Planned): RehearseInput | undefined {
   const { rehearse: wish } = input.request;
   return wish === undefined ? undefined : { ...ref, vm: foreign.vm, plan, wish };
 }
 
 /** What keeps a check from being asked is known before the source is touched. */
-export async function checkRehearsal(run: Import, judged: Judged): Promise<void> {
+export async function checkRehearsal(run: Import, judged: Planned): Promise<void> {
   const input = inputFor(run, judged);
   if (input === undefined) return;
   await run.hosts.do({

@@ -23,6 +23,33 @@ const failsOnce = (handling: Handling): Injection => ({
   handling,
 });
 
+describe.concurrent('what an import with a rehearsal would do', () => {
+  it.each([Handling.permanent, Handling.needsOperator])(
+    'tells what keeps its check from being asked (%s)',
+    async (handling) => {
+      const world = new ImportWorld({ running: true });
+      const unknown = { code: 'rehearsal-check-unknown', when: 'before', times: 99 } as const;
+      world.injections.push({ verb: 'checkRehearsal', ...unknown, handling });
+      const { plan, concerns } = await bench.forecast(world, asked(false));
+      expect(plan?.name).toBe('web');
+      expect(concerns).toMatchObject([{ code: 'rehearsal-check-unknown', level: 'critical' }]);
+      expect(world.source.running).toBe(true);
+    },
+  );
+
+  it('asks for no check where none was wished for', async () => {
+    const world = new ImportWorld({ running: true });
+    await bench.forecast(world, importRequest());
+    expect(world.log).not.toContain('checkRehearsal');
+  });
+
+  it('takes a source of a rehearsal alone as one that runs on', async () => {
+    const world = new ImportWorld({ running: true });
+    const { plan } = await bench.forecast(world, asked(true));
+    expect(plan?.clone).toBe(true);
+  });
+});
+
 describe.concurrent('an import with a rehearsal', () => {
   it('rehearses what it converted before anything comes to the target, and tells what was seen', async () => {
     const world = new ImportWorld({ running: true });
