@@ -175,6 +175,8 @@ it('lets a person claim the VM, which then moves like any other', async () => {
 
 it('leaves a VM that has moved already where it runs, disks and all, if its move is terminated before the commit', async () => {
   onTestFailed(async () => console.error(await stage.logs()), 20_000);
+  // A guest that only boots hears no request to go down: the move would wait two minutes, until it may end it by force.
+  await stage.lab.waitForConsole('beta', vm.name, /tick \d+/, { timeoutMs: 120_000 });
   const away = await stage.ferry.migrate({ vm: vm.name, from: 'beta', to: 'alpha' });
   expect(await reached(away, 'awaiting-commit')).toMatchObject({ vmOn: 'alpha', vmRunning: true });
   await client.workflow.getHandle(away.id).terminate('by hand, before the commit');
