@@ -31,6 +31,8 @@ export interface Stage {
   vm(host: string, options: LabVmOptions & { run?: boolean }): Promise<LabVm>;
   /** What `virsh` says on a host, trimmed; rejects if it is refused. */
   virsh(host: string, ...args: string[]): Promise<string>;
+  /** Ends every guest that runs on these hosts, at once: the next tests are not to share the processors with it. */
+  endGuests(...hosts: string[]): Promise<void>;
   /** The ends of all processes' logs, for a test that failed: `onTestFailed(async () => console.error(await ...))`. */
   logs(): Promise<string>;
   close(): Promise<void>;
@@ -71,6 +73,11 @@ export async function openStage(
         await lab.waitForConsole(host, vm.name, /tick \d+/, { timeoutMs: bootMs });
       }
       return made;
+    },
+    endGuests: async (...hosts) => {
+      for (const host of hosts)
+        for (const name of (await virsh(host, 'list', '--name')).split('\n').filter(Boolean))
+          await virsh(host, 'destroy', name);
     },
     logs: () => logEnds(fleet),
     close: () => closing.disposeAsync(),

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
 import type { ImportRequest } from '../../../domain/import.ts';
 import { openForeignHost } from './foreign-kvm.ts';
 import type { ForeignLogin } from './foreign-kvm.ts';
@@ -29,6 +29,7 @@ beforeAll(async () => {
   login = await openForeignHost(stage.lab.host('old'), dir);
   await stage.configure({ providers: { attic: login.provider } });
 }, 240_000);
+afterEach(() => stage.endGuests('old', 'beta'));
 afterAll(async () => {
   login.end();
   await stage.close();
