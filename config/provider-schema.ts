@@ -305,7 +305,7 @@ export const conversion = z
       }),
     network: network.optional().meta({
       description:
-        'Network that imports go over, as ADDRESS/BITS: this host’s address there shows the cache to targets, and calls ESXi and KVM hosts. Default: `migrationAddress`, and what the routes say.',
+        'Network that imports go over, as ADDRESS/BITS: this host’s address there shows the cache to targets, reads disks of vSphere, and calls ESXi and KVM hosts. Default: `migrationAddress`, and what the routes say.',
       examples: ['198.51.100.0/24'],
     }),
     parallel: whole(1, 64)

@@ -26,7 +26,7 @@ export class ConfiguredProviders implements ForeignProviders {
     providers: Readonly<Record<string, ProviderConfig>>;
     /** Where images that can only be read as a whole are unpacked. */
     scratchDir: string;
-    /** Own address that ESXi and KVM hosts are called from; as the routes say if absent. */
+    /** Own address that disks are read from, and ESXi and KVM hosts called; as the routes say if absent. */
     address?: () => string;
   }) {
     this.#host = options.host;
@@ -163,7 +163,11 @@ async function vsphereOptions(
     ssh[name] = await loginThrough(host, [], from);
   const { dataPath, parallelReads: parallelism, vddk } = provider;
   const library = vddk === undefined ? {} : { vddk: { ...vddk, label } };
-  return { ...(await httpsLogin(provider)), direct, ssh, dataPath, parallelism, label, ...library };
+  const { localAddress: dataAddress } = from;
+  // What steers a vCenter goes as the routes say: it need not be where disks are read.
+  const data = dataAddress === undefined ? {} : { dataAddress };
+  const login = { ...(await httpsLogin(provider)), ...data };
+  return { ...login, direct, ssh, dataPath, parallelism, label, ...library };
 }
 
 type HttpsConfig = Of<'vsphere'>['hosts'][string];

@@ -16,6 +16,8 @@ export interface VsphereLogin {
   trust: TlsTrust;
   /** Own address that it is called from; the routes choose it if absent. */
   localAddress?: string;
+  /** Own address that disks are read from; `localAddress` if absent. */
+  dataAddress?: string;
 }
 
 /** What the service says of itself; the parts that we use. */
@@ -189,7 +191,7 @@ const isLoggedOut = (error: unknown): boolean =>
 const hostOf = (url: string): string => URL.parse(url)?.host ?? '';
 
 const clientFor = (
-  { url, trust, localAddress }: VsphereLogin,
+  { url, trust, localAddress, dataAddress }: VsphereLogin,
   connections: number,
   version: string,
 ): SoapClient =>
@@ -197,6 +199,7 @@ const clientFor = (
     url,
     trust,
     localAddress,
+    rangeAddress: dataAddress,
     connections,
     path: '/sdk',
     namespace: 'urn:vim25',

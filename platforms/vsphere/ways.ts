@@ -73,7 +73,7 @@ export class ByteWays {
     this.#options = options;
     this.#session = session;
     const { trust, label = noLabel } = options;
-    const { localAddress } = options;
+    const localAddress = options.dataAddress ?? options.localAddress;
     const login = { trust, ...(localAddress === undefined ? {} : { localAddress }) };
     this.#nfc = new NfcExports({ session, login, label });
   }

@@ -13,6 +13,8 @@ export interface HttpsServerOptions {
   trust: TlsTrust;
   /** As `PinnedServerOptions`. */
   localAddress?: string | undefined;
+  /** Likewise for `readRange`; `localAddress` if absent. */
+  rangeAddress?: string | undefined;
   /** Most requests at once; 4 if absent. */
   connections?: number;
   /** 15 s if absent. */
@@ -65,17 +67,15 @@ export class HttpsServer {
     this.host = url.hostname.replace(/^\[(.*)\]$/, '$1');
     this.port = url.port === '' ? 443 : Number(url.port);
     this.name = `${this.host}:${this.port}`;
-    const server = new PinnedServer({
-      host: this.host,
-      port: this.port,
-      trust: options.trust,
-      localAddress: options.localAddress,
-      connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
-    });
-    this.#server = server;
-    const connections = options.connections ?? 4;
-    this.#agent = new PinningAgent(server, connections);
-    this.#ranges = new RangePool(server, connections);
+    const { trust, localAddress, rangeAddress = localAddress } = options;
+    const { connections = 4, connectTimeoutMs = 15_000 } = options;
+    const there = { host: this.host, port: this.port, trust, connectTimeoutMs };
+    this.#server = new PinnedServer({ ...there, localAddress });
+    this.#agent = new PinningAgent(this.#server, connections);
+    this.#ranges = new RangePool(
+      new PinnedServer({ ...there, localAddress: rangeAddress }),
+      connections,
+    );
   }
 
   /**

@@ -1,9 +1,14 @@
 /** vSphere as a source, against a simulated vCenter that has real bytes. */
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { providers as schema } from '../../../config/provider-schema.ts';
 import { vcenterShortcoming } from '../../../lab/vcenter/program.ts';
 import type { DiskSource } from '../../../domain/platform.ts';
 import type { VsphereSource } from '../../../platforms/vsphere/source.ts';
@@ -16,6 +21,7 @@ import {
   startVcenter,
 } from './vsphere-fixture.ts';
 import type { Vcenter } from './vsphere-fixture.ts';
+import { ConfiguredProviders } from '../../../workers/providers.ts';
 import { describeForeignSource } from './suite.ts';
 
 const shortcoming = await vcenterShortcoming();
@@ -458,8 +464,41 @@ describe.skipIf(shortcoming !== undefined)('vSphere', { timeout: 60_000 }, () =>
       }
       expect((await vcenter.stats()).sessions).toBe(1);
     });
+
+    it('is called from the address for data, and its vCenter as the routes say', async () => {
+      await using seen = await callersOf(new URL(vcenter.url));
+      const password = `file:${join(dir, 'password')}`;
+      await writeFile(join(dir, 'password'), vcenter.password, { mode: 0o600 });
+      const login = { user: vcenter.username, password, thumbprint: vcenter.thumbprintSha256 };
+      const providers = new ConfiguredProviders({
+        ...{ host: 'alpha', scratchDir: dir, address: () => '127.0.0.6' },
+        providers: schema.parse({ vc: { kind: 'vsphere', address: seen.address, ...login } }),
+      });
+      const signal = AbortSignal.timeout(30_000);
+      const opening = { label: 'm1', pause: false, reads: true, signal };
+      await using vc = await providers.open('vc', opening);
+      const vm = await vc.inspect('web');
+      expect(seen.callers).toEqual(new Set(['127.0.0.1']));
+      const { source: disk } = await vc.openDisk(vm, '2000');
+      expect(hashOf(await readAll(disk))).toBe(hashOf(bytes));
+      expect(seen.callers).toEqual(new Set(['127.0.0.1', '127.0.0.6']));
+    });
   });
 });
+
+/** Hands connections on to a server, and keeps from where they came. */
+async function callersOf({ hostname, port }: URL) {
+  const callers = new Set<string | undefined>();
+  const proxy = createServer((socket) => {
+    callers.add(socket.remoteAddress);
+    const onward = connect(Number(port), hostname);
+    // Whichever end goes first takes the other with it.
+    pipeline(socket, onward, socket).catch(() => undefined);
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const address = `127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  return { address, callers, [Symbol.asyncDispose]: () => Promise.resolve(void proxy.close()) };
+}
 
 const hashOf = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
