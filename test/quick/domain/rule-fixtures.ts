@@ -301,6 +301,11 @@ const targetCases: [code: string, Partial<TargetView>, says: string][] = [
     'already has a volume default/web.raw',
   ],
   [
+    'room-unknown',
+    { target: beta({ pools: [pool({ capacityBytes: 0, availableBytes: 0 })] }) },
+    'pool default of beta does not tell how large it is',
+  ],
+  [
     'too-little-room',
     { target: beta({ pools: [pool({ availableBytes: gibibyte })] }) },
     'has 1024 MiB free',

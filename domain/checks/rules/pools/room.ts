@@ -3,9 +3,10 @@ import { copiedImages, fitOf } from '../../copied.ts';
 import { everyMode } from '../../rule.ts';
 import type { Finding, Rule } from '../../rule.ts';
 import type { StorageView } from '../../views.ts';
+import { roomUnknown, tellsSize } from '../../room-unknown.ts';
 import { mib } from '../../words.ts';
 
-type Code = 'too-little-room' | 'thin';
+type Code = 'room-unknown' | 'too-little-room' | 'thin';
 
 /** Room that stays free beyond the data: journals, file system overhead. */
 const reserveBytes = 64 * 1024 * 1024;
@@ -14,6 +15,7 @@ const reserveBytes = 64 * 1024 * 1024;
 export const room: Rule<StorageView, Code> = {
   modes: everyMode,
   outcomes: {
+    'room-unknown': roomUnknown,
     'too-little-room': {
       level: 'critical',
       meaning: 'A pool of the target has less room than the disks that go there need.',
@@ -40,6 +42,14 @@ export const room: Rule<StorageView, Code> = {
     }
     return [...needs].flatMap(([pool, { data, capacity }]): Finding<Code>[] => {
       const needed = data + reserveBytes;
+      if (!tellsSize(pool)) {
+        return [
+          {
+            code: 'room-unknown',
+            message: `pool ${pool.name} of ${target.name} does not tell how large it is; the disks need ${mib(needed)} there now and ${mib(capacity)} once they are full`,
+          },
+        ];
+      }
       if (needed > pool.availableBytes) {
         return [
           {

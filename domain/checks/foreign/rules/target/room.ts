@@ -1,6 +1,7 @@
 import { placedDisks, takenBytes } from '../../../../import/disks.ts';
 import { marginBytes } from '../../../../import/limits.ts';
 import type { PoolFacts } from '../../../../host.ts';
+import { roomUnknown, tellsSize } from '../../../room-unknown.ts';
 import { mib } from '../../../words.ts';
 import type { Finding } from '../../../rule.ts';
 import { everyMode } from '../../rule.ts';
@@ -13,12 +14,7 @@ type Code = 'room-unknown' | 'disk-larger-than-pool' | 'too-little-room' | 'thin
 export const room: ForeignRule<TargetView, Code> = {
   modes: everyMode,
   outcomes: {
-    'room-unknown': {
-      level: 'warning',
-      meaning:
-        'A pool of the target does not tell its size, as RBD while no manager of its Ceph runs.',
-      remedy: 'See that it has the room: nothing else looks.',
-    },
+    'room-unknown': roomUnknown,
     'disk-larger-than-pool': {
       level: 'critical',
       meaning: 'A disk is larger than all of the pool where it would go.',
@@ -70,6 +66,3 @@ export const room: ForeignRule<TargetView, Code> = {
     return found;
   },
 };
-
-/** None is empty of room: that is what it says where nobody counted. */
-const tellsSize = ({ capacityBytes }: PoolFacts): boolean => capacityBytes > 0;
