@@ -11,6 +11,7 @@ import {
   conversionHostLines,
   endingLines,
   heldText,
+  notYetLines,
   usageLines,
 } from '../render/conversion-hosts.ts';
 import { concernLines } from '../render/report-parts.ts';
@@ -50,6 +51,7 @@ async function change(
   const held = host.state?.inForce;
   session.print([
     `${harmless(name)} ${said}${held === undefined ? '' : ` (${heldText(held)})`}.`,
+    ...notYetLines(host),
     ...concernLines(host.concerns, session.view),
   ]);
 }

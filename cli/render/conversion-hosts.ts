@@ -8,6 +8,7 @@ import { bytes, moment, percent, rate } from './quantity.ts';
 import { bulletLines, concernLines, fieldLines, section } from './report-parts.ts';
 import { table } from './table.ts';
 import type { Cell, Column } from './table.ts';
+import { harmless } from './text.ts';
 import type { View } from './theme.ts';
 
 const none = [
@@ -17,14 +18,17 @@ const none = [
 const onlineCell = ({ online }: ConversionHostLine): Cell =>
   online ? { text: 'online', paint: 'green' } : { text: 'offline', paint: 'red' };
 
-function takesCell({ enabled, state = newConversion, facts }: ConversionHostLine): Cell {
+/** Whether it answered, and is none by its configuration. */
+const namesNoProvider = ({ online, facts, trouble }: ConversionHostLine): boolean =>
+  facts === undefined ? online && trouble === undefined : facts.providers.length === 0;
+
+function takesCell(host: ConversionHostLine): Cell {
+  const { enabled, state = newConversion } = host;
   const { given, enabled: takes } = state.role;
   if (!given) return { text: 'deleted', paint: 'dim' };
   if (!takes) return { text: 'disabled', paint: 'yellow' };
   if (!enabled) return { text: 'disabled as a host', paint: 'yellow' };
-  return facts === undefined || facts.providers.length > 0
-    ? { text: 'enabled' }
-    : { text: 'no provider', paint: 'yellow' };
+  return namesNoProvider(host) ? { text: 'no provider', paint: 'yellow' } : { text: 'enabled' };
 }
 
 const kindsText = ({ facts }: ConversionHostLine): string =>
@@ -155,6 +159,17 @@ export const endingLines = (imports: readonly ImportOnHost[], view: View): strin
     view,
   ),
 ];
+
+/** Why what was set of it does not show yet, if so. */
+export function notYetLines(host: ConversionHostLine): string[] {
+  const name = harmless(host.name);
+  if (!host.online) return [`The worker of ${name} is away, and takes this over once it is back.`];
+  if (!namesNoProvider(host)) return [];
+  return [
+    `The configuration of ${name} names no provider: no VM comes through it, and this is remembered for when it does.`,
+    'Add one to `host.providers` there and restart its worker; `vmferry conversion-hosts` lists those that have one.',
+  ];
+}
 
 /** Of a worker's answer, for one line. */
 export const heldText = ({

@@ -83,6 +83,18 @@ describe('vmferry conversion-hosts', () => {
     described('conversion-host', (await run(`conversion-hosts ${line} -o json`)).out);
   });
 
+  it.each<[string, Partial<ConversionHostLine>, string]>([
+    ['names no provider', { online: true }, 'The configuration of alpha names no provider'],
+    ['is away', { online: false }, 'The worker of alpha is away'],
+  ])('says of one that %s what becomes of its word', async (_, change, said) => {
+    const { facts: _facts, ...line } = conversionHostLine({ concerns: [], ...change });
+    const ferry = { setConversionHost: () => Promise.resolve(line) };
+    const { out } = await run('conversion-hosts disable alpha', { ferry });
+    expect(out).toContain(said);
+    expect((await run('conversion-hosts disable alpha')).out).not.toContain(said);
+    expect(await listed(line)).toContain(change.online === true ? 'no provider' : 'offline');
+  });
+
   it('refuses to set nothing, and what is no number', async () => {
     for (const flags of ['', ' --parallel 0', ' --cap-up fast'])
       expect((await run(`conversion-hosts set alpha${flags}`)).code, flags).toBe(2);
