@@ -125,6 +125,7 @@ describe('a conversion in place', () => {
     expect(args).toContain(`/dev/sda2:file:${work()}/keys/key-0`);
     expect(env).toContain(`VIRTIO_WIN=${folder}\n`);
     expect(env).toContain('LIBGUESTFS_BACKEND_SETTINGS=force_tcg');
+    expect(env).toContain('LIBGUESTFS_APPEND=norandmaps');
     await nothingLeft();
     expect((await stat(join(work(), 'virt-v2v.log'))).mode & 0o777).toBe(0o600);
   });
