@@ -24,8 +24,9 @@ export function toVmFerryError(error: unknown, { what, address }: ErrorContext):
   if (error instanceof WorkflowNotFoundError) {
     return permanent({
       code: 'move-not-found',
-      message: `no move stands under ${error.workflowId}`,
-      remedy: 'List the moves with `vmferry status`; a move is named by its ID, or by its VM.',
+      message: `no move or import stands under ${error.workflowId}`,
+      remedy:
+        'List moves and imports with `vmferry status`; they are named by their ID, or by their VM.',
       cause: error,
     });
   }
@@ -33,7 +34,7 @@ export function toVmFerryError(error: unknown, { what, address }: ErrorContext):
     return permanent({
       code: 'order-refused',
       message: error.cause?.message ?? error.message,
-      remedy: 'See where the move stands with `vmferry status`.',
+      remedy: 'See where it stands with `vmferry status`.',
       cause: error,
     });
   }

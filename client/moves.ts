@@ -86,7 +86,9 @@ export class Moves {
 
   /** The ID of the move or the import that a person means. Throws `move-not-found`, `move-ambiguous`. */
   async resolve(idOrVm: string): Promise<string> {
-    return this.#access.attempt(`find the move ${idOrVm}`, () => this.#resolve(idOrVm));
+    return this.#access.attempt(`find the move or the import ${idOrVm}`, () =>
+      this.#resolve(idOrVm),
+    );
   }
 
   async list({ limit = 50 }: { limit?: number }): Promise<MoveSummary[]> {
@@ -230,16 +232,16 @@ export class Moves {
     if (ids.length > 1) {
       throw permanent({
         code: 'move-ambiguous',
-        message: `${ids.length} VMs named ${idOrVm} are being moved: ${ids.join(', ')}`,
-        remedy: 'Name the move by its ID, or the VM by its UUID.',
+        message: `${ids.length} VMs named ${idOrVm} are being moved or imported: ${ids.join(', ')}`,
+        remedy: 'Name the one that is meant by its ID, or the VM by its UUID.',
       });
     }
     if (only !== undefined) return only;
     if (ofUuid !== undefined) return ofUuid;
     throw permanent({
       code: 'move-not-found',
-      message: `no move of a VM named ${idOrVm} is known`,
-      remedy: 'List the moves with `vmferry status`.',
+      message: `no move or import of a VM named ${idOrVm} is known`,
+      remedy: 'List moves and imports with `vmferry status`.',
     });
   }
 }

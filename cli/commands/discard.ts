@@ -28,6 +28,6 @@ export const discardCommand = (session: Session): Command =>
     .description(
       'Drops what a failed, cancelled or rolled back import had copied, before its time is over. The next import of the VM copies all of it anew.',
     )
-    .argument('<id>', "ID of the import, or the VM's name")
+    .argument('<id>', "ID of the import, or the VM's name or UUID")
     .addOption(outputOption())
     .action((id: string) => run(session, id));

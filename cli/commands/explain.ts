@@ -22,6 +22,6 @@ export const explainCommand = (session: Session): Command =>
   new Command('explain')
     .summary('tell the story of a move or an import, from its history')
     .argument('<id>', "ID of the move or import, or the VM's name or UUID")
-    .option('--run <id>', 'an earlier move of the same VM, by the ID of its run')
+    .option('--run <id>', 'an earlier move or import of the same VM, by the ID of its run')
     .addOption(outputOption())
     .action((id: string, options: { run?: string }) => run(session, id, options.run));

@@ -67,9 +67,9 @@ const orderCommand = (session: Session, order: Order): Command =>
 export const commitCommand = (session: Session): Command =>
   orderCommand(session, {
     name: 'commit',
-    summary: 'keep the VM on the target, remove it from the source',
+    summary: 'keep the VM on the target; a move is removed from its source',
     description:
-      'Ends a move that waits for it: the VM stays on the target; its definition and disks on the source are removed for good. Of an import only what was copied to the conversion host is removed: its source stays.',
+      'Ends a move or an import that waits for it: the VM stays on the target. Of a move its definition and disks on the source are removed for good; of an import only what was copied to the conversion host, and its source stays.',
     give: (move) => move.commit(),
     wished: 'committed',
   });
@@ -80,7 +80,7 @@ export const rollbackCommand = (session: Session): Command =>
     name: 'rollback',
     summary: 'bring the VM back to the source',
     description:
-      'Undoes a move that is not committed: the VM lives on the source again, the copy on the target is removed. If it has run on the target, what it wrote there is lost, and you have to say so.',
+      'Undoes a move or an import that is not committed: the VM lives on the source again, the copy on the target is removed. If it has run on the target, what it wrote there is lost, and you have to say so.',
     give: (move, { discardTargetWrites }) =>
       move.rollback({ discardTargetWrites: discardTargetWrites === true }),
     wished: 'rolled-back',
@@ -90,9 +90,9 @@ export const rollbackCommand = (session: Session): Command =>
 export const cancelCommand = (session: Session): Command =>
   orderCommand(session, {
     name: 'cancel',
-    summary: 'stop a move under way and undo it',
+    summary: 'stop a move or an import under way and undo it',
     description:
-      'Stops a move that is under way and undoes what it did; the VM stays on the source.',
+      'Stops a move or an import that is under way and undoes what it did; the VM stays on the source. What an import copied is kept for the next try.',
     give: (move) => move.cancel(),
     wished: 'cancelled',
   });
@@ -101,7 +101,7 @@ export const cancelCommand = (session: Session): Command =>
 export const retryCommand = (session: Session): Command =>
   orderCommand(session, {
     name: 'retry',
-    summary: 'let a parked move go on',
+    summary: 'let a parked move or import go on, or a failed import begin anew',
     description:
       'Lets a parked move or import try again where it stopped, once the cause is mended. An import that failed, was cancelled or rolled back begins anew as it was asked for; what is in the cache is not copied again.',
     give: (move) => move.retry(),

@@ -61,8 +61,8 @@ async function run(session: Session, id: string | undefined, watch: boolean): Pr
   if (id === undefined) {
     if (watch)
       throw usageError(
-        '--watch needs a move',
-        'Give the name of the VM, its UUID or the ID of the move.',
+        '--watch needs a move or an import',
+        'Give its ID, or the name or the UUID of its VM.',
       );
     await list(session);
     return;

@@ -59,7 +59,7 @@ async function run(session: Session, id: string, options: TuneOptions): Promise<
 /** `vmferry tune ID` */
 export const tuneCommand = (session: Session): Command =>
   new Command('tune')
-    .summary('change the limits of a move under way')
+    .summary('change the limits of a move or an import under way')
     .description(
       'Changes how much a move or an import that is under way may take of the network, and how long a live move may pause the guest. What is not named stays as it is.',
     )

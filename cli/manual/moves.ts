@@ -80,7 +80,9 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
   },
   commit: {
     when: 'Use it once the VM does well on its target. It cannot be taken back: the disks on the source are deleted. An import only drops what was copied: its source is left as it is.',
-    examples: [['vmferry commit web-1', 'keep it on the target, remove it from the source']],
+    examples: [
+      ['vmferry commit web-1', 'keep it on the target; a move is removed from its source'],
+    ],
     codes: following,
     json: order,
     configured: true,
@@ -103,7 +105,7 @@ export const moveManuals: Readonly<Record<string, Manual>> = {
     configured: true,
   },
   cancel: {
-    when: 'Use it to stop a move before its cutover. After the cutover it is refused: then it is `vmferry rollback`.',
+    when: 'Use it to stop a move or an import before its cutover. After the cutover it is refused: then it is `vmferry rollback`.',
     examples: [['vmferry cancel web-1', 'stop it, and wait until all is undone']],
     codes: following,
     json: order,

@@ -12,7 +12,7 @@ const roomForIds = 118;
 
 /** The latest moves, newest first as the client gives them; `now` in ms since the epoch. */
 export function moveLines(moves: readonly MoveSummary[], view: View, now: number): string[] {
-  if (moves.length === 0) return ['No moves yet.'];
+  if (moves.length === 0) return ['No moves or imports yet.'];
   const withId = view.width >= roomForIds;
   const columns: Column[] = [
     { title: 'VM', elastic: true },

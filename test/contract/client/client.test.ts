@@ -169,6 +169,14 @@ describe('a move', () => {
     await expect(ferry.migrate({ ...asked, vm: 'none', to: 'beta' })).rejects.toMatchObject({
       code: 'vm-not-found',
     });
-    await expect(ferry.move('none')).rejects.toMatchObject({ code: 'move-not-found' });
+    await expect(ferry.move('none')).rejects.toMatchObject({
+      ...{ code: 'move-not-found', message: 'no move or import of a VM named none is known' },
+    });
+    await expect((await ferry.work('import/default/none/vm-1')).status()).rejects.toMatchObject({
+      ...{
+        code: 'move-not-found',
+        message: expect.stringContaining('no move or import') as string,
+      },
+    });
   });
 });

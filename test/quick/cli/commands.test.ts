@@ -222,7 +222,7 @@ describe('vmferry migrate', () => {
     [`${migrate} --storage shared --disk vda:pool=a`, '--storage shared copies no disk'],
     [`${migrate} --dry-run --detach`, '--dry-run starts no move'],
     ['migrat web-1', "unknown command 'migrat'"],
-    ['status --watch', '--watch needs a move'],
+    ['status --watch', '--watch needs a move or an import'],
     ['hosts --facst', "unknown option '--facst'"],
   ])('refuses `%s` as wrong usage', async (line, said) => {
     const { code, out, err } = await run(line);
@@ -401,7 +401,7 @@ describe('vmferry status', () => {
       'db     alpha  beta  rolled back  2026-03-04 09:58:30 UTC  1m 00s',
       '',
     ]);
-    expect((await run('status')).out).toBe('No moves yet.\n');
+    expect((await run('status')).out).toBe('No moves or imports yet.\n');
   });
 });
 
