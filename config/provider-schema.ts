@@ -166,11 +166,11 @@ const vsphere = z
       .meta({ description: 'A vCenter or a single ESXi.', examples: ['vsphere'] }),
     ...httpsLogin,
     dataPath: z
-      .enum(['auto', 'vddk', 'folder', 'ssh'], says('one of auto, vddk, folder, ssh'))
+      .enum(['auto', 'vddk', 'folder', 'ssh', 'nfc'], says('one of auto, vddk, folder, ssh, nfc'))
       .default('auto')
       .meta({
         description:
-          'Way to the bytes of its disks, whose VMs have to be off: `folder` is HTTPS, `ssh` the ESXi of the VM by SSH, `vddk` VMware’s own library; `auto` is vddk if that is configured, else folder.',
+          'Way to the bytes of its disks, whose VMs have to be off: `folder` is HTTPS, `ssh` the ESXi of the VM by SSH, `vddk` VMware’s own library, `nfc` one stream a disk (ExportVm); `auto` is vddk if that is configured, else folder, or nfc where /folder refuses the user.',
         examples: ['auto'],
       }),
     hosts: z

@@ -34,6 +34,22 @@ export async function openVmdk(
   return new VmdkGrains({ bytes, what }, layout, directory);
 }
 
+/** Fills a piece with its part of a deflated grain. Throws `ova-corrupt`. */
+export async function inflateGrain(
+  data: Uint8Array,
+  { block, skip, into }: Piece,
+  { grainBytes, what }: { grainBytes: number; what: string },
+): Promise<void> {
+  const options = { maxOutputLength: grainBytes, chunkSize: grainBytes };
+  const plain = await inflated(data, options).catch((error: unknown) => {
+    throw corrupt(what, `its grain ${block} cannot be inflated`, error);
+  });
+  if (plain.length < skip + into.length) {
+    throw corrupt(what, `its grain ${block} has only ${plain.length} bytes`);
+  }
+  into.set(plain.subarray(skip, skip + into.length));
+}
+
 /** A part of a grain, and where the grain is in the file. */
 type Placed = Piece & { place: number };
 
@@ -117,14 +133,7 @@ class VmdkGrains implements BlockMap {
     }
     const data = await this.#within(window, { offset: place + markerBytes, length }, signal);
     signal?.throwIfAborted();
-    const options = { maxOutputLength: grainBytes, chunkSize: grainBytes };
-    const plain = await inflated(data, options).catch((error: unknown) => {
-      throw corrupt(what, `its grain ${block} cannot be inflated`, error);
-    });
-    if (plain.length < skip + into.length) {
-      throw corrupt(what, `its grain ${block} has only ${plain.length} bytes`);
-    }
-    into.set(plain.subarray(skip, skip + into.length));
+    await inflateGrain(data, { block, skip, into }, { grainBytes, what });
   }
 
   async #within(

@@ -8,12 +8,10 @@ import { malformed, quoted, unsupported } from './faults.ts';
 
 export const sectorBytes = 512;
 
-/** Where the grains of a disk are. */
-export interface VmdkLayout {
+/** What a disk is cut into. */
+export interface VmdkShape {
   capacityBytes: number;
   grainBytes: number;
-  /** Of the grain directory in the file, bytes. */
-  directoryOffset: number;
   /** Entries of the directory: grain tables. */
   tables: number;
   /** Grains of a table. */
@@ -22,6 +20,12 @@ export interface VmdkLayout {
   compressed: boolean;
   /** An entry of 1 stands for a grain of zeroes. */
   hasZeroGrains: boolean;
+}
+
+/** Where the grains of a disk are. */
+export interface VmdkLayout extends VmdkShape {
+  /** Of the grain directory in the file, bytes. */
+  directoryOffset: number;
 }
 
 const headerBytes = 512;
@@ -75,18 +79,34 @@ export async function readVmdkLayout(
 }
 
 function layoutOf(header: Buffer, { bytes, what }: { bytes: Bytes; what: string }): VmdkLayout {
-  const number = (offset: number, name: string, most: number): number => {
-    const sectors = header.readBigUInt64LE(offset);
-    if (sectors * BigInt(sectorBytes) > BigInt(most)) {
-      throw malformed(what, `its header states a ${name} of ${sectors} sectors`);
-    }
-    return Number(sectors) * sectorBytes;
-  };
+  const shape = vmdkShape(header, what);
+  const most = Number.MAX_SAFE_INTEGER;
+  const directoryOffset = sectorsAt(header, { offset: 56, name: 'directory', most, what });
+  if (directoryOffset === 0 || directoryOffset + shape.tables * 4 > bytes.sizeBytes) {
+    throw malformed(what, 'its grain directory lies beyond its end');
+  }
+  return { ...shape, directoryOffset };
+}
+
+/** A number of sectors in a header, as bytes. Throws `ova-malformed` if it is more than `most`. */
+export function sectorsAt(
+  header: Buffer,
+  { offset, name, most, what }: { offset: number; name: string; most: number; what: string },
+): number {
+  const sectors = header.readBigUInt64LE(offset);
+  if (sectors * BigInt(sectorBytes) > BigInt(most)) {
+    throw malformed(what, `its header states a ${name} of ${sectors} sectors`);
+  }
+  return Number(sectors) * sectorBytes;
+}
+
+/** What a header says wherever the grains are: of a file, or of a stream that is still to come. Throws `ova-malformed`. */
+export function vmdkShape(header: Buffer, what: string): VmdkShape {
   const version = header.readUInt32LE(4);
   if (version < 1 || version > 3) throw malformed(what, `it is a VMDK of version ${version}`);
   const flags = header.readUInt32LE(8);
   const capacityBytes = vmdkCapacity(header, what);
-  const grainBytes = number(20, 'grain', maxGrainBytes);
+  const grainBytes = sectorsAt(header, { offset: 20, name: 'grain', most: maxGrainBytes, what });
   const grainsPerTable = header.readUInt32LE(44);
   if (grainBytes < sectorBytes || (grainBytes & (grainBytes - 1)) !== 0) {
     throw malformed(what, `its grains have ${grainBytes} bytes`);
@@ -96,17 +116,12 @@ function layoutOf(header: Buffer, { bytes, what }: { bytes: Bytes; what: string 
   }
   const tables = Math.ceil(capacityBytes / (grainBytes * grainsPerTable));
   if (tables > maxTables) throw malformed(what, `it has ${tables} grain tables`);
-  const directoryOffset = number(56, 'directory', Number.MAX_SAFE_INTEGER);
-  if (directoryOffset === 0 || directoryOffset + tables * 4 > bytes.sizeBytes) {
-    throw malformed(what, 'its grain directory lies beyond its end');
-  }
   const compressed = (flags & Flag.compressed) !== 0;
   if (compressed && ((flags & Flag.markers) === 0 || header.readUInt16LE(77) !== deflate)) {
     throw malformed(what, 'its grains are compressed in an unknown way');
   }
   const hasZeroGrains = (flags & Flag.zeroGrains) !== 0;
-  const sizes = { capacityBytes, grainBytes, grainsPerTable, tables, directoryOffset };
-  return { ...sizes, compressed, hasZeroGrains };
+  return { capacityBytes, grainBytes, grainsPerTable, tables, compressed, hasZeroGrains };
 }
 
 interface Described {
@@ -115,8 +130,8 @@ interface Described {
   what: string;
 }
 
-/** Its one extent is the file itself, and it has no parent. */
-async function checkDescriptor(
+/** Its one extent is the file itself, and it has no parent. Throws `ova-malformed`, `ova-unsupported`. */
+export async function checkDescriptor(
   { bytes, head, what }: Described,
   signal: AbortSignal | undefined,
 ): Promise<void> {

@@ -3,6 +3,8 @@ import type { XmlElement } from '../../protocols/soap/index.ts';
 import type { ForeignDisk } from '../../domain/foreign.ts';
 import { childOf, childrenOf, textOf, typeOf } from '../../protocols/soap/index.ts';
 import { countAt, countOf, plainAt } from './numbers.ts';
+import { referenceAt } from './references.ts';
+import type { ManagedRef } from './references.ts';
 
 export interface DiskView extends ForeignDisk {
   /** Of the image on top: its content at one moment, where changes are tracked. */
@@ -10,6 +12,8 @@ export interface DiskView extends ForeignDisk {
   /** It lies on others: the VM has snapshots, or is a linked clone. */
   hasParent: boolean;
   label: string;
+  /** On which its file is. */
+  datastore: ManagedRef | undefined;
 }
 
 interface Controller {
@@ -27,7 +31,8 @@ const buses: readonly (readonly [RegExp, string])[] = [
 /** As the keys of their disks grow: 2000, 3000, 16000, 31000; what a BIOS without an order of its own begins with. */
 const busOrder = ['scsi', 'ide', 'sata', 'nvme'];
 
-const busOf = (type: string): string | undefined =>
+/** Of a controller by its type, `ParaVirtualSCSIController`: `scsi`. Undefined for what has no disks. */
+export const busOf = (type: string): string | undefined =>
   buses.find(([pattern]) => pattern.test(type))?.[1];
 
 function controllersOf(devices: readonly XmlElement[]): Map<string, Controller> {
@@ -95,6 +100,7 @@ function diskOf(
     changeId: plainAt(backing, 'changeId'),
     hasParent: childOf(backing, 'parent') !== undefined,
     label: plainAt(device, 'deviceInfo', 'label'),
+    datastore: referenceAt(backing, 'datastore'),
   };
 }
 

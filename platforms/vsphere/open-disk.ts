@@ -47,7 +47,7 @@ const diskProperties = [
 const flatTypes = ['VMFS', 'FLAT'];
 
 /** The disk among the VM's; rejects with VmFerryError: `disk-not-found`, `vm-not-found`. */
-async function lookAtDisk(
+export async function lookAtDisk(
   session: VsphereSession,
   vm: ForeignVm,
   key: string,
@@ -144,9 +144,13 @@ export const fingerprintOf = (
   return createHash('sha256').update(JSON.stringify(all)).digest('hex');
 };
 
-type Unfit = (why: string) => Error;
+export type Unfit = (why: string) => Error;
 
-const unreadable = ({ session, way }: BytesAccess, view: DiskView, why: string): Error =>
+export const unreadable = (
+  { session, way }: Pick<BytesAccess, 'session' | 'way'>,
+  view: DiskView,
+  why: string,
+): Error =>
   permanent({
     code: 'vsphere-disk-unreadable',
     message: `${view.path} cannot be read ${way}: ${why}`,
@@ -154,7 +158,8 @@ const unreadable = ({ session, way }: BytesAccess, view: DiskView, why: string):
     host: session.host,
   });
 
-function assertFlat(vm: ForeignVm, view: DiskView, unfit: Unfit): void {
+/** Throws what `unfit` makes. */
+export function assertFlat(vm: ForeignVm, view: DiskView, unfit: Unfit): void {
   if (view.encrypted) throw unfit(`${vm.name} has it encrypted`);
   if (view.raw) throw unfit('it is a raw device mapping');
   if (view.hasParent) throw unfit('it lies on a snapshot or is a linked clone');
@@ -170,7 +175,7 @@ function onlyExtent({ extents, parentContentId }: VmdkDescriptor, unfit: Unfit):
 }
 
 /** A file is withheld most often because its VM runs: an ESXi locks it then. Servers do not say so. */
-const explainer =
+export const explainer =
   (session: VsphereSession, vm: ForeignVm, view: DiskView): ExplainLoss =>
   async (said, cause) => {
     const state = await stateOfVm(session, vm.id);

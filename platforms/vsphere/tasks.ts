@@ -66,7 +66,7 @@ async function endOf(
     const info = found.get('info');
     const state = textOf(info, 'state');
     if (state === 'success') return childOf(info, 'result');
-    if (state === 'error') throw taskError(what, info);
+    if (state === 'error') throw toldError('the task failed', what, childOf(info, 'error'));
     if (performance.now() > end) {
       throw outcomeUnknown({
         code: 'vsphere-outcome-unknown',
@@ -82,8 +82,7 @@ async function endOf(
 }
 
 /** As if the call had failed that way: a fault means the same in a task. */
-function taskError(what: string, info: XmlElement | undefined): SoapError {
-  const error = childOf(info, 'error');
+export function toldError(failed: string, what: string, error: XmlElement | undefined): SoapError {
   const [detail] = childrenOf(error, 'fault');
   const fault = {
     type: typeOf(detail),
@@ -91,5 +90,5 @@ function taskError(what: string, info: XmlElement | undefined): SoapError {
     detail,
   };
   const words = [fault.type, fault.text].filter(Boolean).join(': ');
-  return new SoapError(SoapErrorKind.fault, `the task failed: ${words || what}`, { fault });
+  return new SoapError(SoapErrorKind.fault, `${failed}: ${words || what}`, { fault });
 }

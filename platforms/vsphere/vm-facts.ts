@@ -66,7 +66,7 @@ export function factsOf(found: PropertySet, { path, nameOfNetwork }: FactsContex
     guestOs: plainAt(found.get('config.guestId')) || plainAt(found.get('config.guestFullName')),
     guestFamily: familyOf(guestOs),
     disks: diskViewsOf(found).map(
-      ({ changeId: _id, hasParent: _parent, label: _label, ...disk }) => disk,
+      ({ changeId: _id, hasParent: _parent, label: _label, datastore: _store, ...disk }) => disk,
     ),
     nics: nicsOf(devices, nameOfNetwork),
     cdroms: cdromsOf(devices),

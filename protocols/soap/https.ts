@@ -29,6 +29,8 @@ export interface HttpsRequest {
   /** Longest silence, and for the answer to begin. */
   silenceMs: number;
   signal?: AbortSignal | undefined;
+  /** In place of the path in messages, where it is a secret. */
+  shown?: string;
 }
 
 /** An answer whose body is on its way; it has to be read or dropped, or its connection is never free again. */
@@ -39,6 +41,11 @@ export interface HttpsAnswer {
   readAll(maxBytes: number): Promise<Buffer>;
   /** Fills `into` with a body that has exactly that length. Rejects likewise. */
   readInto(into: Uint8Array): Promise<void>;
+  /**
+   * The body as it comes, however large; `silenceMs` is the longest wait for the next piece of it, whatever its reader
+   * takes in between. Throws as `readInto` does, but for a body that ends early where its length was not told.
+   */
+  chunks(silenceMs: number): AsyncGenerator<Buffer>;
   /** Ends the connection unless the body is short. */
   drop(): void;
 }
@@ -147,10 +154,10 @@ export class HttpsServer {
     this.#ranges.close();
   }
 
-  #errorFor(cause: unknown, { method, path, signal }: HttpsRequest): SoapError {
+  #errorFor(cause: unknown, { method, path, shown = path, signal }: HttpsRequest): SoapError {
     if (cause instanceof SoapError) return cause;
     // The query may be long and says nothing new.
-    const what = `${method} ${path.split('?', 1)[0] ?? ''} at ${this.name}`;
+    const what = `${method} ${shown.split('?', 1)[0] ?? ''} at ${this.name}`;
     if (signal?.aborted === true) {
       return new SoapError(SoapErrorKind.aborted, `${what} was given up`, { cause: signal.reason });
     }
@@ -207,6 +214,25 @@ class Answer implements HttpsAnswer {
     if (at === into.length) return;
     const message = `the answer has ${at} bytes, not the ${into.length} that were asked for`;
     throw new SoapError(SoapErrorKind.malformed, message);
+  }
+
+  async *chunks(silenceMs: number): AsyncGenerator<Buffer> {
+    const message = this.#message;
+    // Of the socket, which is silent too while nobody takes what came.
+    message.setTimeout(0);
+    const pieces: AsyncIterator<Buffer, undefined> = message[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const timer = setTimeout(() => message.destroy(new Silence(silenceMs)), silenceMs);
+        const next = await pieces.next().finally(() => clearTimeout(timer));
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } catch (error) {
+      throw this.#errorFor(error);
+    } finally {
+      message.destroy();
+    }
   }
 
   drop(): void {

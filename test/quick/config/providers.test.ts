@@ -93,7 +93,7 @@ describe('a provider', () => {
     [`${vcenter}, thumbprint: abcd`, '40 or 64 hex digits'],
     [`${vcenter}, insecure: true, dataPath: vddk`, '`vddk` beside dataPath vddk'],
     [`${vcenter}, insecure: true, dataPath: ssh`, '`sshHosts` beside dataPath ssh'],
-    [`${vcenter}, insecure: true, dataPath: nfc`, 'one of auto, vddk, folder, ssh'],
+    [`${vcenter}, insecure: true, dataPath: hotadd`, 'one of auto, vddk, folder, ssh, nfc'],
     [`${vcenter}, insecure: true, vddk: { libdir: here }`, 'an absolute path'],
     [
       `${vcenter}, insecure: true, vddk: { libdir: /opt/v, transports: 'nbd san' }`,
