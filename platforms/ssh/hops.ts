@@ -25,8 +25,11 @@ const maxHops = 4;
 /** Four connections a disk, many disks, and libvirt's. */
 const maxChannels = 1024;
 
-/** From the outermost host in between to the host itself: one at least. Rejects with `SshError`; none stays open then. */
-export async function openHops(login: SshLogin): Promise<SshSession[]> {
+/**
+ * From the outermost host in between to the host itself: one at least; `bulk` if they are to carry many bytes. Rejects
+ * with `SshError`; none stays open then.
+ */
+export async function openHops(login: SshLogin, bulk: boolean): Promise<SshSession[]> {
   const hops: SshLogin[] = [];
   for (let at: SshLogin | undefined = login; at !== undefined && hops.length < maxHops;) {
     hops.unshift(at);
@@ -40,6 +43,7 @@ export async function openHops(login: SshLogin): Promise<SshSession[]> {
         ...hop,
         hostKey: { sha256: hostKeySha256 },
         maxChannels,
+        bulk,
         ...(before === undefined ? {} : { via: before }),
       };
       sessions.push(await SshSession.open(options));

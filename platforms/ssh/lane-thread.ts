@@ -49,7 +49,7 @@ async function close(order: LaneOrder): Promise<void> {
 async function obey(order: LaneOrder, signal: AbortSignal): Promise<Said> {
   switch (order.do) {
     case 'open': {
-      const host = new SshHost(order.login);
+      const host = new SshHost(order.login, { bulk: true });
       lanes.set(order.lane, { host, files: new FileLane(host), disks: new Map() });
       return {};
     }

@@ -6,16 +6,19 @@ import type { SshLogin } from './hops.ts';
 /** Rejections are `SshError`. */
 export class SshHost {
   readonly #login: SshLogin;
+  readonly #bulk: boolean;
   #sessions: Promise<SshSession[]> | undefined;
   #sftp: Promise<SftpFiles> | undefined;
 
-  constructor(login: SshLogin) {
+  /** Nothing is opened yet. `bulk`: it is to carry many bytes. */
+  constructor(login: SshLogin, { bulk = false }: { bulk?: boolean } = {}) {
     this.#login = login;
+    this.#bulk = bulk;
   }
 
   async session(): Promise<SshSession> {
     if (this.#sessions === undefined) {
-      const opening = openHops(this.#login);
+      const opening = openHops(this.#login, this.#bulk);
       this.#sessions = opening;
       const forget = (): void => {
         if (this.#sessions === opening) this.#sessions = undefined;

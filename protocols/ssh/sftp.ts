@@ -38,8 +38,11 @@ const kinds: Readonly<Partial<Record<number, SftpErrorKind>>> = {
 };
 
 const REQUEST_TIMEOUT_MS = 60_000;
-/** OpenSSH gives 256 KiB less a header at once, other servers 32 KiB: the library cuts what is more in two turns. */
-const READ_BYTES = 128 * 1024;
+/**
+ * A ninth of 2 MiB: OpenSSH gives 255 KiB at once. Of other servers, which give 32 KiB, the library asks for the rest of
+ * a part in turn.
+ */
+const READ_BYTES = Math.ceil((2 * 1024 * 1024) / 9);
 
 /** An SFTP channel of a session. Rejections are `SftpError`, or `SshError` (lost, timeout). */
 export class SftpFiles {
