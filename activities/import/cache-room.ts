@@ -1,12 +1,12 @@
 /** Room in the cache of this conversion host: who was promised how much of it, so that nothing is promised twice. */
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { permanent } from '../../domain/errors.ts';
+import { permanent, transient } from '../../domain/errors.ts';
 import type { ConversionHostFacts } from '../../domain/import.ts';
 import { capacityOf, promisedBytes } from '../../domain/import/capacity.ts';
 import type { CacheTask } from '../../domain/import/capacity.ts';
 import { sizeText } from '../../domain/placement/size-text.ts';
-import { withVmLock } from '../../guard/lock.ts';
+import { withFileLock } from '../../platforms/file-lock.ts';
 import { cacheOf } from './cache-of.ts';
 import { cachedKeys, ImportCache, takenBy } from './cache.ts';
 import type { CacheRecord } from './cache-record.ts';
@@ -15,8 +15,7 @@ import type { ImportParts } from './parts.ts';
 
 type Place = Pick<ImportParts, 'host' | 'conversion'>;
 
-/** One at a time looks for room and takes it. No VM has this UUID. */
-const roomLock = '00000000-0000-0000-0000-000000000000';
+/** Who looks for room and takes it writes a record, and waits for a disk at most. */
 const lockMs = 30_000;
 
 /** The cache's file system, and the imports that use it. */
@@ -72,7 +71,7 @@ async function taskOf(cache: ImportCache, { promise }: CacheRecord): Promise<Cac
 
 /**
  * Promises the import the room that it needs, and counts it among those that run. Done once an import: whoever has its
- * promise keeps it. Throws `cache-full`, `conversion-host-disabled`.
+ * promise keeps it. Throws `cache-full`, `cache-busy`, `conversion-host-disabled`.
  */
 export async function reserveCache(
   parts: ImportParts,
@@ -86,8 +85,10 @@ export async function reserveCache(
     const found = await cache.read();
     if (found?.usedBy.migrationId === migrationId) return;
     if (!(await parts.terms.inForce()).takesImports) throw takesNone(host);
-    const lock = { stateDir: join(stateDir, 'imports'), uuid: roomLock, timeoutMs: lockMs };
-    await withVmLock({ ...lock, operation: 'reserve room', host, signal }, async () => {
+    const path = join(stateDir, 'imports', 'locks', 'room');
+    const lock = { path, waitMs: lockMs, signal, busy: () => roomBusy(path, host) };
+    // One at a time.
+    await withFileLock(lock, async () => {
       const { cacheDir } = parts.conversion;
       const record = takenBy(input, found, parts.server());
       record.promise = { neededBytes, besideBytes };
@@ -107,6 +108,14 @@ export async function reserveCache(
     });
   });
 }
+
+const roomBusy = (path: string, host: string) =>
+  transient({
+    code: 'cache-busy',
+    message: `other imports have been looking for room in the cache of ${host} for long (${path})`,
+    remedy: 'It is tried again; see whether the disk of its cache answers.',
+    host,
+  });
 
 const takesNone = (host: string) =>
   permanent({

@@ -12,7 +12,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { VmFerryError, permanent, transient } from '../../domain/errors.ts';
-import { withFileLock } from './export-lock.ts';
+import { withFileLock } from '../file-lock.ts';
 import { exportTlsDir } from './export-tls.ts';
 import {
   argumentsOf,
@@ -81,6 +81,8 @@ export interface ExportRequest extends ServedImage {
 }
 
 const readyTimeoutMs = 15_000;
+/** A server comes up within that and ends within 10 s; who waits longer has met something that hangs. */
+const lockMs = 40_000;
 /** Connections: the copier's, the verifier's, and some that a dead client has left. */
 const maxClients = 16;
 
@@ -277,7 +279,9 @@ export class Exports {
   async #inTurn<T>(key: string, act: () => Promise<T>): Promise<T> {
     const before = this.#turns.get(key) ?? Promise.resolve();
     const { host } = this.#options;
-    const alone = (): Promise<T> => withFileLock({ path: this.#pathOf(key, 'lock'), host }, act);
+    const path = this.#pathOf(key, 'lock');
+    const lock = { path, waitMs: lockMs, busy: () => exportBusy(path, host) };
+    const alone = (): Promise<T> => withFileLock(lock, act);
     const turn = before.then(alone, alone);
     this.#turns.set(key, turn);
     try {
@@ -341,3 +345,11 @@ async function serversOf(
   );
   return found.flat();
 }
+
+const exportBusy = (path: string, host: string) =>
+  transient({
+    code: 'export-busy',
+    message: `another process of ${host} has been working on this export for long (${path})`,
+    remedy: 'It is tried again; see whether two workers run on that host, and end one.',
+    host,
+  });

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cacheOf } from '../../../activities/import/cache-of.ts';
 import { cacheUse, reserveCache } from '../../../activities/import/cache-room.ts';
@@ -11,6 +11,7 @@ import { keepCache } from '../../../activities/import/keep-cache.ts';
 import type { ImportRef } from '../../../activities/import/contract.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
 import { roomOf } from '../../../domain/import/capacity.ts';
+import { takeFlock } from '../../../protocols/posix/flock.ts';
 import { conversionHost, MiB, PlayedSource, refOf } from './played-source.ts';
 
 const never = new AbortController().signal;
@@ -50,6 +51,26 @@ describe('room in the cache', () => {
       code: 'cache-full',
     });
     expect(await cacheOf(parts, importOf('b')).read()).toBeUndefined();
+    expect((await cacheUse(parts)).running).toBe(1);
+  });
+
+  it('is looked for by one at a time, of several processes too, and whoever waits can be called off', async () => {
+    const path = join(parts.host.stateDir, 'imports', 'locks', 'room');
+    await mkdir(dirname(path), { recursive: true });
+    const other = await open(path, 'a');
+    expect(await takeFlock(other.fd, { waitMs: 0 })).toBe(true);
+    const caller = new AbortController();
+    const waiting = reserveCache(
+      parts,
+      { ...importOf('a'), neededBytes: MiB, besideBytes: 0 },
+      caller.signal,
+    );
+    const patient = hold(importOf('b'), MiB);
+    caller.abort(new Error('called off'));
+    await expect(waiting).rejects.toThrow();
+    expect((await cacheUse(parts)).running).toBe(0);
+    await other.close();
+    await patient;
     expect((await cacheUse(parts)).running).toBe(1);
   });
 
