@@ -1,8 +1,9 @@
 /** Temporal's database goes back in time, or is lost: what the hosts know decides, and nothing is deleted. */
 import { copyFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFailed, onTestFinished } from 'vitest';
+import { VmFerry } from '../../../client/vmferry.ts';
+import { loadConfig } from '../../../config/load.ts';
 import type { LabVm } from '../../../lab/vm.ts';
 import { midCopy, openStage, reached, until } from '../stage.ts';
 import type { Stage } from '../stage.ts';
@@ -11,8 +12,6 @@ import { Witness } from '../witness.ts';
 const mebibyte = 1024 * 1024;
 /** Slow enough that the database can be copied in mid-move. */
 const bandwidthBytesPerSecond = 16 * mebibyte;
-/** The reconcilers' first round comes within this after their worker's start. */
-const reconcilerMs = 25_000;
 
 let stage: Stage;
 let vm: LabVm;
@@ -119,10 +118,17 @@ it('an empty Temporal deletes nothing, and knows the hosts again once their work
   onTestFailed(async () => console.error(await stage.logs()), 20_000);
   const before = await holdings();
   await withAllDown(removeDatabase);
-  await delay(reconcilerMs);
+  const known = async () => (await stage.ferry.hosts()).map(({ name }) => name);
+  await expect.poll(known, { timeout: 60_000, interval: 500 }).toEqual(['alpha', 'beta']);
+  // Each question has both hosts look at everything, as their first round does; the second look began after that.
+  const client = await VmFerry.connect({ config: loadConfig({ path: stage.fleet.configPath }) });
+  onTestFinished(() => client.close());
+  for (const look of ['first', 'second']) {
+    const { orphans, unreachable } = await client.orphans();
+    expect(unreachable, look).toEqual([]);
+    expect(new Set(orphans.map(({ host }) => host)), look).toEqual(new Set(['alpha', 'beta']));
+  }
   expect(await holdings()).toEqual(before);
   expect(await runningOn('beta')).toBe(true);
   expect(await runningOn('alpha')).toBe(false);
-  const hosts = await stage.ferry.hosts();
-  expect(hosts.map(({ name }) => name)).toEqual(['alpha', 'beta']);
 });
