@@ -59,8 +59,12 @@ func (g *gate) admit(ctx *simulator.Context, method *simulator.Method) types.Bas
 	g.mutex.Lock()
 	g.calls[method.Name]++
 	delay := g.delays[method.Name]
+	isLeased := g.isLeased(method.This)
 	g.mutex.Unlock()
 	time.Sleep(delay)
+	if ctx.Session != nil && isLeased && method.Name == "PowerOnVM_Task" {
+		return &types.TaskInProgress{}
+	}
 	if ctx.Session != nil {
 		if method.Name == "Logout" {
 			g.mutex.Lock()

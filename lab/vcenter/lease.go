@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
 )
 
 const nfcPrefix = "/nfc/"
@@ -114,11 +116,9 @@ func (g *gate) export(w http.ResponseWriter, session, ref string) {
 		soapFault(w, "InvalidPowerState")
 		return
 	}
-	for _, one := range g.nfc.leases {
-		if one.machine == found {
-			soapFault(w, "TaskInProgress")
-			return
-		}
+	if g.isLeased(found.ref) {
+		soapFault(w, "TaskInProgress")
+		return
 	}
 	g.nfc.made++
 	made := &lease{id: fmt.Sprintf("session[%s]lease-%d", session, g.nfc.made), session: session, machine: found}
@@ -135,6 +135,15 @@ func (g *gate) export(w http.ResponseWriter, session, ref string) {
 	g.nfc.leases[made.id] = made
 	soapBody(w, http.StatusOK, fmt.Sprintf(`<ExportVmResponse xmlns="urn:vim25">`+
 		`<returnval type="HttpNfcLease">%s</returnval></ExportVmResponse>`, made.id))
+}
+
+func (g *gate) isLeased(ref types.ManagedObjectReference) bool {
+	for _, one := range g.nfc.leases {
+		if one.machine.ref == ref {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *gate) endLease(one *lease) {

@@ -128,6 +128,8 @@ function toldFault({ what, host }: FaultPlace, error: SoapError): VmFerryError {
       const remedy = 'It was deleted or unregistered meanwhile: list the VMs again.';
       return permanent({ code: 'vm-not-found', remedy, ...told });
     }
+    // By a lease of NFC, for one: that of a reader which was killed runs out.
+    case 'MethodDisabled':
     case 'TaskInProgress':
     case 'HostCommunication':
     case 'HostNotConnected':

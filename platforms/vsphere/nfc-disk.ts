@@ -24,14 +24,15 @@ export interface NfcDiskOptions {
   onPlace: (bytes: number) => void;
   /** Why it may have failed; undefined if nobody knows. */
   explain: () => Promise<Error | undefined>;
+  /** Of deflated grains that went by; 32 MiB if absent. */
+  keptBytes?: number;
 }
 
 /** The copier's reads in flight: the order in which they come here is that of the disk but for a few. */
 const parallelism = 4;
-/** Of deflated grains that went by. */
-const keptBytes = 32 * 1024 * 1024;
+const defaultKeptBytes = 32 * 1024 * 1024;
 const mostAttempts = 4;
-const firstPauseMs = 200;
+const firstPauseMs = 100;
 
 export class NfcDisk implements DiskSource {
   readonly sizeBytes: number;
@@ -56,6 +57,7 @@ export class NfcDisk implements DiskSource {
   async read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
     checkRange(this.sizeBytes, offset, into.length);
     signal?.throwIfAborted();
+    this.#stop.signal.throwIfAborted();
     const range = { offset, end: offset + into.length };
     const turn = this.#turn.then(() => this.#grains(range, signal));
     this.#turn = turn.catch(() => undefined);
@@ -87,6 +89,7 @@ export class NfcDisk implements DiskSource {
   async #grains(range: Range, signal: AbortSignal | undefined): Promise<Found> {
     for (let attempt = 1; ; attempt += 1) {
       signal?.throwIfAborted();
+      this.#stop.signal.throwIfAborted();
       try {
         const window = await this.#windowFor(range.offset);
         await window.reach(range, signal);
@@ -107,7 +110,7 @@ export class NfcDisk implements DiskSource {
   async #windowFor(offset: number): Promise<GrainWindow> {
     if (this.#window !== undefined && offset < this.#window.from) await this.#forget();
     if (this.#window !== undefined) return this.#window;
-    const { open, what, host, onPlace } = this.#options;
+    const { open, what, host, onPlace, keptBytes = defaultKeptBytes } = this.#options;
     const stream = await open(this.#stop.signal);
     if (stream.capacityBytes !== this.sizeBytes) {
       await stream.close();
@@ -118,7 +121,7 @@ export class NfcDisk implements DiskSource {
         host,
       });
     }
-    this.#window = new GrainWindow(stream, onPlace);
+    this.#window = new GrainWindow(stream, { onPlace, keptBytes });
     return this.#window;
   }
 
@@ -140,20 +143,25 @@ interface Found {
   fault: (error: unknown) => unknown;
 }
 
+interface WindowOptions {
+  onPlace: (bytes: number) => void;
+  keptBytes: number;
+}
+
 /** A stream and the last grains that came by it. */
 class GrainWindow {
   /** Of the disk: what is before it went by. */
   from = 0;
   readonly #stream: NfcStream;
-  readonly #onPlace: (bytes: number) => void;
+  readonly #options: WindowOptions;
   #kept: Grain[] = [];
   #bytes = 0;
   /** Of the disk: what is before it has come. */
   #upTo = 0;
 
-  constructor(stream: NfcStream, onPlace: (bytes: number) => void) {
+  constructor(stream: NfcStream, options: WindowOptions) {
     this.#stream = stream;
-    this.#onPlace = onPlace;
+    this.#options = options;
   }
 
   /** Reads on until all of the range has come, or until nobody waits for it. */
@@ -173,7 +181,7 @@ class GrainWindow {
         this.#upTo = Math.min(capacityBytes, next.value.offset + grainBytes);
         this.#drop(offset);
       }
-      this.#onPlace(this.#upTo);
+      this.#options.onPlace(this.#upTo);
     }
     signal?.throwIfAborted();
   }
@@ -194,7 +202,7 @@ class GrainWindow {
     const { grainBytes } = this.#stream;
     let gone = 0;
     for (const { offset, packed } of this.#kept) {
-      if (this.#bytes <= keptBytes || offset + grainBytes > wanted) break;
+      if (this.#bytes <= this.#options.keptBytes || offset + grainBytes > wanted) break;
       this.#bytes -= packed.length;
       this.from = offset + grainBytes;
       gone += 1;

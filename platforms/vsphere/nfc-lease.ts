@@ -42,7 +42,7 @@ export interface LeaseOptions {
 const busyLimitMs = 330_000;
 const readyLimitMs = 120_000;
 const firstPauseMs = 50;
-const longestPauseMs = 5_000;
+const longestPauseMs = 2_000;
 /** Four words in the time of a lease, whatever that is, and one a minute at least. */
 const wordsInALease = 4;
 const longestSilenceMs = 60_000;
