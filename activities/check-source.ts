@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { sourceConcerns } from '../domain/checks/source.ts';
 import { blocks } from '../domain/concerns.ts';
 import type { LiveProbe } from '../domain/host.ts';
+import { mayGoCold } from '../domain/live.ts';
 import { clockAhead } from './clock-ahead.ts';
 import type { CheckSourceInput, ExportEndpoint, SourceCheck } from './contract.ts';
 import { writeNonces } from './nonces.ts';
@@ -19,7 +20,8 @@ const nowhere: ExportEndpoint = { address: '', port: 0, exportName: '', serverNa
 
 /**
  * Judges the source and offers the definition to the target's certificate alone. The definition crosses like a disk:
- * it may hold secrets, which history must not, and reading it proves link, certificates and permission beforehand.
+ * it may hold secrets, which history must not, and reading it proves link, certificates and permission beforehand. Of a
+ * move that can only go live nothing is offered: libvirt brings the definition itself.
  */
 export async function checkSource(
   parts: HostParts,
@@ -58,23 +60,25 @@ export async function checkSource(
     ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
   };
   if (blocks(concerns)) return check;
-  const xml = Buffer.from(await hypervisor.definition(vm.uuid));
-  const offer = { ref: input, operation: 'offer the definition', signal };
   // One after the other: what goes on beside a failure would go on past the lock.
-  const { definition, nonces } = await whileOpen(parts, offer, async () => ({
-    definition: await offerBytes(parts, input, {
-      name: definitionExport,
-      file: offeredDefinition,
-      bytes: xml,
-    }),
+  return whileOpen(parts, { ref: input, operation: 'offer the definition', signal }, async () => ({
+    ...check,
+    ...(mayGoCold(input.request) ? await offerDefinition(parts, input) : {}),
     nonces: await writeNonces(parts, input, vm),
   }));
-  return {
-    ...check,
-    definition,
-    definitionHash: createHash('sha256').update(xml).digest('hex'),
-    nonces,
-  };
+}
+
+async function offerDefinition(
+  parts: HostParts,
+  input: CheckSourceInput & { target: string },
+): Promise<Pick<SourceCheck, 'definition' | 'definitionHash'>> {
+  const xml = Buffer.from(await parts.hypervisor.definition(input.vm.uuid));
+  const definition = await offerBytes(parts, input, {
+    name: definitionExport,
+    file: offeredDefinition,
+    bytes: xml,
+  });
+  return { definition, definitionHash: createHash('sha256').update(xml).digest('hex') };
 }
 
 /** Only a live move goes from libvirtd to libvirtd. */

@@ -5,6 +5,7 @@ import { layersOf, movedDisks, planDisks, wantedPool } from '../domain/disk-plan
 import type { DiskPlan, SeenDisk } from '../domain/disk-plan.ts';
 import { blocks } from '../domain/concerns.ts';
 import { unsafe } from '../domain/errors.ts';
+import { mayGoCold } from '../domain/live.ts';
 import type { CpuComparison, PoolFacts } from '../domain/host.ts';
 import type { VmFacts } from '../domain/vm.ts';
 import { clockAhead } from './clock-ahead.ts';
@@ -17,7 +18,7 @@ import { recentHostFacts } from './read.ts';
 const maxDefinitionBytes = 256 * 1024;
 export const definitionFile = 'definition.xml';
 
-/** Judges the target, plans where each disk goes, and takes the definition over the data plane. */
+/** Judges the target, plans where each disk goes, and takes the definition over the data plane if the VM may be defined here. */
 export async function checkTarget(
   parts: HostParts,
   input: CheckTargetInput,
@@ -50,7 +51,8 @@ export async function checkTarget(
     ...(before === undefined ? {} : { ledger: before }),
   });
   // A refused move leaves nothing here, least of all a definition with its secrets.
-  if (!blocks(concerns) && !blocks(source.concerns)) await takeDefinition(parts, input, signal);
+  if (mayGoCold(request) && !blocks(concerns) && !blocks(source.concerns))
+    await takeDefinition(parts, input, signal);
   return {
     concerns,
     guardLive: target.guard.hookLive,

@@ -63,9 +63,9 @@ export interface SourceCheck {
   hostUuid: string;
   /** Absent from older workers. */
   machine?: MachineFacts;
-  /** SHA-256, hex, of the definition that the export holds. */
+  /** SHA-256, hex, of the definition that the export holds; empty where none is offered. */
   definitionHash: string;
-  /** The definition crosses on the data plane, not through history: it may hold secrets. */
+  /** The definition crosses on the data plane, not through history: it may hold secrets. Not of a move that can only go live. */
   definition: ExportEndpoint;
   /** Removed by `guardSource` or `closeExports`. */
   nonces: StorageNonce[];

@@ -37,6 +37,10 @@ export const defaultLiveWishes: LiveWishes = {
   keepTargetOnFailure: false,
 };
 
+/** Whether the move may come to copy the VM itself, by the data plane: a live one that must not go cold never does. */
+export const mayGoCold = ({ live }: { live?: Pick<LiveWishes, 'fallback'> }): boolean =>
+  live === undefined || live.fallback === 'cold';
+
 /** More than libvirt takes. */
 const mostDowntimeMs = 2_000_000;
 const mostConnections = 255;

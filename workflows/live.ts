@@ -57,9 +57,9 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
   const report = liveReport(move);
   for (let run = 1; ; run += 1) {
     report.runs = run;
-    let ended: RunEnd;
+    let result: MoveLiveResult;
     try {
-      ended = await oneRun(move, what, run);
+      result = await oneRun(move, what, run);
     } catch (error) {
       if (!isCancellation(error) && !(error instanceof MoveFailed)) throw error;
       // A cancel, or something that no try mends: the guest may have gone over all the same.
@@ -74,18 +74,18 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
       );
       return undefined;
     }
-    const { result, wasSeenThere } = ended;
     tell(report, result);
-    const { held } = result;
+    const { held, fault: said } = result;
     const place = await CancellationScope.nonCancellable(async () => {
-      // Both workers know by themselves that it goes on.
-      if (wasSeenThere && held?.forMs !== undefined && held.keepPaused !== true) return 'target';
+      // The source's libvirt let go of it, and the target's took the word to let it go on.
+      if (said === undefined && held?.forMs !== undefined && held.keepPaused !== true)
+        return 'target';
       const isThere = held !== undefined && (await endHold(move, what.ref, held));
       return isThere ? 'target' : whereItIs(move, what.ref);
     });
     if (place === 'target') return undefined;
     if (place === 'down') throw new MoveFailed(wentDown(input.request.from, input.vm.name));
-    const fault = result.fault ?? brokeOff(input.request.from, input.vm.name);
+    const fault = said ?? brokeOff(input.request.from, input.vm.name);
     record.failedAttempt(fault);
     if (!isPassing(fault) || run >= mostRuns) return fault;
     await sleep(Math.min(longestPauseMs, firstPauseMs * 2 ** (run - 1)));
@@ -111,14 +111,12 @@ async function endHold(move: Move, ref: EpochRef, held: HeldGuest): Promise<bool
   return isThere;
 }
 
-interface RunEnd {
-  result: MoveLiveResult;
-  /** The target saw the guest run there, and the source's libvirt gone of it. */
-  wasSeenThere: boolean;
-}
-
 /** Leave at the target, then the run itself; the source attaches to one that goes on already. */
-async function oneRun(move: Move, { checked, wishes, ref }: Run, run: number): Promise<RunEnd> {
+async function oneRun(
+  move: Move,
+  { checked, wishes, ref }: Run,
+  run: number,
+): Promise<MoveLiveResult> {
   const { hosts, input } = move;
   const { from, to } = input.request;
   const suffix = run === 1 ? '' : `, run ${run}`;
@@ -132,7 +130,7 @@ async function oneRun(move: Move, { checked, wishes, ref }: Run, run: number): P
   });
   const standby = holds === true ? standBy(move, { checked, wishes, ref }) : undefined;
   try {
-    const result = await hosts.do({
+    return await hosts.do({
       host: from,
       what: `move ${input.vm.name} live${suffix}`,
       limit: limits.bulk,
@@ -147,32 +145,25 @@ async function oneRun(move: Move, { checked, wishes, ref }: Run, run: number): P
           bandwidthBytesPerSecond: move.input.request.bandwidthBytesPerSecond,
         }),
     });
-    return { result, wasSeenThere: standby?.sawIt === true };
   } finally {
-    standby?.scope.cancel();
+    standby?.cancel();
   }
-}
-
-interface Standby {
-  scope: CancellationScope;
-  sawIt: boolean;
 }
 
 /**
  * One of the two hosts' workers is enough for a guest to go on that arrived paused. Once it does, the move needs no place
- * on either host any more: libvirt takes up to two seconds to end what is over.
+ * on either host any more: libvirt takes its time to end what is over.
  */
-function standBy(move: Move, { checked, ref }: Run): Standby | undefined {
+function standBy(move: Move, { checked, ref }: Run): CancellationScope | undefined {
   const { vm, definition } = checked.source;
   if (vm.state === 'paused') return undefined;
   const { to } = move.input.request;
-  const standby: Standby = { scope: new CancellationScope(), sawIt: false };
+  const standby = new CancellationScope();
   const at = watchOn(to, `await ${move.input.vm.name}`);
-  void standby.scope
+  void standby
     .run(async () => {
       const there = await at.awaitArrival({ ...ref, sourceAddress: definition.address });
-      standby.sawIt = there.place === 'running' && there.job === 'none';
-      if (!standby.sawIt) return;
+      if (there.place !== 'running' || there.job !== 'none') return;
       await giveSlots(move, to);
       tellOfArrival(move.record.report);
     })

@@ -1,3 +1,4 @@
+import { mayGoCold } from '../domain/live.ts';
 import { Phase } from '../domain/move.ts';
 import type { Checked, Move } from './move.ts';
 import { limits } from './on-host.ts';
@@ -10,12 +11,16 @@ const commitReminderMs = 30 * 24 * 3_600_000;
 /** The target runs the VM; the source still has its copy until a person (or the request) commits. */
 export async function settle(move: Move, checked: Checked): Promise<void> {
   const { record, input } = move;
-  await Promise.all([closeExports(move), giveSlots(move)]);
-  record.enter(Phase.awaitingCommit);
+  // Nobody waits for it but the next move.
+  const given = giveSlots(move);
+  // Of a move that could only go live nothing was opened.
+  if (mayGoCold(input.request)) await closeExports(move);
   const mayCommit = input.request.autoCommit && move.arrivedUnasked !== true;
+  if (!mayCommit) record.enter(Phase.awaitingCommit);
   const verdict: Verdict = mayCommit ? 'commit' : await verdictOf(move);
   if (verdict === 'commit') await commit(move, checked);
   else await rollBack(move);
+  await given;
 }
 
 async function verdictOf({ orders, record }: Move): Promise<Verdict> {

@@ -247,11 +247,18 @@ function letGo({ beta }: FakeWorld): void {
 }
 
 /** Only an activity that beats hears that it is called off. */
-async function calledOff(): Promise<void> {
+async function calledOff(unless?: Promise<unknown>): Promise<boolean> {
   const context = Context.current();
   const beat = setInterval(() => context.heartbeat(), 200);
-  await context.cancelled.catch(() => undefined);
-  clearInterval(beat);
+  const isCalledOff = context.cancelled.then(
+    () => true,
+    () => true,
+  );
+  try {
+    return await Promise.race([isCalledOff, ...(unless ? [unless.then(() => false)] : [])]);
+  } finally {
+    clearInterval(beat);
+  }
 }
 
 async function playRun(world: FakeWorld, input: MoveLiveInput): Promise<Fault | HeldGuest> {
@@ -355,9 +362,8 @@ function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
       return Promise.resolve();
     },
     awaitArrival: async () => {
-      const isCalledOff = calledOff().then(() => 'called off');
-      if ((await Promise.race([world.arrival.promise, isCalledOff])) === undefined) return view();
-      throw new CancelledFailure('called off');
+      if (await calledOff(world.arrival.promise)) throw new CancelledFailure('called off');
+      return view();
     },
     settleArrival: (input) => {
       host.require('incoming', input);
