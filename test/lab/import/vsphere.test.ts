@@ -60,22 +60,20 @@ describe.skipIf(shortcoming !== undefined)('a VM of a vCenter', () => {
         machine('off', { disks, nics: nic(1) }),
         machine('runs', { disks, nics: nic(2), running: true }),
         machine('woken', { disks, nics: nic(3) }),
+        machine('leased', { disks, nics: nic(4) }),
       ],
     });
     stage = await openImportStage({ name: 'import-vsphere', providers: {} });
     await stage.lab.forward({ insidePort, to: { host: '127.0.0.1', port: vcenter.port } });
     stage.fleet.setEnvironment('alpha', { VCENTER_PASSWORD: vcenter.password });
-    await stage.configure({
-      providers: {
-        vc: {
-          kind: 'vsphere',
-          address: `${stage.lab.controlAddress}:${insidePort}`,
-          user: vcenter.username,
-          password: 'env:VCENTER_PASSWORD',
-          thumbprint: vcenter.thumbprintSha256,
-        },
-      },
-    });
+    const vc = {
+      kind: 'vsphere' as const,
+      address: `${stage.lab.controlAddress}:${insidePort}`,
+      user: vcenter.username,
+      password: 'env:VCENTER_PASSWORD',
+      thumbprint: vcenter.thumbprintSha256,
+    };
+    await stage.configure({ providers: { vc, nfc: { ...vc, dataPath: 'nfc' } } });
   }, 300_000);
   afterAll(async () => {
     await stage.close();
@@ -97,6 +95,23 @@ describe.skipIf(shortcoming !== undefined)('a VM of a vCenter', () => {
     const macs = await stage.virsh('beta', 'domiflist', 'off');
     expect(macs).toContain('00:50:56:00:00:01');
     expect(await vcenter.stats()).toMatchObject({ sessions: 0, snapshots: 0 });
+  });
+
+  it('comes by NFC, and leaves no lease', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const vm = await idOf('leased');
+    const handle = await stage.start(labRequest({ provider: 'nfc', vm }), 'leased');
+    expect(await importEnded(handle)).toMatchObject({
+      ...{ phase: 'committed', oneRunning: 'observed' },
+      disks: [{ way: 'by NFC: dataPath is nfc' }],
+    });
+    expect(await volumeHash(stage, 'beta', 'leased-0.qcow2')).toBe(hash);
+    expect(await vcenter.stats()).toMatchObject({
+      sessions: 0,
+      leases: 0,
+      completed: 1,
+      aborted: 0,
+    });
   });
 
   it('is shut down by its guest, comes, and runs on the target alone', async () => {
