@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectFrom } from '../../cli/connect.ts';
 import type { Ferry, FerryMove } from '../../cli/ferry.ts';
+import type { Move } from '../../client/move.ts';
 import { VmFerry } from '../../client/vmferry.ts';
 import { loadConfig } from '../../config/load.ts';
 import { isEnd } from '../../domain/move.ts';
@@ -17,8 +18,10 @@ import type { LabVm, LabVmOptions } from '../../lab/vm.ts';
 const bootMs = 120_000;
 const moveMs = 180_000;
 const virshMs = 30_000;
-/** A move tells of itself only when it is asked. */
+/** A move tells of itself only when it is asked; each question costs server, worker and client some 15 ms. */
 const askEveryMs = 100;
+/** Of what does not pass before somebody acts. */
+const askAtRestMs = 300;
 /** Of each log, when a test failed. */
 const shownLogBytes = 6_000;
 
@@ -103,14 +106,19 @@ async function logEnds({ control, temporal, hosts }: Fleet): Promise<string> {
   return (await Promise.all(shown)).join('\n');
 }
 
-/** Asks a move until `done` says so; fails with the last report after a while. A server that is away is waited for. */
+/**
+ * Asks a move until `done` says so; fails with the last report after a while. A server that is away is waited for. `heard`
+ * ends a pause between two questions.
+ */
 export async function until(
   move: FerryMove,
   done: (status: Awaited<ReturnType<FerryMove['status']>>) => boolean,
   what: string,
+  { everyMs = askEveryMs, heard }: { everyMs?: number; heard?: Promise<unknown> } = {},
 ): Promise<MoveReport> {
   const deadline = performance.now() + moveMs;
   let last: unknown;
+  let isHeard = heard === undefined;
   while (performance.now() < deadline) {
     try {
       const status = await move.status();
@@ -120,7 +128,12 @@ export async function until(
     } catch (error) {
       last = error;
     }
-    await delay(askEveryMs);
+    if (isHeard) await delay(everyMs);
+    else
+      isHeard = await Promise.race([
+        delay(everyMs, false),
+        Promise.resolve(heard).then(() => true),
+      ]);
   }
   const shown = last instanceof Error ? String(last) : JSON.stringify(last, null, 1);
   throw new Error(
@@ -134,12 +147,18 @@ const phaseIs =
     phases.includes(report.phase);
 
 /** The report of a move that ended, whatever the end. */
-export const ended = (move: FerryMove): Promise<MoveReport> =>
-  until(move, phaseIs('committed', 'rolled-back', 'cancelled', 'failed'), 'its end');
+export async function ended(move: FerryMove): Promise<MoveReport> {
+  // The stage's client gives whole moves.
+  const heard = (move as FerryMove & Pick<Move, 'result'>).result().catch(() => undefined);
+  const isOver = phaseIs('committed', 'rolled-back', 'cancelled', 'failed');
+  return until(move, isOver, 'its end', { everyMs: 1_000, heard });
+}
 
 /** The report once the move is in that phase; fails with the last report if the move ends otherwise. */
 export const reached = (move: FerryMove, phase: MoveReport['phase']): Promise<MoveReport> =>
-  until(move, phaseIs(phase), phase);
+  until(move, phaseIs(phase), phase, {
+    everyMs: phase === 'awaiting-commit' || phase === 'parked' ? askAtRestMs : askEveryMs,
+  });
 
 /** Resolves once at least `share` of the first disk's data is on the target's storage. */
 export const midCopy = (move: FerryMove, share: number): Promise<MoveReport> =>
