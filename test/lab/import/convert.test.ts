@@ -1,11 +1,11 @@
 /** Conversions in whole imports, by a stand-in of virt-v2v-in-place; a real one is in debian.test.ts. */
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
-import { importEnded, labRequest, openImportStage, volumeHash, hashOf } from './import-stage.ts';
+import { importEnded, labRequest, volumeHash, hashOf } from './import-stage.ts';
 import type { ImportStage } from './import-stage.ts';
+import { openShelfStage } from './shelf-stage.ts';
 import { MiB, putOnShelf, randomDisk } from './shelf.ts';
 
 const sizeBytes = 32 * MiB;
@@ -34,24 +34,21 @@ qemu-io -f qcow2 -c 'write -P 0x77 1M 64k' "$overlay" >/dev/null
 `;
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'import-convert-'));
-  const program = join(dir, 'virt-v2v-in-place');
-  await writeFile(program, standIn(), { mode: 0o755 });
-  const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes: 8 * MiB });
-  await putOnShelf(join(dir, 'ova'), { name: 'web', raw, sizeBytes, secondCard: true });
-  await using file = await open(raw, 'r+');
-  await file.write(Buffer.alloc(65_536, 0x77), 0, 65_536, MiB);
-  convertedHash = await hashOf(raw);
-  stage = await openImportStage({
-    name: 'import-convert',
-    providers: { shelf: { kind: 'ova', folder: join(dir, 'ova') } },
-    conversion: { program },
+  const programIn = (folder: string): string => join(folder, 'virt-v2v-in-place');
+  stage = await openShelfStage('import-convert', {
+    fill: async (place) => {
+      ({ dir } = place);
+      await writeFile(programIn(dir), standIn(), { mode: 0o755 });
+      const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes: 8 * MiB });
+      await putOnShelf(place.shelf, { name: 'web', raw, sizeBytes, secondCard: true });
+      await using file = await open(raw, 'r+');
+      await file.write(Buffer.alloc(65_536, 0x77), 0, 65_536, MiB);
+      convertedHash = await hashOf(raw);
+    },
+    conversion: (folder) => ({ program: programIn(folder) }),
   });
 }, 240_000);
-afterAll(async () => {
-  await stage.close();
-  await rm(dir, { recursive: true, force: true });
-}, 60_000);
+afterAll(() => stage.close(), 60_000);
 
 const runs = async (): Promise<string[]> =>
   (await readFile(join(dir, 'runs'), 'utf8').catch(() => '')).split('\n').filter(Boolean);

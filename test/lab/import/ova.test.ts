@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed, onTestFinished } from 'vitest';
 import { VmFerry } from '../../../client/vmferry.ts';
@@ -11,35 +9,30 @@ import {
   importEnded,
   labRequest,
   namesIn,
-  openImportStage,
   untilImport,
   volumeHash,
 } from './import-stage.ts';
 import type { ImportStage } from './import-stage.ts';
+import { openShelfStage } from './shelf-stage.ts';
 import { MiB, putOnShelf, randomDisk } from './shelf.ts';
 
 const sizeBytes = 96 * MiB;
 /** Of them. */
 const dataBytes = 48 * MiB;
 
-let dir: string;
 let stage: ImportStage;
 let rawHash: string;
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'import-ova-'));
-  const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes });
-  await putOnShelf(join(dir, 'ova'), { name: 'web', raw, sizeBytes });
-  rawHash = await hashOf(raw);
-  stage = await openImportStage({
-    name: 'import-ova',
-    providers: { shelf: { kind: 'ova', folder: join(dir, 'ova') } },
+  stage = await openShelfStage('import-ova', {
+    fill: async ({ dir, shelf }) => {
+      const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes });
+      await putOnShelf(shelf, { name: 'web', raw, sizeBytes });
+      rawHash = await hashOf(raw);
+    },
   });
 }, 240_000);
-afterAll(async () => {
-  await stage.close();
-  await rm(dir, { recursive: true, force: true });
-}, 60_000);
+afterAll(() => stage.close(), 60_000);
 
 const ledgerOf = (host: LabHost): Ledger =>
   new Ledger({ stateDir: host.rootOf(host.stateDir), host: host.name });

@@ -1,22 +1,14 @@
 /** Imports onto storage that the target reaches over a network: Ceph, iSCSI, NFS. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
 import type { ImportRequest } from '../../../domain/import.ts';
 import { updateNames } from '../../../workflows/contract.ts';
 import { lacking } from '../../contract/storage/servers.ts';
-import {
-  hashOf,
-  imageHash,
-  importEnded,
-  labRequest,
-  openImportStage,
-  untilImport,
-} from './import-stage.ts';
+import { hashOf, imageHash, importEnded, labRequest, untilImport } from './import-stage.ts';
 import type { ImportStage } from './import-stage.ts';
 import { iscsiPool, nfsPool, rbdPool } from './network-pools.ts';
 import type { NetworkPool } from './network-pools.ts';
+import { openShelfStage } from './shelf-stage.ts';
 import { MiB, putOnShelf, randomDisk } from './shelf.ts';
 
 const sizeBytes = 32 * MiB;
@@ -24,20 +16,17 @@ const noCeph = lacking('an import onto RBD', 'ceph-mon', 'ceph-osd', 'ceph', 'rb
 const noIscsi = lacking('an import onto iSCSI', 'tgtd', 'tgtadm', 'qemu-storage-daemon');
 const noNfs = lacking('an import onto NFS', 'ganesha.nfsd', 'rpcbind');
 
-let dir: string;
 let stage: ImportStage;
 let rawHash: string;
 const closing: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'import-storage-'));
-  closing.push(() => rm(dir, { recursive: true, force: true }));
-  const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes: 12 * MiB });
-  await putOnShelf(join(dir, 'ova'), { name: 'web', raw, sizeBytes });
-  rawHash = await hashOf(raw);
-  stage = await openImportStage({
-    name: 'import-storage',
-    providers: { shelf: { kind: 'ova', folder: join(dir, 'ova') } },
+  stage = await openShelfStage('import-storage', {
+    fill: async ({ dir, shelf }) => {
+      const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes: 12 * MiB });
+      await putOnShelf(shelf, { name: 'web', raw, sizeBytes });
+      rawHash = await hashOf(raw);
+    },
   });
   closing.push(() => stage.close());
 }, 240_000);
@@ -74,7 +63,7 @@ describe('an import onto storage of the network', () => {
       expect(report.disks).toMatchObject([{ verified: true, bytesRecopied: 0 }]);
       expect(await stage.virsh('beta', 'domstate', 'rbd')).toBe('running');
       await stage.virsh('beta', 'destroy', 'rbd');
-      const out = join(dir, 'rbd.raw');
+      const out = join(stage.dir, 'rbd.raw');
       await pool.ceph.rbd('export', '--no-progress', 'rbd-0.raw', out);
       expect(await hashOf(out)).toBe(rawHash);
       await stage.virsh('beta', 'undefine', 'rbd');
