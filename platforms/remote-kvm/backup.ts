@@ -81,9 +81,10 @@ export class Backup {
       signal,
     }: { place: DiskPlace; connections: number; signal?: AbortSignal | undefined },
   ): Promise<DiskSource> {
+    const [host, socket] = [this.#host, this.#socket];
     const open = async () => {
       try {
-        return await this.#host.socket(this.#socket, signal);
+        return await host.socket(socket, signal);
       } catch (error) {
         if (error instanceof VmFerryError && error.code.startsWith('remote-socket-')) {
           throw notPermitted(place, error);
@@ -91,7 +92,14 @@ export class Backup {
         throw error;
       }
     };
-    return openNbdDisk({ place, open, exportName: key, connections, signal });
+    return openNbdDisk({
+      place,
+      open,
+      exportName: key,
+      connections,
+      over: { host, socket },
+      signal,
+    });
   }
 
   /** Ends it, and with it what the host kept for it. No error if it ended by itself. */

@@ -1,10 +1,14 @@
-/** A disk behind an NBD server of the host, read over several forwarded channels at once. */
+/** A disk behind an NBD server of the host: asked about here, and read over lanes if it is large. */
 import type { Duplex } from 'node:stream';
+import { permanent } from '../../domain/errors.ts';
 import type { DiskSource, Extent } from '../../domain/platform.ts';
 import { AllocationFlag, openPool } from '../../protocols/nbd/index.ts';
 import type { NbdClient, StatusExtent } from '../../protocols/nbd/index.ts';
+import { SshError, SshErrorKind } from '../../protocols/ssh/index.ts';
+import type { LaneExport } from '../ssh/lane.ts';
 import { diskFault } from './faults.ts';
 import type { DiskPlace } from './faults.ts';
+import type { RemoteHost } from './reach.ts';
 
 export interface NbdDiskOptions {
   place: DiskPlace;
@@ -13,6 +17,8 @@ export interface NbdDiskOptions {
   exportName: string;
   /** At least 1, at most 16. */
   connections: number;
+  /** The same server as a socket of a host, which a large disk is read from over lanes instead. */
+  over?: { host: Pick<RemoteHost, 'lanes'>; socket: string };
   signal?: AbortSignal | undefined;
 }
 
@@ -21,40 +27,96 @@ const requestBytes = 1024 * 1024;
 /** What is asked about at once. */
 const statusBytes = 1024 * 1024 * 1024;
 const readsPerConnection = 2;
+/** Smaller ones are read before the sessions of lanes are there. */
+const smallBytes = 64 * 1024 * 1024;
 
 /** Opens it. Throws `source-unreachable`, `source-export-unfit`, and what opening a channel throws. */
 export async function openNbdDisk(options: NbdDiskOptions): Promise<NbdDisk> {
-  const { place, open, exportName, connections, signal } = options;
-  const clients: NbdClient[] = [];
+  const { place, open, exportName, signal } = options;
+  const closing: { close: () => Promise<void> }[] = [];
+  const connect = async (): Promise<NbdClient> => {
+    const address = { stream: await open(), name: `${place.what} on ${place.host}` };
+    const limits = { connectTimeoutMs: 20_000, ...(signal === undefined ? {} : { signal }) };
+    const client = await openPool({ address, exportName, ...limits });
+    closing.push(client);
+    return client;
+  };
   try {
-    const count = Math.min(Math.max(connections, 1), 16);
-    while (clients.length < count) {
-      const stream = await open();
-      const address = { stream, name: `${place.what} on ${place.host}` };
-      const limits = { connectTimeoutMs: 20_000, ...(signal === undefined ? {} : { signal }) };
-      // Both kinds of export are read-only and change for nobody: each connection sees the same bytes.
-      clients.push(await openPool({ address, exportName, ...limits }));
-    }
-    return new NbdDisk(clients, place);
+    const client = await connect();
+    const { sizeBytes } = client.info;
+    const lanes = await openLanes(options, sizeBytes);
+    closing.push(...lanes);
+    if (lanes.some((each) => each.sizeBytes !== sizeBytes)) throw otherSize(place);
+    if (lanes.length > 0) return new NbdDisk({ client, place, readers: lanes });
+    const readers = [client];
+    while (readers.length < countOf(options)) readers.push(await connect());
+    return new NbdDisk({ client, place, readers });
   } catch (error) {
-    await Promise.all(clients.map((client) => client.close()));
+    await Promise.all(closing.map((each) => each.close()));
     throw diskFault(place, error);
   }
+}
+
+const countOf = ({ connections }: NbdDiskOptions): number => Math.min(Math.max(connections, 1), 16);
+
+/** What a host may have against more logins than one; it is read over that one then. */
+const refusals: readonly SshErrorKind[] = [
+  ...[SshErrorKind.authentication, SshErrorKind.unreachable, SshErrorKind.lost],
+  ...[SshErrorKind.timeout, SshErrorKind.refused],
+];
+
+/** A connection in each lane; none where there are none, or the host does not want them. Rejects with what else can go wrong. */
+async function openLanes(options: NbdDiskOptions, sizeBytes: number): Promise<LaneExport[]> {
+  const { over, exportName, place, signal } = options;
+  const count = countOf(options);
+  if (over === undefined || sizeBytes < smallBytes || count === 1) return [];
+  const from = { socket: over.socket, exportName, host: place.host };
+  // Both kinds of export are read-only and change for nobody: each connection sees the same bytes.
+  const opening = over.host.lanes(count).map((lane) => lane.openExport(from, signal));
+  const opened = await Promise.allSettled(opening);
+  const exports = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = opened.find((one) => one.status === 'rejected');
+  if (failed === undefined) return exports;
+  await Promise.all(exports.map((each) => each.close()));
+  const { reason } = failed as { reason: unknown };
+  if (reason instanceof SshError && refusals.includes(reason.kind)) return [];
+  throw reason;
+}
+
+const otherSize = ({ what, host }: DiskPlace): Error =>
+  permanent({
+    code: 'source-export-unfit',
+    message: `${what} on ${host} has another size for each who looks`,
+    remedy: 'See what serves it there, and start the copy again.',
+    host,
+  });
+
+/** A connection to the export. */
+type Reader = Pick<LaneExport, 'read' | 'close'>;
+
+interface NbdDiskParts {
+  /** Answers for extents. */
+  client: NbdClient;
+  /** One at least; the client may be among them. */
+  readers: readonly Reader[];
+  place: DiskPlace;
 }
 
 export class NbdDisk implements DiskSource {
   readonly sizeBytes: number;
   readonly parallelism: number;
-  readonly #clients: readonly NbdClient[];
+  readonly #client: NbdClient;
+  readonly #readers: readonly Reader[];
   readonly #load: number[];
   readonly #place: DiskPlace;
 
-  constructor(clients: readonly NbdClient[], place: DiskPlace) {
-    this.#clients = clients;
-    this.#load = clients.map(() => 0);
+  constructor({ client, readers, place }: NbdDiskParts) {
+    this.#client = client;
+    this.#readers = readers;
+    this.#load = readers.map(() => 0);
     this.#place = place;
-    this.sizeBytes = clients[0]?.info.sizeBytes ?? 0;
-    this.parallelism = clients.length * readsPerConnection;
+    this.sizeBytes = client.info.sizeBytes;
+    this.parallelism = readers.length * readsPerConnection;
   }
 
   async *extents(offset: number, length: number, signal?: AbortSignal): AsyncGenerator<Extent> {
@@ -77,7 +139,7 @@ export class NbdDisk implements DiskSource {
   }
 
   async read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
-    const { minimum = 1, maximum = requestBytes } = this.#clients[0]?.info.blockSize ?? {};
+    const { minimum, maximum } = this.#client.info.blockSize;
     if (offset % minimum !== 0 || into.length % minimum !== 0) {
       return this.#readUnaligned(offset, into, signal);
     }
@@ -93,11 +155,12 @@ export class NbdDisk implements DiskSource {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#clients.map((client) => client.close()));
+    const all = new Set<Pick<Reader, 'close'>>([this.#client, ...this.#readers]);
+    await Promise.all(Array.from(all, (each) => each.close()));
   }
 
   async #readUnaligned(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
-    const { minimum = 1 } = this.#clients[0]?.info.blockSize ?? {};
+    const { minimum } = this.#client.info.blockSize;
     const from = offset - (offset % minimum);
     const to = Math.min(this.sizeBytes, Math.ceil((offset + into.length) / minimum) * minimum);
     const whole = new Uint8Array(to - from);
@@ -109,7 +172,7 @@ export class NbdDisk implements DiskSource {
     const at = this.#load.indexOf(Math.min(...this.#load));
     this.#load[at] = (this.#load[at] ?? 0) + 1;
     try {
-      await this.#clients[at]?.read(offset, into, signal);
+      await this.#readers[at]?.read(offset, into, signal);
     } finally {
       this.#load[at] = (this.#load[at] ?? 1) - 1;
     }
@@ -117,9 +180,9 @@ export class NbdDisk implements DiskSource {
 
   /** Runs from `offset` on, at least one. */
   async #status(offset: number, length: number, signal?: AbortSignal): Promise<StatusExtent[]> {
-    const client = this.#clients[0];
+    const client = this.#client;
     const whole = [{ length, flags: 0 }];
-    if (client?.info.metaContexts.has('base:allocation') !== true) return whole;
+    if (!client.info.metaContexts.has('base:allocation')) return whole;
     try {
       const found = (await client.blockStatus(offset, length, signal)).get('base:allocation') ?? [];
       return found.length === 0 ? whole : found;

@@ -74,8 +74,9 @@ async function byQemuNbd(host: RemoteHost, options: OffDiskOptions): Promise<Dis
     ...(signal === undefined ? {} : { signal }),
   });
   if (exitCode !== 0) throw complaintFault(place, { exitCode, stderr, path: disk.path });
-  const open = () => host.socket(`${base}.nbd`, signal);
-  return openNbdDisk({ place, open, exportName: '', connections, signal });
+  const socket = `${base}.nbd`;
+  const open = () => host.socket(socket, signal);
+  return openNbdDisk({ place, open, exportName: '', connections, over: { host, socket }, signal });
 }
 
 function complaintFault(

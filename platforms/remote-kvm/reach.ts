@@ -1,4 +1,4 @@
-/** A foreign host: one SSH session for everything, one libvirt connection through it, both opened when needed. */
+/** A foreign host: one SSH session for all but the bytes of large disks, one libvirt connection through it, all opened when needed. */
 import type { Duplex } from 'node:stream';
 import { Connection } from '../../protocols/libvirt/index.ts';
 import { runCommand } from '../../protocols/ssh/index.ts';
@@ -10,6 +10,8 @@ import type {
 } from '../../protocols/ssh/index.ts';
 import { VmFerryError } from '../../domain/errors.ts';
 import { faultOf } from './faults.ts';
+import { mostLaneThreads } from '../ssh/lane-pool.ts';
+import { SshLane } from '../ssh/lane.ts';
 import { openSocket } from '../ssh/relay.ts';
 import { SshHost } from '../ssh/ssh-host.ts';
 import type { RemoteKvmOptions } from './options.ts';
@@ -23,6 +25,7 @@ export class RemoteHost {
   readonly name: string;
   readonly #options: RemoteKvmOptions;
   readonly #ssh: SshHost;
+  readonly #lanes: SshLane[] = [];
   #libvirt: Promise<Connection> | undefined;
 
   constructor(options: RemoteKvmOptions) {
@@ -61,11 +64,19 @@ export class RemoteHost {
     return this.#guarded(() => this.#ssh.files());
   }
 
+  /** Up to `count` lanes, for many bytes: all disks of the host share them. */
+  lanes(count: number): SshLane[] {
+    const most = Math.min(count, mostLaneThreads);
+    while (this.#lanes.length < most) this.#lanes.push(new SshLane(this.#options.ssh));
+    return this.#lanes.slice(0, most);
+  }
+
   /** Ends everything; safe to call twice. A later use opens anew. */
   async close(): Promise<void> {
     const libvirt = this.#libvirt;
     this.#libvirt = undefined;
     await (await libvirt?.catch(() => undefined))?.close();
+    await Promise.all(this.#lanes.splice(0).map((lane) => lane.close()));
     await this.#ssh.close();
   }
 

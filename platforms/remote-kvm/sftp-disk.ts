@@ -1,6 +1,6 @@
 /** A raw disk as a file read by SFTP: every byte of it, for SFTP knows no holes. */
 import type { DiskSource, Extent } from '../../domain/platform.ts';
-import type { SftpFile } from '../../protocols/ssh/index.ts';
+import type { SshLane } from '../ssh/lane.ts';
 import { diskFault } from './faults.ts';
 import type { DiskPlace } from './faults.ts';
 import type { RemoteHost } from './reach.ts';
@@ -13,24 +13,34 @@ export async function openSftpDisk(
   { path, place }: { path: string; place: DiskPlace },
 ): Promise<SftpDisk> {
   try {
-    const files = await host.files();
-    const file = await files.open(path);
-    return new SftpDisk(file, (await files.stat(path)).sizeBytes, place);
+    const lanes = host.lanes(parallelism);
+    // Nothing is read, but the file is opened.
+    const nothing = { offset: 0, into: new Uint8Array(0) };
+    const [stamp] = await Promise.all(lanes.map((lane) => lane.read(path, nothing)));
+    if (stamp === undefined) throw new RangeError('a host has one lane at least');
+    return new SftpDisk({ lanes, path, sizeBytes: stamp.sizeBytes, place });
   } catch (error) {
     throw diskFault(place, error);
   }
 }
 
+interface SftpDiskParts {
+  /** The host's, which ends them. */
+  lanes: readonly SshLane[];
+  path: string;
+  sizeBytes: number;
+  place: DiskPlace;
+}
+
 export class SftpDisk implements DiskSource {
   readonly sizeBytes: number;
   readonly parallelism = parallelism;
-  readonly #file: SftpFile;
-  readonly #place: DiskPlace;
+  readonly #parts: SftpDiskParts;
+  #next = 0;
 
-  constructor(file: SftpFile, sizeBytes: number, place: DiskPlace) {
-    this.#file = file;
-    this.sizeBytes = sizeBytes;
-    this.#place = place;
+  constructor(parts: SftpDiskParts) {
+    this.#parts = parts;
+    this.sizeBytes = parts.sizeBytes;
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- what others have to ask for is known here
@@ -39,16 +49,17 @@ export class SftpDisk implements DiskSource {
   }
 
   async read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    const { lanes, path, place } = this.#parts;
+    const lane = lanes[this.#next++ % lanes.length];
     try {
       signal?.throwIfAborted();
-      await this.#file.read(offset, into);
+      await lane?.read(path, { offset, into }, signal);
     } catch (error) {
-      throw diskFault(this.#place, error);
+      throw diskFault(place, error);
     }
   }
 
   async close(): Promise<void> {
-    // A lost session has closed it already.
-    await this.#file.close().catch(() => undefined);
+    // What is open ends with the lanes.
   }
 }

@@ -149,6 +149,31 @@ describe.skipIf(!sshdIsHere)('a disk of a guest that runs', () => {
   });
 });
 
+describe.skipIf(!sshdIsHere)('a large disk', () => {
+  it('is read by sessions of its own, which end with it', async () => {
+    await writeRaw(at('large.raw'), { sizeMiB: 96, dataMiB: 12 });
+    await kvm.define('large', { disks: fileDisk(at('large.raw')) });
+    const sessions = async (): Promise<number> => {
+      const { stdout } = await kvm.libvirtd.exec('ps', '-eo', 'args');
+      return stdout.split('\n').filter((line) => /^sshd: root(?!.*priv)/.test(line)).length;
+    };
+    const before = await sessions();
+    {
+      await using source = kvm.source();
+      const { source: disk } = await source.openDisk(await source.inspect('large'), 'vda');
+      // One for all else.
+      expect((await sessions()) - before).toBeGreaterThan(2);
+      const [whole, wanted] = [await wholeOf(disk), await readFile(at('large.raw'))];
+      expect(whole.equals(wanted)).toBe(true);
+      const stop = new AbortController();
+      const reading = disk.read(0, Buffer.alloc(32 * mebibyte), stop.signal);
+      stop.abort();
+      await expect(reading).rejects.toMatchObject({ code: 'cancelled' });
+    }
+    await expect.poll(sessions, { timeout: 10_000 }).toBe(before);
+  });
+});
+
 describe.skipIf(!sshdIsHere)('a copy of a VM that is off', () => {
   it('is told at the end that the file was written meanwhile', async () => {
     await using source = kvm.source();
