@@ -1,23 +1,14 @@
 /** The other host's libvirtd, reached as this host's own would reach it for a migration: by TLS, with its certificate. */
-import {
-  Connection,
-  DomainState,
-  LibvirtError,
-  PausedReason,
-} from '../../../protocols/libvirt/index.ts';
+import { DomainState, LibvirtError, PausedReason } from '../../../protocols/libvirt/index.ts';
+import type { Connection } from '../../../protocols/libvirt/index.ts';
+import { openPeer } from './peer-connection.ts';
+import type { Peer } from './peer-connection.ts';
 import { readPeerCredentials } from './peer-credentials.ts';
 import { readView } from './view.ts';
 import type { LiveView } from './view.ts';
 
 /** A guest stands still meanwhile, and there are other ways to what is asked here. */
 const peerLimitMs = 5_000;
-
-export interface Peer {
-  /** A name or address of the other host, which has to be in its certificate. */
-  address: string;
-  /** Of the other libvirtd; 16514 if absent. */
-  port?: number;
-}
 
 export interface PeerOptions extends Peer {
   uuid: string;
@@ -52,17 +43,12 @@ export const letGoAtPeer = (options: PeerOptions): Promise<boolean> =>
   });
 
 async function withPeer<T>(
-  { address: host, port, fileRoot }: PeerOptions,
+  { fileRoot, ...peer }: PeerOptions,
   { readOnly }: { readOnly: boolean },
   act: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const credentials = await readPeerCredentials(fileRoot);
-  const connection = await Connection.open({
-    tls: { host, ...credentials, ...(port === undefined ? {} : { port }) },
-    uri: 'qemu:///system',
-    readOnly,
-    timeoutMs: peerLimitMs,
-  });
+  const connection = await openPeer(peer, credentials, { readOnly, timeoutMs: peerLimitMs });
   try {
     return await act(connection);
   } finally {

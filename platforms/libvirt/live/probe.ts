@@ -1,7 +1,9 @@
 /** Whether a host's own certificate and ways reach another host's libvirtd, found out by going there. */
 import { createConnection } from 'node:net';
 import type { LiveProbe } from '../../../domain/host.ts';
-import { ConnectFailed, Connection } from '../../../protocols/libvirt/index.ts';
+import { ConnectFailed } from '../../../protocols/libvirt/index.ts';
+import { openPeer } from './peer-connection.ts';
+import type { Peer } from './peer-connection.ts';
 import { readPeerCredentials } from './peer-credentials.ts';
 import type { PeerCredentials } from './peer-credentials.ts';
 
@@ -11,13 +13,9 @@ const portLimitMs = 5_000;
 /** The first port that libvirt gives to a migration, unless qemu.conf there says otherwise. */
 const firstMigrationPort = 49_152;
 
-export interface ProbeOptions {
-  /** A name or address of the other host, which has to be in its certificate. */
-  address: string;
+export interface ProbeOptions extends Peer {
   /** Where this host's files are seen from here. */
   fileRoot: string;
-  /** Of the other libvirtd; 16514 if absent. */
-  port?: number;
 }
 
 /**
@@ -25,9 +23,10 @@ export interface ProbeOptions {
  * and away again. A migration port that nothing listens on yet answers with a refusal; silence is a filter's. Takes
  * 15 s at most; never throws.
  */
-export async function probeTarget({ address, fileRoot, port }: ProbeOptions): Promise<LiveProbe> {
+export async function probeTarget({ fileRoot, ...peer }: ProbeOptions): Promise<LiveProbe> {
+  const { address } = peer;
   const [libvirtd, portsFiltered] = await Promise.all([
-    tryLibvirtd(address, fileRoot, port),
+    tryLibvirtd(peer, fileRoot),
     isFiltered(address, firstMigrationPort),
   ]);
   // Where nobody answers at all, the ports tell nothing.
@@ -39,9 +38,8 @@ export async function probeTarget({ address, fileRoot, port }: ProbeOptions): Pr
 }
 
 async function tryLibvirtd(
-  host: string,
+  peer: Peer,
   fileRoot: string,
-  port: number | undefined,
 ): Promise<Pick<LiveProbe, 'libvirtd' | 'detail'>> {
   let credentials: PeerCredentials;
   try {
@@ -52,12 +50,8 @@ async function tryLibvirtd(
     return { libvirtd: isMissing ? 'refused' : 'untried', detail: textOf(error) };
   }
   try {
-    const connection = await Connection.open({
-      tls: { host, ...credentials, ...(port === undefined ? {} : { port }) },
-      uri: 'qemu:///system',
-      readOnly: true,
-      timeoutMs: libvirtdLimitMs,
-    });
+    const how = { readOnly: true, timeoutMs: libvirtdLimitMs };
+    const connection = await openPeer(peer, credentials, how);
     await connection.close();
     return { libvirtd: 'ready', detail: '' };
   } catch (error) {
