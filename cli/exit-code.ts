@@ -22,10 +22,10 @@ export const exitCodeHelp: readonly (readonly [ExitCode, string])[] = [
   [ExitCode.failed, 'failed, or rolled back because of an error'],
   [ExitCode.usage, 'wrong usage or configuration'],
   [ExitCode.refused, 'refused by a check: nothing was touched'],
-  [ExitCode.parked, 'parked: a person must act, the move waits'],
+  [ExitCode.parked, 'parked: a person must act, until then it waits'],
   [ExitCode.cancelled, 'cancelled or rolled back, as somebody asked'],
   [ExitCode.unreachable, 'the Temporal server cannot be reached'],
-  [ExitCode.detached, 'detached by Ctrl-C: the move goes on'],
+  [ExitCode.detached, 'detached by Ctrl-C: the work goes on'],
 ];
 
 /** Whether the move ended before anything but its checks began. */

@@ -62,9 +62,13 @@ function readMap(text: string, before: Record<string, string> = {}): Record<stri
   return { ...before, [from]: to };
 }
 
+const mebibyte = 1024 ** 2;
+
 function readMemory(text: string): number {
   try {
-    return parseBytes(text);
+    const bytes = parseBytes(text);
+    if (bytes >= mebibyte) return bytes;
+    throw new InvalidArgumentError('That is less than 1 MiB: name the unit, as in 8GiB.');
   } catch (error) {
     if (!(error instanceof VmFerryError)) throw error;
     throw new InvalidArgumentError(`${error.message}. ${error.remedy}`);
@@ -78,7 +82,7 @@ export const withPlaces = (command: Command): Command =>
   command
     .requiredOption(
       '--provider <name>',
-      'where they are, by its name in the configuration of a conversion host',
+      'where they are, as `vmferry providers` lists them; has to be given',
     )
     .option('--on <host>', 'conversion host (default: the one with the fewest imports under way)')
     .option('--to <host>', 'host they come to (default: the conversion host itself)')
@@ -119,7 +123,10 @@ export const withShape = (command: Command): Command =>
       ).argParser(readKeys),
     )
     .addOption(
-      new Option('--bus <bus>', 'of the disks of a guest that is converted').choices(buses),
+      new Option(
+        '--bus <bus>',
+        'of the disks of a guest that is converted (default: virtio-scsi)',
+      ).choices(buses),
     )
     .option('--new-macs', 'new addresses for all its cards')
     .option('--emulate', 'without KVM, where the target offers it and it does not work: slow')
@@ -158,11 +165,13 @@ export const withConversion = (command: Command): Command =>
   command
     .option('--no-convert', 'change nothing in the guest: emulated devices')
     .option('--root <device>', 'which system of several in a guest: first, /dev/sda2')
-    .option(
-      '--luks-key <device=secret>',
-      "key of an encrypted device in the guest, by its name in the conversion host's configuration; repeatable",
-      collect,
-      [],
+    .addOption(
+      new Option(
+        '--luks-key <device=secret>',
+        "key of an encrypted device in the guest, by its name in the conversion host's configuration; repeatable",
+      )
+        .argParser(collect)
+        .default([], 'none'),
     );
 
 /** How they are copied, and for how long that is kept. */
@@ -212,6 +221,18 @@ export function assertV2vMakesSense(vms: readonly string[], options: V2vOptions)
   if (options.rehearse === undefined && (options.check ?? options.checkTimeout) !== undefined) {
     throw usageError('--check is for a rehearsal', 'Say --rehearse too, or leave it out.');
   }
+  for (const [option, isGiven] of [
+    ['--root', options.root !== undefined],
+    ['--luks-key', options.luksKey.length > 0],
+  ] as const) {
+    if (options.convert || !isGiven) continue;
+    throw usageError(
+      `${option} is for a conversion, and --no-convert leaves the guest as it is`,
+      'Leave one of them out.',
+    );
+  }
+  // Before anybody is asked for a yes.
+  options.luksKey.forEach(luksKeyOf);
   const twice = vms.find((vm, index) => vms.indexOf(vm) !== index);
   if (twice !== undefined) throw usageError(`${twice} is named twice`, 'Name each VM once.');
 }

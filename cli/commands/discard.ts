@@ -26,7 +26,7 @@ export const discardCommand = (session: Session): Command =>
   new Command('discard')
     .summary('drop what an import that is over has left in the cache')
     .description(
-      'Drops what a failed, cancelled or rolled back import had copied, before its time is over. The next import of the VM copies all of it anew.',
+      'Drops what a failed, cancelled, rolled back or rehearsed import had copied, before its time is over. The next import of the VM copies all of it anew.',
     )
     .argument('<id>', "ID of the import, or the VM's name or UUID")
     .addOption(outputOption())

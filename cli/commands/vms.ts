@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { ForeignVmSummary } from '../../domain/foreign.ts';
 import { ExitCode } from '../exit-code.ts';
 import { usageError } from '../fault.ts';
@@ -56,7 +56,14 @@ async function list(session: Session, { host, provider, on }: VmsOptions): Promi
 export const vmsCommand = (session: Session): Command =>
   new Command('vms')
     .summary('list the VMs of the hosts, or of a provider')
-    .option('--host <name>', 'only of this host; may be given several times', collect, [])
+    .description(
+      'Lists the VMs of all hosts that are online, of some of them, or those of a provider outside the fleet.',
+    )
+    .addOption(
+      new Option('--host <name>', 'only of this host; may be given several times')
+        .argParser(collect)
+        .default([], 'all'),
+    )
     .option('--provider <name>', 'of a foreign platform instead')
     .option('--on <host>', 'conversion host that asks it (default: one that knows the provider)')
     .addOption(outputOption())

@@ -106,7 +106,7 @@ export const importManuals: Readonly<Record<string, Manual>> = {
     configured: true,
   },
   v2v: {
-    when: 'Use it to bring VMs from VMware, from a KVM host outside the fleet or from OVA files. It shows what they will use of CPUs, memory, storage and addresses against what the target has, and begins after a yes; a script says --yes. Whatever speaks against one of them refuses all, before anything is touched. A source that runs is shut down first, unless --running says otherwise. Failed imports keep what they copied for a day: `vmferry retry` does not copy it again. Ctrl-C leaves the view, not the imports. docs/v2v.md has the whole of it.',
+    when: 'Use it to bring VMs from VMware, from a KVM host outside the fleet or from OVA files. It shows what they will use of CPUs, memory, storage and addresses against what the target has, and begins after a yes; a script says --yes. Whatever speaks against one of them refuses all, before anything is touched. A source that runs is shut down first, unless --running says otherwise. Failed imports keep what they copied for a day (--keep-cache): `vmferry retry` does not copy it again. Ctrl-C leaves the view, not the imports. docs/v2v.md has the whole of it.',
     examples: [
       [
         'vmferry v2v --provider vcenter web --pool images --default-network default --dry-run',
@@ -130,7 +130,7 @@ export const importManuals: Readonly<Record<string, Manual>> = {
     configured: true,
   },
   discard: {
-    when: 'Use it to have the room back that a failed, cancelled or rolled back import holds on its conversion host, before its time is over.',
+    when: 'Use it to have the room back that a failed, cancelled, rolled back or rehearsed import holds on its conversion host, before its time is over.',
     examples: [['vmferry discard web', 'drop what its last import copied']],
     codes: asking,
     json: [['the import', 'started']],

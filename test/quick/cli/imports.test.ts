@@ -185,6 +185,10 @@ describe('vmferry v2v asks', () => {
     [['web', '--check', 'agent', '--yes'], '--check is for a rehearsal'],
     [['web', '--rehearse', '--check', 'port:22'], 'Expected agent'],
     [['web', '--rehearse', '--check', 'console:('], 'no regular expression'],
+    [['web', '--luks-key', 'secret'], 'never the key itself'],
+    [['web', '--memory', '8', '--yes'], 'name the unit'],
+    [['web', '--no-convert', '--root', 'first', '--yes'], '--root is for a conversion'],
+    [['web', '--no-convert', '--luks-key', 'all=k', '--yes'], '--luks-key is for a conversion'],
     [['web'], 'nobody is there to say yes'],
     [[], 'missing required argument'],
   ])('nothing where %j is wrong', async (args, words) => {
