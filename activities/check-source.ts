@@ -57,6 +57,7 @@ export async function checkSource(
     definitionHash: '',
     definition: nowhere,
     nonces: [],
+    migrationAddress: parts.migrationAddress,
     ...(entry === undefined ? {} : { ledger: { state: entry.state, epoch: entry.epoch } }),
   };
   if (blocks(concerns)) return check;

@@ -69,6 +69,8 @@ export interface SourceCheck {
   definition: ExportEndpoint;
   /** Removed by `guardSource` or `closeExports`. */
   nonces: StorageNonce[];
+  /** Where this host is reached by other hosts. */
+  migrationAddress: string;
 }
 
 export interface CheckSourceInput extends MoveRef {

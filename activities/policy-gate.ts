@@ -136,7 +136,7 @@ export class Gate {
     const concerns = await this.#concerns({ verbs, peer: target, operator, disks });
     if (concerns.length > 0) {
       // Newer fields of a check that says no are of no use to anybody.
-      const nothing = { nonces: [] };
+      const nothing = { nonces: [], migrationAddress: '' };
       const nowhere = { address: '', port: 0, exportName: '', serverName: '' };
       const refused = { concerns, guardLive: false, hostUuid: '', definitionHash: '' };
       const facts = await this.#parts.hypervisor.inspect(vm.uuid);

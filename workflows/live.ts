@@ -155,14 +155,14 @@ async function oneRun(
  * on either host any more: libvirt takes its time to end what is over.
  */
 function standBy(move: Move, { checked, ref }: Run): CancellationScope | undefined {
-  const { vm, definition } = checked.source;
+  const { vm, migrationAddress: sourceAddress } = checked.source;
   if (vm.state === 'paused') return undefined;
   const { to } = move.input.request;
   const standby = new CancellationScope();
   const at = watchOn(to, `await ${move.input.vm.name}`);
   void standby
     .run(async () => {
-      const there = await at.awaitArrival({ ...ref, sourceAddress: definition.address });
+      const there = await at.awaitArrival({ ...ref, sourceAddress });
       if (there.place !== 'running' || there.job !== 'none') return;
       await giveSlots(move, to);
       tellOfArrival(move.record.report);

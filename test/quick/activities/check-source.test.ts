@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +57,50 @@ describe('the way to the target', () => {
     const { called, found } = await check(input);
     expect(called).toEqual([]);
     expect(found).not.toContain('live-credentials');
+  });
+});
+
+describe('the definition', () => {
+  async function offered(request: Partial<CheckSourceInput['request']>) {
+    const { name, uuid } = runningVm();
+    const exported: string[] = [];
+    const parts = hostParts({
+      name: 'alpha',
+      stateDir,
+      hypervisor: {
+        inspect: () => Promise.resolve(runningVm({ disks: [] })),
+        facts: () => Promise.resolve({ ...beta(), vms: [] }),
+        machine: () => Promise.resolve(machine()),
+        probeGuard: () => Promise.resolve({ live: true, detail: '' }),
+        definition: () => Promise.resolve('<domain/>'),
+        writeNonces: () => Promise.resolve([]),
+      },
+      dataPlane: {
+        ensureExport: ({ name: exportName }) => {
+          exported.push(exportName);
+          return Promise.resolve({ address: 'a', port: 1, exportName, serverName: 'alpha' });
+        },
+      },
+    });
+    const ref = { moveId: 'm', migrationId: randomUUID(), vm: { name, uuid }, target: 'beta' };
+    const input = { ...ref, request } as CheckSourceInput & { target: string };
+    const found = await checkSource(parts, input, new AbortController().signal);
+    expect(found.concerns.filter(({ level }) => level === 'critical')).toEqual([]);
+    expect(found.migrationAddress).toBe('127.0.0.1');
+    return { exported, hash: found.definitionHash };
+  }
+
+  it.each<[string, CheckSourceInput['request']['live'] | undefined]>([
+    ['cold', undefined],
+    ['live, and cold if that fails', { ...defaultLiveWishes, fallback: 'cold' }],
+  ])('is offered to the target of a move that goes %s', async (_, live) => {
+    const { exported, hash } = await offered(live === undefined ? {} : { live });
+    expect(exported).toEqual(['definition']);
+    expect(hash).toHaveLength(64);
+  });
+
+  it('is not offered where libvirt alone brings it', async () => {
+    expect(await offered({ live: defaultLiveWishes })).toEqual({ exported: [], hash: '' });
   });
 });
 

@@ -53,6 +53,7 @@ async function check(
       definitionHash: '',
       definition: { address: '', port: 0, exportName: '', serverName: '' },
       nonces: [{ disk: 'vda', path: '/images/.nonce', value: 'x' }],
+      migrationAddress: '198.51.100.11',
     },
   } satisfies CheckTargetInput;
   const { concerns, disks } = await checkTarget(parts, input, new AbortController().signal);

@@ -17,6 +17,7 @@ import type { Fault, Handling } from '../../../domain/errors.ts';
 import type { MoveRequest } from '../../../domain/move.ts';
 import { assertTransition } from '../../../domain/ownership.ts';
 import type { LedgerEntry, OwnerState } from '../../../domain/ownership.ts';
+import { mayGoCold } from '../../../domain/live.ts';
 import type { LivePlace } from '../../../domain/live-outcome.ts';
 import type { VmFacts } from '../../../domain/vm.ts';
 
@@ -246,6 +247,8 @@ function letGo({ beta }: FakeWorld): void {
   beta.running = true;
 }
 
+const addressOf = ({ name }: FakeHost): string => `${name}.test`;
+
 /** Only an activity that beats hears that it is called off. */
 async function calledOff(unless?: Promise<unknown>): Promise<boolean> {
   const context = Context.current();
@@ -361,7 +364,9 @@ function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
       host.running = input.to === 'resume';
       return Promise.resolve();
     },
-    awaitArrival: async () => {
+    awaitArrival: async ({ sourceAddress }) => {
+      if (sourceAddress !== addressOf(world.alpha))
+        throw new Error(`nobody is at ${sourceAddress}`);
       if (await calledOff(world.arrival.promise)) throw new CancelledFailure('called off');
       return view();
     },
@@ -397,8 +402,8 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
     listVms: () => now([]),
     inspectVm: () => now(facts(host)),
     hostFacts: () => Promise.reject(new Error('not played')),
-    checkSource: ({ migrationId }) => {
-      host.exports.add(`${migrationId}:definition`);
+    checkSource: ({ migrationId, request }) => {
+      if (mayGoCold(request)) host.exports.add(`${migrationId}:definition`);
       const check: SourceCheck = {
         vm: facts(host),
         concerns: [],
@@ -407,6 +412,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
         definitionHash: '',
         definition: endpoint,
         nonces: [],
+        migrationAddress: addressOf(host),
         ...view(host),
       };
       return now(check);
