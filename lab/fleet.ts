@@ -18,7 +18,7 @@ import { waitFor } from './supervised-wait.ts';
 const insidePort = 7233;
 const cli = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 /** As bin/vmferry has it: a start takes half the processor's time, and a test's fleet is started and killed often. */
-const compileCache = {
+export const compileCache = {
   NODE_COMPILE_CACHE:
     process.env['NODE_COMPILE_CACHE'] ??
     fileURLToPath(new URL('../.tools/cache/node', import.meta.url)),
@@ -32,6 +32,8 @@ export interface FleetOptions {
   dir: string;
   /** Preferred ports of Temporal and its UI; free ones by default. */
   ports?: { temporal: number; ui: number };
+  /** Whether the UI gets a codec server; default true. Who looks at no UI spares the processors another process. */
+  codec?: boolean;
   logLevel?: string;
   onStep?: (line: string) => void;
 }
@@ -112,14 +114,18 @@ export class Fleet {
     }
   }
 
-  async #startWorkers({ lab, onStep: say = () => undefined }: FleetOptions): Promise<this> {
+  async #startWorkers({
+    lab,
+    codec = true,
+    onStep: say = () => undefined,
+  }: FleetOptions): Promise<this> {
     say(`Temporal ${this.address}, UI ${this.uiUrl}`);
     await lab.forward({
       insidePort,
       to: { host: '127.0.0.1', port: this.#ports.temporal },
     });
     this.control.start();
-    this.codec.start();
+    if (codec) this.codec.start();
     for (const worker of this.hosts.values()) worker.start();
     await this.ready();
     say(`control worker, and host workers of ${[...this.hosts.keys()].join(', ')}`);

@@ -45,6 +45,8 @@ export interface Stage {
 export async function openStage(
   options: Pick<LabOptions, 'hosts' | 'poolBytes' | 'stateBytes' | 'shared' | 'guestDir'> & {
     name: string;
+    /** Default false: no test looks at the UI. */
+    codec?: boolean;
   },
 ): Promise<Stage> {
   const dir = await mkdtemp(join(tmpdir(), `${options.name}-`));
@@ -52,7 +54,7 @@ export async function openStage(
   failed.defer(() => rm(dir, { recursive: true, force: true }));
   const lab = await Lab.up({ ...options, dir: join(dir, 'lab'), discard: dir });
   failed.defer(() => lab.down());
-  const fleet = await Fleet.start({ lab, dir });
+  const fleet = await Fleet.start({ lab, dir, codec: options.codec ?? false });
   failed.defer(() => fleet.stop());
   await takeEveryMove(fleet);
   const ferry = await connectFrom(loadConfig({ path: fleet.configPath }));

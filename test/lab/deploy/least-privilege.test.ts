@@ -3,6 +3,7 @@ import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, it, onTestFailed } from 'vitest';
+import { compileCache } from '../../../lab/fleet.ts';
 import { Supervised } from '../../../lab/supervised.ts';
 import type { LabVm } from '../../../lab/vm.ts';
 import { waitUntil } from '../../../lab/wait.ts';
@@ -72,7 +73,7 @@ async function startShutIn(host: string, wrap: readonly string[]): Promise<void>
             ...['sh', '-c', readOnlySystem, 'sh', ...wrap],
             ...[process.execPath, cli, 'host', '--config', config],
           ],
-          { stdio: ['ignore', output, output], detached: true },
+          { stdio: ['ignore', output, output], detached: true, env: compileCache },
         ),
   });
   workers.set(host, worker);

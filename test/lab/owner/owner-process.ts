@@ -9,7 +9,7 @@ import { namespacesOf } from '../traces.ts';
 const mebibyte = 1024 * 1024;
 const [name = ''] = process.argv.slice(2);
 
-const stage = await openStage({ name, poolBytes: 128 * mebibyte });
+const stage = await openStage({ name, poolBytes: 128 * mebibyte, codec: true });
 const { lab, fleet, dir } = stage;
 const { path: blockPath } = await lab.addSharedBlock({ name: 'disk', sizeBytes: 32 * mebibyte });
 await stage.vm('alpha', { name: 'guest', dataDisk: { sizeMiB: 32, fillMiB: 4, blockPath } });
