@@ -24,7 +24,7 @@ import type { VsphereLogin, VsphereSession } from './session.ts';
 export interface NfcExportsOptions {
   session: VsphereSession;
   login: Pick<VsphereLogin, 'trust' | 'localAddress'>;
-  label: string;
+  label: string | undefined;
 }
 
 export class NfcExports {

@@ -30,8 +30,8 @@ export interface LeasedDisk {
 export interface LeaseOptions {
   session: VsphereSession;
   vm: { id: string; name: string };
-  /** Names its note. */
-  label: string;
+  /** Names its note; none is left if it is undefined. */
+  label: string | undefined;
   explain: ExplainLoss;
   /** How much of the VM was read by now, 0 to 100. */
   percent: () => number;
@@ -55,7 +55,7 @@ export class NfcLease {
   readonly disks: readonly LeasedDisk[];
   readonly #session: VsphereSession;
   readonly #ref: ManagedRef;
-  readonly #note: Note;
+  readonly #note: Note | undefined;
   readonly #timer: NodeJS.Timeout;
   #lives = true;
 
@@ -82,12 +82,14 @@ export class NfcLease {
    */
   static async open(options: LeaseOptions): Promise<NfcLease> {
     const ref = await begin(options);
-    const made = { ref, note: await leaveNote(options.label, options.session.host, ref) };
+    const { label, session } = options;
+    const note = label === undefined ? undefined : await leaveNote(label, session.host, ref);
+    const made = { ref, note };
     try {
       return new NfcLease(options, made, await readyInfo(options, ref));
     } catch (error) {
       // The first failure is told; a lease that could not be ended runs out by itself.
-      await endLease(options.session, made, 'HttpNfcLeaseAbort').catch(() => undefined);
+      await endLease(session, made, 'HttpNfcLeaseAbort').catch(() => undefined);
       throw error;
     }
   }
@@ -124,7 +126,7 @@ export class NfcLease {
 
 interface Made {
   ref: ManagedRef;
-  note: Note;
+  note: Note | undefined;
 }
 
 async function begin({ session, vm, explain, signal }: LeaseOptions): Promise<ManagedRef> {
@@ -174,7 +176,7 @@ async function endLease(session: VsphereSession, { ref, note }: Made, verb: stri
     if (!isFault(error, 'ManagedObjectNotFound', 'InvalidState'))
       throw session.fault(error, verb, { what: 'end an export by NFC' });
   }
-  await note.remove();
+  await note?.remove();
 }
 
 const busy = (session: VsphereSession, what: string, why: string): Error =>

@@ -42,11 +42,10 @@ export interface WayOptions {
   ssh?: Readonly<Record<string, SshLogin>>;
   /** Reads at once; 6 if absent. */
   parallelism?: number;
-  /** Names what is left here if this process is killed; `none` if absent. */
+  /** Names what is left here if this process is killed; without it nothing is noted, and nothing swept. */
   label?: string;
 }
 
-const noLabel = 'none';
 const defaultParallelism = 6;
 /** For calls while all reads are under way. */
 const callConnections = 2;
@@ -72,7 +71,7 @@ export class ByteWays {
   constructor(options: WayOptions & VsphereLogin, session: VsphereSession) {
     this.#options = options;
     this.#session = session;
-    const { trust, label = noLabel } = options;
+    const { trust, label } = options;
     const localAddress = options.dataAddress ?? options.localAddress;
     const login = { trust, ...(localAddress === undefined ? {} : { localAddress }) };
     this.#nfc = new NfcExports({ session, login, label });
@@ -161,8 +160,8 @@ export class ByteWays {
   }
 
   async sweep(): Promise<string[]> {
-    const { vddk, label = noLabel } = this.#options;
-    const notes = await leftNotes(label);
+    const { vddk, label } = this.#options;
+    const notes = label === undefined ? [] : await leftNotes(label);
     for (const note of notes) await endLeftLease(this.#session, note);
     const servers = vddk === undefined ? [] : await sweepVddkServers(vddk.label);
     return [...notes.map(({ path }) => path), ...servers];

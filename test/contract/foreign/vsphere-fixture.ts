@@ -1,4 +1,6 @@
 /** A vCenter with the machines that the tests of vSphere are about. */
+import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { startVcenter } from '../../../lab/vcenter/vcenter.ts';
 import type { Vcenter, VcenterVm } from '../../../lab/vcenter/vcenter.ts';
 import { VsphereSource } from '../../../platforms/vsphere/source.ts';
@@ -76,3 +78,14 @@ export const openSource = (
   vcenter: Vcenter,
   changes?: Partial<VsphereOptions>,
 ): Promise<VsphereSource> => VsphereSource.open(optionsFor(vcenter, changes));
+
+/** What it fails with. */
+export const refusal = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'nothing',
+    (error: unknown) => error,
+  );
+
+/** Names of what somebody has in the folder for what is temporary. */
+export const temporariesOf = async (prefix: string): Promise<string[]> =>
+  (await readdir(tmpdir())).filter((name) => name.startsWith(prefix));

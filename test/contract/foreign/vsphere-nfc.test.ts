@@ -2,7 +2,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -15,7 +15,15 @@ import { copyDisk } from '../../../transfer/copy.ts';
 import { openFileSink } from '../../../transfer/file-sink.ts';
 import { Journal, journalPathFor } from '../../../transfer/journal.ts';
 import { describeForeignSource } from './suite.ts';
-import { machine, MIB, openSource, optionsFor, startVcenter } from './vsphere-fixture.ts';
+import {
+  machine,
+  MIB,
+  openSource,
+  optionsFor,
+  refusal,
+  startVcenter,
+  temporariesOf,
+} from './vsphere-fixture.ts';
 import type { Vcenter } from './vsphere-fixture.ts';
 
 const shortcoming = await vcenterShortcoming();
@@ -66,13 +74,7 @@ describe.skipIf(shortcoming !== undefined)('a disk by NFC', { timeout: 60_000 },
     const from = source ?? (await open());
     return (await from.openDisk(await from.inspect(vm), key)).source;
   };
-  const refusal = (work: Promise<unknown>): Promise<unknown> =>
-    work.then(
-      () => 'nothing',
-      (error: unknown) => error,
-    );
-  const notes = async (): Promise<string[]> =>
-    (await readdir(tmpdir())).filter((name) => name.startsWith(`vmferry-nfc-${label}-`));
+  const notes = (): Promise<string[]> => temporariesOf(`vmferry-nfc-${label}-`);
   const readAll = async (disk: DiskSource, from = 0): Promise<Buffer> => {
     const into = Buffer.alloc(disk.sizeBytes - from);
     for (let at = 0; at < into.length; at += MIB)

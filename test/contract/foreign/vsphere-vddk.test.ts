@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -13,7 +13,15 @@ import { vcenterShortcoming } from '../../../lab/vcenter/program.ts';
 import type { VsphereSource } from '../../../platforms/vsphere/source.ts';
 import { lacking } from '../storage/servers.ts';
 import { describeForeignSource } from './suite.ts';
-import { machine, MIB, openSource, optionsFor, startVcenter } from './vsphere-fixture.ts';
+import {
+  machine,
+  MIB,
+  openSource,
+  optionsFor,
+  refusal,
+  startVcenter,
+  temporariesOf,
+} from './vsphere-fixture.ts';
 import type { Vcenter } from './vsphere-fixture.ts';
 
 const shortcoming = (await vcenterShortcoming()) ?? lacking('VDDK (by a stand-in)', 'nbdkit');
@@ -55,13 +63,7 @@ describe.skipIf(shortcoming !== undefined)('a disk by VDDK', { timeout: 60_000 }
     const source = await open();
     return await source.openDisk(await source.inspect(vm), '2000');
   };
-  const refusal = (work: Promise<unknown>): Promise<unknown> =>
-    work.then(
-      () => 'nothing',
-      (error: unknown) => error,
-    );
-  const folders = async (): Promise<string[]> =>
-    (await readdir(tmpdir())).filter((name) => name.startsWith(`vmferry-vddk-${label}-`));
+  const folders = (): Promise<string[]> => temporariesOf(`vmferry-vddk-${label}-`);
   const servers = async (): Promise<number[]> => {
     const pids = (await readFile(join(dir, 'pids'), 'utf8').catch(() => '')).split('\n');
     const alive = pids.filter(Boolean).map(Number).filter(isAlive);
