@@ -71,6 +71,8 @@ func (g *gate) obey(c command) error {
 	case "nfc":
 		g.nfc.own, g.nfc.thumbprint, g.nfc.spoil = c.On, c.Thumbprint, c.Spoil
 		g.nfc.initializing, g.nfc.leaseError = time.Duration(c.Ms)*time.Millisecond, c.Fault
+	case "nfc-shared":
+		g.nfc.shared = c.On
 	case "nfc-cut":
 		g.nfc.cutAfter = c.Offset
 	case "nfc-hold":

@@ -33,7 +33,7 @@ type nfc struct {
 	requests                      int
 	initializing                  time.Duration
 	leaseError, spoil, thumbprint string
-	own                           bool
+	own, shared                   bool
 	direct                        *endpoint
 	cutAfter, holdAt              int64
 	release                       chan struct{}
@@ -80,7 +80,7 @@ func (g *gate) serveLease(w http.ResponseWriter, r *http.Request, body []byte) b
 		return true
 	}
 	one := g.nfc.leases[call.Progress+call.Complete+call.Abort+call.Look]
-	if one == nil || one.session != session {
+	if one == nil || (one.session != session && !g.nfc.shared) {
 		soapFault(w, "ManagedObjectNotFound")
 		return true
 	}

@@ -94,6 +94,8 @@ export type VcenterCommand =
       /** What leases fail with. */
       fault?: string;
     }
+  /** Every login may speak of the leases of all others. */
+  | { op: 'nfc-shared'; on: boolean }
   /** The next stream breaks off there, once. */
   | { op: 'nfc-cut'; offset: number }
   /** Streams stop there until the next such command; 0 lets them go on. */
