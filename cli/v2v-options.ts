@@ -231,6 +231,11 @@ export function assertV2vMakesSense(vms: readonly string[], options: V2vOptions)
       'Leave one of them out.',
     );
   }
+  const nameless = [...Object.values(options.mapNetwork), options.defaultNetwork ?? ''].find(
+    (text) => text === 'bridge:' || text === 'network:',
+  );
+  if (nameless !== undefined)
+    throw usageError(`${nameless} names no network`, `Say which: ${nameless}NAME.`);
   // Before anybody is asked for a yes.
   options.luksKey.forEach(luksKeyOf);
   const twice = vms.find((vm, index) => vms.indexOf(vm) !== index);

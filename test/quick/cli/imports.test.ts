@@ -186,6 +186,8 @@ describe('vmferry v2v asks', () => {
     [['web', '--rehearse', '--check', 'port:22'], 'Expected agent'],
     [['web', '--rehearse', '--check', 'console:('], 'no regular expression'],
     [['web', '--luks-key', 'secret'], 'never the key itself'],
+    [['web', '--map-network', 'x=bridge:', '--yes'], 'Say which: bridge:NAME'],
+    [['web', '--default-network', 'network:', '--yes'], 'network: names no network'],
     [['web', '--memory', '8', '--yes'], 'name the unit'],
     [['web', '--no-convert', '--root', 'first', '--yes'], '--root is for a conversion'],
     [['web', '--no-convert', '--luks-key', 'all=k', '--yes'], '--luks-key is for a conversion'],
