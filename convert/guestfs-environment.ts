@@ -26,7 +26,7 @@ const oneVcpuQemu = fileURLToPath(new URL('one-vcpu-qemu.sh', import.meta.url));
 
 /**
  * Of the appliance's kernel. Emulation translates code once for each address it runs at, thus anew for each process of
- * random ones: a process costs a third without, a conversion two thirds. The appliance runs the guest's programs as
+ * random ones: a process costs less than half without, a conversion two thirds. The appliance runs the guest's programs as
  * root anyway, so that nothing hides behind these addresses.
  */
 const sameAddresses = 'norandmaps';

@@ -1,11 +1,15 @@
 #!/bin/sh
-# Makes a bootable BIOS disk of a Debian root archive, as it would stand on VMware: its interface is called ens192,
-# and it has a static address. Root is needed (loop devices, chroot). Nothing is left mounted or attached.
-#   debian-disk.sh ROOT.tar DISK.raw BYTES
+# Makes a bootable disk of a Debian root archive, as it would stand on VMware: its interface is called ens192, and it
+# has a static address. Root is needed (loop devices, chroot). Nothing is left mounted or attached.
+#   debian-disk.sh KIND ROOT.tar DISK.raw BYTES [PASSPHRASE]
+# KIND: bios, one ext4; uefi, with the loader at EFI/debian and no fallback path; luks, a BIOS disk with a plain /boot
+# and the root file system in a LUKS of that passphrase, which the guest's initramfs has, too: nobody types it.
 set -eu
-archive=$1
-disk=$2
-bytes=$3
+kind=$1
+archive=$2
+disk=$3
+bytes=$4
+passphrase=${5:-}
 if [ "${VMFERRY_IN_NAMESPACE:-}" != yes ]; then
   # Mounts end with the namespace, whatever happens in it.
   VMFERRY_IN_NAMESPACE=yes exec unshare --mount --propagation private -- "$0" "$@"
@@ -23,23 +27,64 @@ clean() {
 }
 trap clean EXIT
 
+uuid_of() { blkid -p -s UUID -o value "$1"; }
+
 rm -f "$disk"
 truncate -s "$bytes" "$disk"
-printf 'label: dos\nstart=2048, type=83, bootable\n' | sfdisk -q "$disk"
+case $kind in
+bios) printf 'label: dos\nstart=2048, type=83, bootable\n' | sfdisk -q "$disk" ;;
+uefi) printf 'label: gpt\nstart=2048, size=65536, type=uefi\ntype=linux\n' | sfdisk -q "$disk" ;;
+luks) printf 'label: dos\nstart=2048, size=393216, type=83, bootable\ntype=83\n' | sfdisk -q "$disk" ;;
+esac
 loop=$(losetup -f --show "$disk")
 # The kernel may have made the partition's node already; what counts is that it is there.
 partx -a "$loop" 2>/dev/null || true
-test -b "${loop}p1"
+last="${loop}p1"
+[ "$kind" = bios ] || last="${loop}p2"
+test -b "$last"
 
-mkfs.ext4 -q -L root "${loop}p1"
-uuid=$(blkid -p -s UUID -o value "${loop}p1")
-mount "${loop}p1" "$root"
+system=$last
+if [ "$kind" = luks ]; then
+  # Not every kernel has a device mapper: the file system is made beside the disk, and qemu-img encrypts it.
+  system=$disk.system
+  truncate -s $((($(blockdev --getsize64 "$last") / 1048576 - 4) * 1048576)) "$system"
+fi
+mkfs.ext4 -q -L root "$system"
+uuid=$(uuid_of "$system")
+mount "$system" "$root"
+if [ "$kind" = luks ]; then
+  mkfs.ext4 -q -L boot "${loop}p1"
+  mkdir "$root/boot"
+  mount "${loop}p1" "$root/boot"
+fi
 tar -C "$root" --numeric-owner -xf "$archive"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 
 echo "UUID=$uuid / ext4 defaults 0 1" >"$root/etc/fstab"
+case $kind in
+uefi)
+  # The kernel at hand need not know FAT: the file system is made in a file, by mtools.
+  esp=$disk.esp
+  rm -f "$esp"
+  mkfs.vfat -n ESP -C "$esp" 32768 >/dev/null
+  echo "UUID=$(uuid_of "$esp") /boot/efi vfat umask=0077 0 1" >>"$root/etc/fstab"
+  mkdir -p "$root/boot/efi"
+  ;;
+luks)
+  echo "UUID=$(uuid_of "${loop}p1") /boot ext4 defaults 0 1" >>"$root/etc/fstab"
+  # That of its partition: the LUKS has none yet.
+  mkdir -m 700 "$root/etc/keys"
+  printf %s "$passphrase" >"$root/etc/keys/system.key"
+  chmod 400 "$root/etc/keys/system.key"
+  chown 0:0 "$root/etc/keys" "$root/etc/keys/system.key"
+  echo "system /dev/disk/by-partuuid/$(blkid -p -s PART_ENTRY_UUID -o value "$last") /etc/keys/system.key luks,initramfs" >"$root/etc/crypttab"
+  echo 'KEYFILE_PATTERN="/etc/keys/*.key"' >>"$root/etc/cryptsetup-initramfs/conf-hook"
+  mkdir -p "$root/etc/initramfs-tools/conf.d"
+  echo UMASK=0077 >"$root/etc/initramfs-tools/conf.d/private"
+  ;;
+esac
 echo guest >"$root/etc/hostname"
 cat >"$root/etc/network/interfaces" <<'NETWORK'
 # The loopback interface stays as it is.
@@ -64,6 +109,8 @@ FSTYPE=ext4
 RESUME=none
 INITRAMFS
 printf 'ext4\nvmw_pvscsi\nsd_mod\n' >>"$root/etc/initramfs-tools/modules"
+# Which ciphers a LUKS needs is asked of one that is open under its own name; that of a conversion has another.
+[ "$kind" != luks ] || printf 'dm_crypt\nxts\necb\naesni_intel\n' >>"$root/etc/initramfs-tools/modules"
 for hook in dmsetup fsck keymap resume thermal; do
   rm -f "$root/usr/share/initramfs-tools/hooks/$hook"
 done
@@ -73,9 +120,10 @@ for unit in e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upg
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 
+# Its processes have the same addresses each time: an emulator translates their code once.
 cat >>"$root/etc/default/grub" <<'GRUB'
 GRUB_TIMEOUT=0
-GRUB_CMDLINE_LINUX="console=ttyS0 quiet"
+GRUB_CMDLINE_LINUX="console=ttyS0 quiet norandmaps"
 GRUB_TERMINAL=serial
 GRUB
 # It says on the console that it is up, with its addresses.
@@ -94,10 +142,35 @@ ln -sf ../tell-addresses.service "$root/etc/systemd/system/multi-user.target.wan
 for modules in "$root"/lib/modules/*; do
   chroot "$root" update-initramfs -c -k "${modules##*/}" >/dev/null
 done
-chroot "$root" grub-install --target=i386-pc --no-floppy "$loop" 2>/dev/null
+if [ "$kind" = uefi ]; then
+  mkdir -p "$root/boot/grub"
+  cp -r "$root/usr/lib/grub/x86_64-efi" "$root/boot/grub/"
+  chroot "$root" grub-mkimage -O x86_64-efi -p /EFI/debian -o /grubx64.efi \
+    part_gpt fat ext2 normal configfile search search_fs_uuid
+  cat >"$root/grub.cfg" <<STUB
+search.fs_uuid $uuid root
+set prefix=(\$root)/boot/grub
+configfile \$prefix/grub.cfg
+STUB
+  mmd -i "$esp" ::EFI ::EFI/debian
+  mcopy -i "$esp" "$root/grubx64.efi" "$root/grub.cfg" ::EFI/debian/
+  rm "$root/grubx64.efi" "$root/grub.cfg"
+  dd if="$esp" of="${loop}p1" bs=1M conv=fsync status=none
+  rm "$esp"
+else
+  chroot "$root" grub-install --target=i386-pc --no-floppy "$loop" 2>/dev/null
+fi
 chroot "$root" update-grub 2>/dev/null
 # Without udev the generator knows the loop device only.
 sed -i "s#root=/dev/loop[0-9p]*#root=UUID=$uuid#" "$root/boot/grub/grub.cfg"
 grep -q "root=UUID=$uuid" "$root/boot/grub/grub.cfg"
 fstrim "$root" 2>/dev/null || true
 sync -f "$root"
+if [ "$kind" = luks ]; then
+  umount -R "$root"
+  printf %s "$passphrase" >"$disk.key"
+  qemu-img convert -f raw -O luks --object "secret,id=key,file=$disk.key" -o key-secret=key,iter-time=10 \
+    "$system" "$disk.luks"
+  dd if="$disk.luks" of="$last" bs=1M conv=fsync status=none
+  rm "$disk.luks" "$disk.key" "$system"
+fi

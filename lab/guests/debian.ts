@@ -6,7 +6,12 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { needsOperator } from '../../domain/errors.ts';
 
+/** See `debian-disk.sh`. */
+export type DebianKind = 'bios' | 'uefi' | 'luks';
+
 export interface DebianGuestOptions {
+  /** `bios` if absent. */
+  kind?: DebianKind;
   /** Where archive and disks are kept; `~/.cache/vmferry/conversion-guests` if absent: each checkout has the same. */
   cacheDir?: string;
   onStep?: (line: string) => void;
@@ -26,15 +31,24 @@ export const debianNetwork = { interfaceName: 'ens192', address: '198.51.100.20'
 const script = join(import.meta.dirname, 'debian-disk.sh');
 const sizeBytes = 1024 ** 3;
 
+/** Of the root file system of kind `luks`; its device in the guest is `/dev/sda2`. */
+export const debianPassphrase = 'correct horse battery staple';
+
 /** What a machine needs to start from a disk, and ifupdown for its network: nothing that a conversion would not touch. */
 const packages = [
-  ...['linux-image-cloud-amd64', 'grub-pc-bin', 'grub2-common', 'initramfs-tools'],
+  ...['linux-image-cloud-amd64', 'grub2-common', 'initramfs-tools', 'qemu-guest-agent'],
   ...['systemd-sysv', 'udev', 'ifupdown', 'iproute2'],
 ];
+const packagesOf: Record<DebianKind, string[]> = {
+  bios: ['grub-pc-bin'],
+  uefi: ['grub-efi-amd64-bin'],
+  luks: ['grub-pc-bin', 'cryptsetup-initramfs'],
+};
 /** What nobody reads in it. */
 const left = ['doc', 'man', 'info', 'locale', 'lintian', 'bug'];
-const archiveArgs = [
-  ...['--quiet', '--variant=minbase', `--include=${packages.join(',')}`],
+const archiveArgs = (kind: DebianKind): string[] => [
+  ...['--quiet', '--variant=minbase'],
+  `--include=${[...packages, ...packagesOf[kind]].join(',')}`,
   ...left.map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
   'bookworm',
 ];
@@ -50,15 +64,17 @@ const shortHash = (text: string): string =>
 
 /**
  * Makes the disks unless they are there: some two minutes from Debian's packages, half a one if the archive is kept.
- * BIOS; interface and address are `debianNetwork`'s. What no recipe asked for in a week is dropped. Needs root.
+ * Interface and address are `debianNetwork`'s. What no recipe asked for in a week is dropped. Needs root.
  * Throws `lab-guest-unavailable`.
  */
 export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promise<DebianGuest> {
   const folder = options.cacheDir ?? usersCache();
-  const archiveHash = shortHash(archiveArgs.join('\0'));
-  const diskHash = shortHash(`${archiveHash}${await readFile(script, 'utf8')}`);
+  const { kind = 'bios' } = options;
+  const archiveHash = shortHash(archiveArgs(kind).join('\0'));
+  const recipe = [archiveHash, kind, debianPassphrase, await readFile(script, 'utf8')];
+  const diskHash = shortHash(recipe.join('\0'));
   const archive = join(folder, `root-${archiveHash}.tar`);
-  const [raw, vmdk] = ['raw', 'vmdk'].map((kind) => join(folder, `debian-${diskHash}.${kind}`));
+  const [raw, vmdk] = ['raw', 'vmdk'].map((form) => join(folder, `debian-${diskHash}.${form}`));
   if (raw === undefined || vmdk === undefined) throw new RangeError('two names make two paths');
   const guest = { raw, vmdk, sizeBytes };
   if (await exists(vmdk)) {
@@ -66,7 +82,7 @@ export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promi
     return guest;
   }
   // Two that make it at the same time each write their own; the last one counts, and both are whole.
-  const draft = join(folder, `draft-${process.pid}`);
+  const draft = join(folder, `draft-${kind}-${process.pid}`);
   await mkdir(draft, { recursive: true });
   try {
     if (!(await exists(archive))) {
@@ -74,12 +90,13 @@ export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promi
       const made = join(draft, 'root.tar');
       // Its initramfs is made with its disk.
       const env = { INITRD: 'No' };
-      await execa('mmdebstrap', [...archiveArgs, made], { env, timeout: 1_800_000 });
+      await execa('mmdebstrap', [...archiveArgs(kind), made], { env, timeout: 1_800_000 });
       await rename(made, archive);
     }
     options.onStep?.('the disks of a Debian guest');
     const drafts = { raw: join(draft, 'disk.raw'), vmdk: join(draft, 'disk.vmdk') };
-    await execa(script, [archive, drafts.raw, String(sizeBytes)], { timeout: 600_000 });
+    const args = [kind, archive, drafts.raw, String(sizeBytes)];
+    await execa(script, [...args, debianPassphrase], { timeout: 600_000 });
     const form = ['-f', 'raw', '-O', 'vmdk', '-o', 'subformat=streamOptimized'];
     await execa('qemu-img', ['convert', ...form, drafts.raw, drafts.vmdk], { timeout: 600_000 });
     await rename(drafts.raw, raw);

@@ -24,6 +24,7 @@ interface Shelved {
   sizeBytes: number;
   /** Beside the card that it has; names of two cards are nobody's to guess, so that nothing looks into the disk for them. */
   secondCard?: boolean;
+  firmware?: 'bios' | 'uefi';
 }
 
 /** An OVA with a manifest, of one machine with one compressed image of that raw disk. */
@@ -42,13 +43,14 @@ export async function putOnShelf(
 /** The same of an image that there is. */
 export async function putImageOnShelf(
   folder: string,
-  { name, sizeBytes, secondCard = false }: Shelved,
+  { name, sizeBytes, secondCard = false, firmware }: Shelved,
   image: Buffer,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   const href = `${name}-disk1.vmdk`;
   const disks = [{ id: 'disk1', href, capacity: sizeBytes }];
-  const hardware = secondCard ? itemText(cardItem) : '';
+  const efi = firmware === 'uefi' ? '<vmw:Config vmw:key="firmware" vmw:value="efi"/>' : '';
+  const hardware = `${secondCard ? itemText(cardItem) : ''}${efi}`;
   const ovf: Member = {
     name: `${name}.ovf`,
     body: Buffer.from(vmwareOvf({ name, disks, hardware })),
