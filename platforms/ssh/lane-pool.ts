@@ -21,7 +21,7 @@ const resourceLimits = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 96
 export const mostLaneThreads = Math.min(4, Math.max(2, availableParallelism()));
 
 /** To start one takes as long as to log in ten times. */
-const lingerMs = 3_000;
+const usualLingerMs = 20_000;
 
 const seated = new Map<LaneThread, Set<number>>();
 let lastLane = 0;
@@ -41,8 +41,8 @@ export function takeSeat(): Seat {
   return { thread, lane };
 }
 
-/** Gives it back. The thread ends a little after the last one, for often the next disk is about to come. */
-export function leaveSeat({ thread, lane }: Seat): void {
+/** Gives it back. The thread ends so long after the last one, for often the next disk is about to come. */
+export function leaveSeat({ thread, lane }: Seat, lingerMs = usualLingerMs): void {
   seated.get(thread)?.delete(lane);
   setTimeout(() => {
     if (seated.get(thread)?.size !== 0) return;
