@@ -4,6 +4,8 @@ import { folderOf, whileOurs } from './ours.ts';
 import type { HostParts } from './parts.ts';
 import { reasonsNotStopped } from './read-back.ts';
 
+/** A guest that is still starting does not hear its button. Nova asks again every 10 s. */
+const askAgainMs = 15_000;
 /** After being powered off a guest is gone at once; this is for a busy host. */
 const forcedOffMs = 30_000;
 
@@ -58,18 +60,34 @@ async function bringDown(
       host: name,
     });
   }
-  if (input.shutdown === 'graceful') {
-    await whileOurs(parts, { ...ours, operation: 'shut down' }, async () => {
-      const folder = folderOf(parts, input);
-      // Before the request: an undo has to know that the guest may still go down.
-      const memory = (await folder.read('source')) ?? { wasRunning: true, autostart: false };
-      await folder.write('source', { ...memory, asked: true });
-      await hypervisor.requestShutdown(uuid);
-    });
-    if (await hypervisor.waitUntilOff(uuid, { timeoutMs: input.shutdownTimeoutMs, signal }))
-      return false;
-  }
+  if (input.shutdown === 'graceful' && (await goesDownWhenAsked(parts, input, signal)))
+    return false;
   await whileOurs(parts, { ...ours, operation: 'power off' }, () => hypervisor.forceOff(uuid));
   await hypervisor.waitUntilOff(uuid, { timeoutMs: forcedOffMs, signal });
   return true;
+}
+
+/** False if the guest is still up when its time is over. */
+async function goesDownWhenAsked(
+  parts: HostParts,
+  input: StopSourceInput,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { hypervisor } = parts;
+  const { uuid } = input.vm;
+  const folder = folderOf(parts, input);
+  const ours = { ref: input, states: ['migrating-out'] as const, operation: 'shut down', signal };
+  let leftMs = input.shutdownTimeoutMs;
+  do {
+    await whileOurs(parts, ours, async () => {
+      // Before the request: an undo has to know that the guest may still go down.
+      const memory = (await folder.read('source')) ?? { wasRunning: true, autostart: false };
+      if (memory.asked !== true) await folder.write('source', { ...memory, asked: true });
+      await hypervisor.requestShutdown(uuid);
+    });
+    const timeoutMs = Math.min(askAgainMs, leftMs);
+    if (await hypervisor.waitUntilOff(uuid, { timeoutMs, signal })) return true;
+    leftMs -= timeoutMs;
+  } while (leftMs > 0);
+  return false;
 }
