@@ -51,7 +51,6 @@ What happened (UTC)
   TIME  web started on beta.
   TIME  web stayed up on beta.
   TIME  alpha closed its exports.
-  TIME  web lives on beta; alpha keeps its copy until somebody commits.
   TIME  beta put its last settings right for web.
   TIME  alpha removed its copy of web.
   TIME  The move was committed; that was its end.
