@@ -134,18 +134,21 @@ export class Moves {
     const { directory } = this.#fleet;
     const named = withDefaults(asked, this.#access.operator);
     assertTwoHosts(named);
-    const [{ name, uuid, state }] = await Promise.all([
+    const addressOf = async (host: string): Promise<string | undefined> =>
+      named.live === undefined
+        ? undefined
+        : (await directory.remembered(host)).announcement?.migrationAddress;
+    const [{ name, uuid, state }, addressOfNamed] = await Promise.all([
       this.#fleet.vm(named.from, named.vm),
+      named.to === ''
+        ? undefined
+        : directory.assertOnline(named.to).then(() => addressOf(named.to)),
       directory.assertOnline(named.from),
-      ...(named.to === '' ? [] : [directory.assertOnline(named.to)]),
     ]);
     const placed =
       named.to === '' ? await this.#placed({ asked, named, uuid, name }, reserve) : undefined;
     const request = { ...named, to: placed?.chosen ?? named.to };
-    const address =
-      request.live === undefined
-        ? undefined
-        : (await directory.remembered(request.to)).announcement?.migrationAddress;
+    const address = placed === undefined ? addressOfNamed : await addressOf(request.to);
     return {
       cluster: this.#access.cluster,
       vm: { name, uuid },
