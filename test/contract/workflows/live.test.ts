@@ -254,27 +254,31 @@ describe.concurrent('a live move', () => {
   });
 });
 
-/** `mayHold`: whether the guest arrives paused; then nobody has to ask where it is. */
+/** How the run ends in which a verb is called: a guest that arrives paused and is let go needs nobody to ask for it. */
 const verbs = [
-  ['beta', 'admitLive', true],
-  ['alpha', 'moveLive', true],
-  ['beta', 'settleArrival', true],
-  ['beta', 'liveView', false],
-  ['alpha', 'liveView', false],
-  ['alpha', 'releaseSource', true],
-  ['beta', 'takeOwnership', true],
+  ['beta', 'admitLive', 'let-go'],
+  ['alpha', 'moveLive', 'let-go'],
+  ['beta', 'settleArrival', 'kept'],
+  ['beta', 'liveView', 'not-held'],
+  ['alpha', 'liveView', 'not-held'],
+  ['alpha', 'releaseSource', 'let-go'],
+  ['beta', 'takeOwnership', 'let-go'],
 ] as const;
 
 describe.concurrent('a fault at a live move', () => {
-  const cases = verbs.flatMap(([host, verb, mayHold]) =>
-    (['before', 'after'] as const).map((when) => ({ host, verb, when, mayHold })),
+  const cases = verbs.flatMap(([host, verb, ends]) =>
+    (['before', 'after'] as const).map((when) => ({ host, verb, when, ends })),
   );
+  const played = (ends: (typeof verbs)[number][2]) => ({
+    world: ends === 'kept' ? worldOf('kept') : worldOf(),
+    asked: live({ postCopy: ends === 'not-held' }),
+  });
   it.each(cases)(
     '$when $verb on $host: it is tried again and ends well',
-    async ({ mayHold, ...at }) => {
-      const world = worldOf();
+    async ({ ends, ...at }) => {
+      const { world, asked } = played(ends);
       world.injections.push({ ...at, handling: 'transient', times: 1 });
-      const report = await bench.run(world, live({ postCopy: !mayHold }));
+      const report = await bench.run(world, asked);
       expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', vmRunning: true });
       expect(report.firstError?.code).toBe('injected-transient');
       expectSound(world, report);
@@ -283,10 +287,10 @@ describe.concurrent('a fault at a live move', () => {
 
   it.each(cases.slice(0, 4))(
     '$when $verb on $host, for good: one copy runs, whichever',
-    async ({ mayHold, ...at }) => {
-      const world = worldOf();
+    async ({ ends, ...at }) => {
+      const { world, asked } = played(ends);
       world.injections.push({ ...at, handling: 'permanent', times: 1 });
-      const report = await bench.run(world, live({ postCopy: !mayHold }), async (handle) => {
+      const report = await bench.run(world, asked, async (handle) => {
         const { phase } = await until(
           handle,
           (now) => isEnd(now.phase) || now.phase === 'awaiting-commit',
