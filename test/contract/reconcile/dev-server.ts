@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Connection } from '@temporalio/client';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 
 const comesUpMs = 40_000;
@@ -31,14 +32,15 @@ export async function startDevServer(): Promise<DevServer> {
     }
   };
   const deadline = performance.now() + comesUpMs;
-  while (!(await answers(port))) {
+  const address = `127.0.0.1:${port}`;
+  while (!(await answers(address))) {
     if (performance.now() > deadline) {
       await end();
       throw new Error(`the dev server did not come up in ${comesUpMs / 1000} s`);
     }
     await delay(50);
   }
-  return { address: `127.0.0.1:${port}`, [Symbol.asyncDispose]: end };
+  return { address, [Symbol.asyncDispose]: end };
 }
 
 const freePort = (): Promise<number> =>
@@ -50,12 +52,17 @@ const freePort = (): Promise<number> =>
     });
   });
 
-const answers = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port, timeout: 1_000 });
-    const say = (open: boolean) => (): void => {
-      socket.destroy();
-      resolve(open);
-    };
-    socket.once('connect', say(true)).once('error', say(false)).once('timeout', say(false));
-  });
+/** A port that takes connections is not enough: the namespace comes a moment later. */
+async function answers(address: string): Promise<boolean> {
+  const connection = await Connection.connect({ address, connectTimeout: 1_000 }).catch(
+    () => undefined,
+  );
+  try {
+    await connection?.workflowService.describeNamespace({ namespace: 'default' });
+    return connection !== undefined;
+  } catch {
+    return false;
+  } finally {
+    await connection?.close();
+  }
+}
