@@ -68,7 +68,7 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
         return whereItIs(move, what.ref);
       });
       if (place !== 'target') throw error;
-      move.arrivedUnasked = true;
+      move.awaitsWord = true;
       record.note(
         `${input.vm.name} had arrived on ${input.request.to} before it could be called off; it goes on from there`,
       );
@@ -83,13 +83,25 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
       const isThere = held !== undefined && (await endHold(move, what.ref, held));
       return isThere ? 'target' : whereItIs(move, what.ref);
     });
-    if (place === 'target') return undefined;
+    if (place === 'target') {
+      if (said !== undefined) complain(move, said);
+      return undefined;
+    }
     if (place === 'down') throw new MoveFailed(wentDown(input.request.from, input.vm.name));
     const fault = said ?? brokeOff(input.request.from, input.vm.name);
     record.failedAttempt(fault);
     if (!isPassing(fault) || run >= mostRuns) return fault;
     await sleep(Math.min(longestPauseMs, firstPauseMs * 2 ** (run - 1)));
   }
+}
+
+/** The guest is there, and yet libvirt said no to something, as to keep its definition: the source's copy stays for now. */
+function complain(move: Move, { message, remedy }: Fault): void {
+  const { record, input } = move;
+  move.awaitsWord = true;
+  record.note(
+    `${input.vm.name} runs on ${input.request.to}, but: ${message}. ${remedy} Then commit.`,
+  );
 }
 
 /**

@@ -22,8 +22,11 @@ export interface Move {
   goingLive: boolean;
   /** Whether its places were given back, or will be: then they are not given again. */
   placesGiven?: Promise<boolean>;
-  /** It moved although the move had been called off: nothing goes on without a person's word. */
-  arrivedUnasked?: true;
+  /**
+   * The guest is at the target, and not as it was asked for: the move had been called off, or libvirt has a complaint.
+   * Nothing is committed without a person's word.
+   */
+  awaitsWord?: true;
   /** Places on the target where a disk was said to be, and that were read to hold other bytes. */
   strangers?: string[];
 }

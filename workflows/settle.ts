@@ -15,7 +15,7 @@ export async function settle(move: Move, checked: Checked): Promise<void> {
   const given = giveSlots(move);
   // Of a move that could only go live nothing was opened.
   if (mayGoCold(input.request)) await closeExports(move);
-  const mayCommit = input.request.autoCommit && move.arrivedUnasked !== true;
+  const mayCommit = input.request.autoCommit && move.awaitsWord !== true;
   if (!mayCommit) record.enter(Phase.awaitingCommit);
   const verdict: Verdict = mayCommit ? 'commit' : await verdictOf(move);
   if (verdict === 'commit') await commit(move, checked);

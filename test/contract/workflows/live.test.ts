@@ -118,6 +118,17 @@ describe.concurrent('a live move', () => {
     expectSound(world, report);
   });
 
+  it('commits nothing by itself while libvirt at the target complains of the guest that is there', async () => {
+    const world = worldOf('unkept');
+    const report = await bench.run(world, live(), async (handle) => {
+      await until(handle, ({ phase }) => phase === 'awaiting-commit');
+      await handle.executeUpdate(updateNames.commit, { args: [{ operator: 'test' }] });
+    });
+    expect(report).toMatchObject({ phase: 'committed', vmOn: 'beta', live: { runs: 1 } });
+    expect(report.notes.join()).toContain('the definition was not kept. Define it there.');
+    expectSound(world, report);
+  });
+
   it('does not hold a guest that may go to post-copy', async () => {
     const world = worldOf();
     const report = await bench.run(world, live({ postCopy: true }));

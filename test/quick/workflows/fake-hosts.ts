@@ -96,11 +96,12 @@ class FakeHost {
 
 /**
  * How a live run goes. `slips`: it arrives in the moment in which it is called off. `kept`: the source cannot let go of
- * what arrived paused. `taken-back`: the target's answer is lost at the switch, and libvirt has the source go on.
+ * what arrived paused. `unkept`: the guest is there, and libvirt there did not keep its definition. `taken-back`: the target's answer is lost at the switch, and libvirt has the source go on.
  */
 export type LiveRun =
   | 'kept'
   | 'seen'
+  | 'unkept'
   | 'taken-back'
   | 'arrives'
   | 'waits'
@@ -281,6 +282,10 @@ async function playRun(world: FakeWorld, input: MoveLiveInput): Promise<Fault | 
     case 'kept':
       goOver(world, input);
       return { trouble: 'no way there' };
+    case 'unkept':
+      goOver(world, input);
+      letGo(world);
+      return { ...notKept };
     case 'taken-back':
       goOver(world, input);
       world.alpha.running = true;
@@ -305,6 +310,13 @@ async function playRun(world: FakeWorld, input: MoveLiveInput): Promise<Fault | 
       return {};
   }
 }
+
+const notKept: Fault = {
+  code: 'live-target-not-kept',
+  handling: 'needs-operator',
+  message: 'the definition was not kept',
+  remedy: 'Define it there.',
+};
 
 const lostAnswer: Fault = {
   code: 'live-interrupted',
