@@ -1,9 +1,10 @@
 /** Notes of leases that are held, in the folder for what is temporary: who is killed leaves them to whoever sweeps. */
 import { randomBytes } from 'node:crypto';
-import { lstat, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { leftBehind } from './left-behind.ts';
 import type { ManagedRef } from './references.ts';
 
 export interface Note {
@@ -36,15 +37,9 @@ export async function leaveNote(label: string, host: string, { id }: ManagedRef)
 
 /** Those of a label that nobody removed. */
 export async function leftNotes(label: string): Promise<Note[]> {
-  const prefix = prefixOf(label);
   const found: Note[] = [];
-  for (const name of await readdir(tmpdir())) {
-    if (!name.startsWith(prefix) || name.length !== prefix.length + 2 * suffixBytes) continue;
-    const path = join(tmpdir(), name);
-    const seen = await lstat(path).catch(() => undefined);
-    // Others may make what is called alike there.
-    if (seen?.isFile() !== true || seen.uid !== process.getuid?.() || seen.size > longestBytes)
-      continue;
+  for (const { path, facts } of await leftBehind(prefixOf(label), 2 * suffixBytes)) {
+    if (!facts.isFile() || facts.size > longestBytes) continue;
     found.push(noteAt(path, parsed(await readFile(path, 'utf8'))));
   }
   return found;

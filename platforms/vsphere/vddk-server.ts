@@ -3,7 +3,7 @@
  * this process; its password goes through a pipe, so that it stands in no file and in no list of processes.
  */
 import { spawn } from 'node:child_process';
-import { mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import { needsOperator, transient } from '../../domain/errors.ts';
 import type { VmFerryError } from '../../domain/errors.ts';
 import { endProcess, startTimeOf, within } from '../libvirt/process.ts';
 import { isReady } from '../libvirt/qemu-nbd.ts';
+import { leftBehind } from './left-behind.ts';
 
 export interface VddkOptions {
   /** Where VMware's VDDK was unpacked: `/opt/vmware-vix-disklib-distrib`. */
@@ -103,14 +104,9 @@ const prefixOf = (label: string): string => `vmferry-vddk-${label}-`;
  * is on its way.
  */
 export async function sweepVddkServers(label: string): Promise<string[]> {
-  const prefix = prefixOf(label);
   const swept: string[] = [];
-  for (const name of await readdir(tmpdir())) {
-    if (!name.startsWith(prefix) || name.length !== prefix.length + 6) continue;
-    const folder = join(tmpdir(), name);
-    const seen = await stat(folder).catch(() => undefined);
-    // Others may make what is called alike there.
-    if (seen?.isDirectory() !== true || seen.uid !== process.getuid?.()) continue;
+  for (const { path: folder, facts } of await leftBehind(prefixOf(label), 6)) {
+    if (!facts.isDirectory()) continue;
     const pid = Number(await readFile(join(folder, 'pid'), 'utf8').catch(() => ''));
     const startTime = pid > 1 ? startTimeOf(pid) : undefined;
     if (startTime !== undefined) {
