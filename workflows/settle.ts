@@ -10,13 +10,12 @@ const commitReminderMs = 30 * 24 * 3_600_000;
 
 /** The target runs the VM; the source still has its copy until a person (or the request) commits. */
 export async function settle(move: Move, checked: Checked): Promise<void> {
-  const { record, input } = move;
+  const { input } = move;
   // Nobody waits for it but the next move.
   const given = giveSlots(move);
   // Of a move that could only go live nothing was opened.
   if (mayGoCold(input.request)) await closeExports(move);
   const mayCommit = input.request.autoCommit && move.awaitsWord !== true;
-  if (!mayCommit) record.enter(Phase.awaitingCommit);
   const verdict: Verdict = mayCommit ? 'commit' : await verdictOf(move);
   if (verdict === 'commit') await commit(move, checked);
   else await rollBack(move);
@@ -24,6 +23,7 @@ export async function settle(move: Move, checked: Checked): Promise<void> {
 }
 
 async function verdictOf({ orders, record }: Move): Promise<Verdict> {
+  record.enter(Phase.awaitingCommit);
   for (;;) {
     const verdict = await orders.verdict(commitReminderMs);
     if (verdict !== undefined) return verdict;
