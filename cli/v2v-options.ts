@@ -51,7 +51,9 @@ export interface V2vOptions extends CheckOptions {
 }
 
 const buses: readonly ImportBus[] = ['virtio-scsi', 'virtio-blk', 'sata', 'ide'];
-const running: readonly RunningPolicy[] = ['shutdown', 'force-off', 'pause', 'leave'];
+const running: readonly RunningPolicy[] = [
+  ...(['shutdown', 'shutdown-or-force-off', 'force-off', 'pause', 'leave'] as const),
+];
 
 /** `A=B`; a name on the left may hold a `=`, one of ours on the right does not. */
 function readMap(text: string, before: Record<string, string> = {}): Record<string, string> {
@@ -141,13 +143,16 @@ const withWay = (command: Command): Command =>
     .addOption(
       new Option(
         '--running <policy>',
-        'of a source that runs: it is shut down, powered off, or goes on (paused during the copy, or not), which makes a clone',
+        'of a source that runs: it is shut down (and powered off where its guest does not follow in time), powered off, or goes on (paused during the copy, or not), which makes a clone',
       )
         .choices(running)
         .default('shutdown'),
     )
     .addOption(
-      new Option('--shutdown-timeout <time>', 'how long a shutdown may take; nothing is forced')
+      new Option(
+        '--shutdown-timeout <time>',
+        'how long a shutdown may take; then the import waits for you, or powers it off if --running says so',
+      )
         .argParser(readDuration)
         .default(300_000, '5m'),
     )

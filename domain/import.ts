@@ -44,10 +44,11 @@ const ends: readonly ImportPhase[] = [
 export const isImportEnd = (phase: ImportPhase): boolean => ends.includes(phase);
 
 /**
- * What happens with a source that runs. `shutdown`, `force-off`: it is off from then on, and the import is a move.
- * `pause`, `leave`: it goes on at its place, and what comes is a clone: a new UUID, new MACs, never started by itself.
+ * What happens with a source that runs. With the first three it is off from then on, and the import is a move:
+ * `shutdown-or-force-off` cuts the power of a guest that did not follow in time. `pause`, `leave`: it goes on at its
+ * place, and what comes is a clone: a new UUID, new MACs, never started by itself.
  */
-export type RunningPolicy = 'shutdown' | 'force-off' | 'pause' | 'leave';
+export type RunningPolicy = 'shutdown' | 'shutdown-or-force-off' | 'force-off' | 'pause' | 'leave';
 
 /** A network of the target: `bridge:NAME` or `network:NAME`. */
 export type NetworkChoice = `bridge:${string}` | `network:${string}`;
@@ -81,7 +82,7 @@ export interface ImportRequest {
   /** Target host; may be the conversion host. */
   to: string;
   running: RunningPolicy;
-  /** How long a shutdown may take before the import gives up, ms; nothing is forced. */
+  /** How long a shutdown may take before the import waits for a person, or forces it, ms. */
   shutdownTimeoutMs: number;
   /** Whether a source that the import stopped is started again where the import does not come to its end. */
   restartSource: boolean;

@@ -56,6 +56,8 @@ export async function stopSource(run: Import, judged: Judged): Promise<SourceSto
     }),
   );
   record.report.sourceRunning = false;
+  if (stopped.forced === true)
+    record.note(`${foreign.vm.name} did not shut down in time and was powered off`);
   return { wasRunning: stopped.wasRunning, offSinceMs: Date.now() - stopped.downForMs };
 }
 

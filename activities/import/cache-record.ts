@@ -40,6 +40,8 @@ export const recordSchema = z.object({
       wasRunning: z.boolean(),
       /** It was asked to go down, or was about to be. */
       stopped: z.boolean(),
+      /** Its guest did not follow in time: its power was cut, or was about to be. */
+      forced: z.boolean().optional(),
       /** It was paused, or was about to be. */
       paused: z.boolean(),
       /** Wall clock of this host, ms, when it was seen to be off. */

@@ -63,7 +63,7 @@ export interface ForeignCheck extends InspectForeignResult {
 }
 
 export interface StopForeignInput extends ImportRef {
-  running: 'shutdown' | 'force-off';
+  running: Exclude<ImportRequest['running'], 'pause' | 'leave'>;
   shutdownTimeoutMs: number;
   /** Whether the host starts it again by itself, where the import ends without its undo. */
   restart: boolean;
@@ -74,6 +74,8 @@ export interface StopForeignResult {
   wasRunning: boolean;
   /** How long ago it was seen to be off, ms. */
   downForMs: number;
+  /** Its guest did not follow in time, and its power was cut. */
+  forced?: true;
 }
 
 export interface RestartForeignInput extends ImportRef {

@@ -186,7 +186,7 @@ const request: z.ZodType<ImportRequest> = z.strictObject({
   vm: text,
   conversionHost: text,
   to: text,
-  running: z.enum(['shutdown', 'force-off', 'pause', 'leave']),
+  running: z.enum(['shutdown', 'shutdown-or-force-off', 'force-off', 'pause', 'leave']),
   shutdownTimeoutMs: milliseconds,
   restartSource: flag,
   convert: z.enum(['yes', 'no']),

@@ -115,9 +115,10 @@ class ImportTelling extends Telling<ImportPhase, ImportReport> {
     this.place.ends(asMoves(work), said, at);
   }
 
-  #shutdown({ wasRunning }: ImportAnswer): NonNullable<StoryWork['shutdown']> {
+  #shutdown({ wasRunning, forced }: ImportAnswer): NonNullable<StoryWork['shutdown']> {
     if (wasRunning === false) return 'already-off';
-    return this.#input.request.running === 'force-off' ? 'forced' : 'graceful';
+    const isForced = forced === true || this.#input.request.running === 'force-off';
+    return isForced ? 'forced' : 'graceful';
   }
 }
 

@@ -9,6 +9,10 @@ export type ImportMode = (typeof ImportMode)[keyof typeof ImportMode];
 export const isOff = ({ state }: Pick<ForeignVm, 'state'>): boolean =>
   state === 'shut-off' || state === 'crashed';
 
+/** Whether the guest is asked first, whatever comes after that. */
+export const asksGuest = ({ running }: Pick<ImportRequest, 'running'>): boolean =>
+  running === 'shutdown' || running === 'shutdown-or-force-off';
+
 export const modeOfImport = (
   vm: Pick<ForeignVm, 'state'>,
   { running }: Pick<ImportRequest, 'running'>,

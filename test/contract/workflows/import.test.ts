@@ -54,6 +54,15 @@ describe.concurrent('an import without faults', () => {
     expect(world.splitBrain).toBeUndefined();
   });
 
+  it('says of a VM that it had to be powered off', async () => {
+    const world = new ImportWorld({ running: true });
+    const report = await bench.run(world, importRequest({ running: 'shutdown-or-force-off' }));
+    expect(report).toMatchObject({
+      ...{ phase: 'committed', clone: false, targetRunning: true },
+      notes: ['web did not shut down in time and was powered off'],
+    });
+  });
+
   it.each(['leave', 'pause'] as const)('makes a clone of a running VM with %s', async (running) => {
     const world = new ImportWorld({ running: true });
     const report = await bench.run(world, importRequest({ running, autoStart: true }));

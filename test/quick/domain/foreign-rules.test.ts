@@ -7,6 +7,7 @@ import {
 import { allForeignRules } from '../../../domain/checks/foreign/rules.ts';
 import { allRules } from '../../../domain/checks/rules.ts';
 import { blocks } from '../../../domain/concerns.ts';
+import { importDefaults } from '../../../domain/import.ts';
 import type { Concern } from '../../../domain/concerns.ts';
 import { modeOfImport } from '../../../domain/import/mode.ts';
 import { foreignNic, foreignVm, importQuestion, importRequest, told } from './foreign-facts.ts';
@@ -85,6 +86,17 @@ describe('who judged stands beside it', () => {
     expect(hostOf('memory-tight', found)).toBe('beta');
     expect(hostOf('conversion-slow', found)).toBe('gamma');
   });
+});
+
+it('a shutdown that may go unheard is told wherever the guest is asked first', () => {
+  const vm = foreignVm({ kind: 'vsphere', state: 'running', guestNetwork: [] });
+  const told = (['shutdown', 'shutdown-or-force-off', 'force-off', 'leave'] as const).filter(
+    (running) => {
+      const found = foreignVmConcerns(vm, { request: { ...importDefaults, running } });
+      return codes(found).includes('shutdown-unheard');
+    },
+  );
+  expect(told).toEqual(['shutdown', 'shutdown-or-force-off']);
 });
 
 describe('what a platform said itself', () => {

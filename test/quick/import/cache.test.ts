@@ -14,8 +14,9 @@ import { restartForeign } from '../../../activities/import/give-back.ts';
 import { stopForeign } from '../../../activities/import/stop-foreign.ts';
 import { verifyCached } from '../../../activities/import/verify-cached.ts';
 import { verifyForeign } from '../../../activities/import/verify-foreign.ts';
-import type { CacheInput } from '../../../activities/import/contract.ts';
+import type { CacheInput, StopForeignInput } from '../../../activities/import/contract.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
+import { permanent } from '../../../domain/errors.ts';
 import type { MoveFate } from '../../../domain/orphans.ts';
 import { conversionHost, MiB, PlayedSource, refOf } from './played-source.ts';
 
@@ -212,8 +213,18 @@ describe('a source that runs', () => {
   beforeEach(() => {
     source.state_ = 'running';
   });
-  const stop = (running: 'shutdown' | 'force-off', shutdownTimeoutMs: number) =>
-    stopForeign(parts, { ...refOf('one'), running, shutdownTimeoutMs, restart: true }, never);
+  const stop = (
+    running: StopForeignInput['running'],
+    shutdownTimeoutMs: number,
+    askAgainMs = shutdownTimeoutMs,
+  ) => {
+    const input = { ...refOf('one'), running, shutdownTimeoutMs, restart: true };
+    return stopForeign(parts, input, never, { askAgainMs });
+  };
+  const deaf = () => {
+    const message = 'its tools do not run';
+    throw permanent({ code: 'shutdown-unsupported', message, remedy: 'none' });
+  };
 
   it('is powered off if that was asked, and started again with the word to do so', async () => {
     expect(await stop('force-off', 1_000)).toMatchObject({ wasRunning: true });
@@ -226,11 +237,43 @@ describe('a source that runs', () => {
     expect(back).toEqual({ running: true, wasStopped: true });
   });
 
-  it('is asked to shut down once, however many attempts wait for it', async () => {
+  it('is asked to shut down again and again: a guest that starts hears nothing yet', async () => {
+    source.onShutdown = () => {
+      if (source.asked.length < 3) deaf();
+      source.state_ = 'shut-off';
+    };
+    const stopped = await stop('shutdown', 60_000, 10);
+    expect(stopped).toEqual({ wasRunning: true, downForMs: expect.any(Number) as number });
+    expect(source.asked).toEqual(['shutdown', 'shutdown', 'shutdown']);
+  });
+
+  it('is left running where it does not follow in time, and why is told', async () => {
+    await expect(stop('shutdown', 30, 20)).rejects.toMatchObject({ code: 'shutdown-timed-out' });
+    expect(source.asked).toEqual(['shutdown', 'shutdown']);
+    source.onShutdown = deaf;
+    await expect(stop('shutdown', 30)).rejects.toMatchObject({
+      code: 'shutdown-timed-out',
+      message: expect.stringContaining('its tools do not run') as string,
+    });
+    expect(source.state_).toBe('running');
+  });
+
+  it('is powered off where it does not follow in time, if that was asked, which every attempt tells', async () => {
+    source.onShutdown = deaf;
     for (const attempt of [1, 2])
-      await expect(stop('shutdown', 50), String(attempt)).rejects.toMatchObject({
-        code: 'shutdown-timed-out',
+      expect(await stop('shutdown-or-force-off', 30), String(attempt)).toMatchObject({
+        ...{ wasRunning: true, forced: true },
       });
+    expect(source.asked).toEqual(['shutdown', 'force-off']);
+    const back = await restartForeign(parts, { ...refOf('one'), restart: true }, never);
+    expect(back).toEqual({ running: true, wasStopped: true });
+  });
+
+  it('is not powered off where it follows in time', async () => {
+    source.onShutdown = () => {
+      source.state_ = 'shut-off';
+    };
+    expect(await stop('shutdown-or-force-off', 30)).not.toHaveProperty('forced');
     expect(source.asked).toEqual(['shutdown']);
   });
 

@@ -154,10 +154,11 @@ export class ImportWorld {
         if (known === undefined) return Promise.resolve({ bytesPerSecond: this.share });
         return this.newShare().then((bytesPerSecond) => ({ bytesPerSecond }));
       },
-      stopForeign: () => {
+      stopForeign: ({ running }) => {
         source.memory ??= { wasRunning: source.running };
         source.running = false;
-        return Promise.resolve({ ...source.memory, downForMs: 5 });
+        const forced = running === 'shutdown-or-force-off' ? ({ forced: true } as const) : {};
+        return Promise.resolve({ ...source.memory, downForMs: 5, ...forced });
       },
       ensureCached: ({ disks, running }) => {
         if (running === 'pause' && source.running) source.paused = true;

@@ -25,6 +25,8 @@ export class PlayedSource implements ForeignSource {
   readBytes = 0;
   isChanged = false;
   opened = 0;
+  /** What the guest makes of being asked to shut down. */
+  onShutdown: () => void = () => undefined;
   /** Called before each read. */
   onRead: () => void = () => undefined;
 
@@ -44,7 +46,10 @@ export class PlayedSource implements ForeignSource {
   inspect = () => Promise.resolve(this.vm);
   concerns = () => Promise.resolve([]);
   state = () => Promise.resolve(this.state_);
-  requestShutdown = () => this.#order('shutdown');
+  requestShutdown = async () => {
+    await this.#order('shutdown');
+    this.onShutdown();
+  };
   forceOff = () => this.#order('force-off', 'shut-off');
   start = () => this.#order('start', 'running');
   resume = () => this.#order('resume');

@@ -1,3 +1,4 @@
+import { asksGuest } from '../../../../import/mode.ts';
 import { moveOnly } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { VmView } from '../../views.ts';
@@ -9,14 +10,14 @@ export const shutdownUnheard: ForeignRule<VmView, 'shutdown-unheard'> = {
     'shutdown-unheard': {
       level: 'warning',
       meaning:
-        'The VM is to be shut down in order, and nothing shows that guest tools run in it which would hear of it. Nothing is forced: when its time is over the import waits for a person.',
-      remedy: 'Start the guest tools, shut it down yourself, or say --running force-off.',
+        'The VM is to be shut down in order, and nothing shows that guest tools run in it which would hear of it. When its time is over the import waits for a person, or cuts its power if --running says so.',
+      remedy: 'Start the guest tools, shut it down yourself, or say --running shutdown-or-force-off.',
     },
   },
   judge: ({ vm, request }) =>
     vm.kind === 'vsphere' &&
     vm.state === 'running' &&
-    request.running === 'shutdown' &&
+    asksGuest(request) &&
     vm.guestNetwork.length === 0
       ? [{ code: 'shutdown-unheard', message: `${vm.name} may not hear that it is to shut down` }]
       : [],

@@ -1,4 +1,5 @@
 import type { Finding } from '../../../rule.ts';
+import { asksGuest } from '../../../../import/mode.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { VmView } from '../../views.ts';
@@ -28,7 +29,7 @@ export const stateUnfit: ForeignRule<VmView, Code> = {
   judge: ({ vm, request }): Finding<Code>[] => {
     const is = `${vm.name} is ${vm.state === 'other' ? 'in a state of its own' : vm.state}`;
     if (vm.state === 'crashed') return [{ code: 'source-crashed', message: `${vm.name} crashed` }];
-    if (vm.state === 'paused' && request.running === 'shutdown')
+    if (vm.state === 'paused' && asksGuest(request))
       return [{ code: 'paused-hears-nothing', message: is }];
     return vm.state === 'shutting-down' || vm.state === 'other'
       ? [{ code: 'state-unfit', message: is }]
