@@ -8,7 +8,7 @@ import {
   TypedSearchAttributes,
 } from '@temporalio/common';
 import type { HostFacts } from '../domain/host.ts';
-import type { HostState } from '../domain/hosts/state.ts';
+import type { HostLimits, HostState } from '../domain/hosts/state.ts';
 import type { LiveProgress } from '../domain/live.ts';
 import type { PlaceAnswer } from '../activities/control/contract.ts';
 import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
@@ -68,6 +68,8 @@ export const workflowTypes = {
 
 /** One workflow a VM: a second move of the same VM cannot start. */
 export const moveId = (cluster: string, uuid: string): string => `migrate/${cluster}/${uuid}`;
+/** Whether a workflow is the move of a VM: imports and drains have places on hosts, too. */
+export const isMoveId = (id: string): boolean => id.startsWith('migrate/');
 /** A dry run has an ID of its own: it may run beside a move, and beside another. */
 export const dryRunId = (cluster: string, uuid: string, nonce: string): string =>
   `dry-run/${cluster}/${uuid}/${nonce}`;
@@ -169,7 +171,15 @@ export const signalNames = {
   moveNews: 'moveNews',
   /** To a drain: what failed or was left is tried once more. `DrainAgainOrder`. */
   drainAgain: 'drainAgain',
+  /** From a host's entity to the moves that have a place there: `HostLimitsNews`. */
+  hostLimits: 'hostLimits',
 } as const;
+
+/** What one of a move's hosts takes from now on. */
+export interface HostLimitsNews {
+  host: string;
+  limits: HostLimits;
+}
 
 /** That a move rests, or has its guest at the target. */
 export interface MoveNews {

@@ -8,6 +8,7 @@ import { comparedDisks } from './check.ts';
 import { MoveFailed } from './faults.ts';
 import type { Checked, Move } from './move.ts';
 import { limits } from './on-host.ts';
+import { capOf } from './tune.ts';
 
 /** What the target read, by disk name: the cutover asks the source whether it is still so. */
 export type Exports = Record<string, OpenExport>;
@@ -60,7 +61,7 @@ async function copyOne(move: Move, { disk, ref, open }: CopyOne): Promise<void> 
     call: async (at) => {
       // Asked anew for each attempt: an export that died with its host stands on another port.
       const source = await open(disk);
-      const bandwidthBytesPerSecond = input.request.bandwidthBytesPerSecond;
+      const bandwidthBytesPerSecond = capOf(move);
       const verified = input.request.verify === 'full';
       return at.ensureCopied({ ...ref, disk, source, bandwidthBytesPerSecond, verified });
     },

@@ -30,6 +30,7 @@ export async function dryRun(input: MigrateVmInput): Promise<MovePlan> {
     undo,
     cutoverBegan: false,
     goingLive: false,
+    hostLimits: {},
   };
   record.enter(Phase.checking);
   try {

@@ -3,6 +3,8 @@ import {
   condition,
   defineSignal,
   defineUpdate,
+  getExternalWorkflowHandle,
+  log,
   proxyActivities,
   setHandler,
   upsertMemo,
@@ -10,7 +12,7 @@ import {
 } from '@temporalio/workflow';
 import type { ImportActivities } from '../activities/import/contract.ts';
 import type { BandwidthOrder, UpkeepActivities } from '../activities/upkeep.ts';
-import { capsToApply } from '../domain/hosts/bandwidth.ts';
+import { capsToApply, limitsInForce } from '../domain/hosts/bandwidth.ts';
 import {
   conversionRefusedBecause,
   newConversion,
@@ -29,11 +31,12 @@ import { slotAnswer, withoutLingering, withoutSlot, withSlot } from '../domain/h
 import type { SlotAnswer, SlotRelease, SlotWish } from '../domain/hosts/slots.ts';
 import { newHost } from '../domain/hosts/state.ts';
 import type { HostState } from '../domain/hosts/state.ts';
-import type { HostAnnouncement, HostInput } from './contract.ts';
-import { hostQueue, hostUpdateNames, memoNames, signalNames } from './contract.ts';
+import type { HostAnnouncement, HostInput, HostLimitsNews } from './contract.ts';
+import { hostQueue, hostUpdateNames, isMoveId, memoNames, signalNames } from './contract.ts';
 import { faultOf } from './faults.ts';
 
 const announceSignal = defineSignal<[HostAnnouncement]>(signalNames.announce);
+const hostLimitsSignal = defineSignal<[HostLimitsNews]>(signalNames.hostLimits);
 const readingSignal = defineSignal<[HostReading]>(signalNames.reading);
 const setUpdate = defineUpdate<HostState, [HostOrder]>(hostUpdateNames.set);
 const setConversionUpdate = defineUpdate<HostState, [ConversionOrder]>(
@@ -91,7 +94,12 @@ export class HostRecord {
 
   /** Keeps the memo and the worker's caps up to the state, until this run has seen enough. */
   async keep(): Promise<RememberedHost> {
-    await Promise.all([this.#keepMemo(), this.#keepCaps(), this.#keepTerms()]);
+    await Promise.all([
+      this.#keepMemo(),
+      this.#keepCaps(),
+      this.#keepTerms(),
+      this.#keepMovesToLimits(),
+    ]);
     const { cluster, name } = this.#input;
     return {
       cluster,
@@ -144,6 +152,25 @@ export class HostRecord {
       const { trouble: _trouble, ...rest } = conversion;
       this.#state = { ...this.#known, conversion: { ...rest, ...applied } };
     }
+  }
+
+  /** Moves under way reckon with what the host takes now, not with what it took when they came. */
+  async #keepMovesToLimits(): Promise<void> {
+    let told = this.#limitsInWords;
+    for (;;) {
+      await condition(() => this.#limitsInWords !== told || this.#isFull);
+      if (this.#limitsInWords === told) return;
+      told = this.#limitsInWords;
+      const { name: host } = this.#input;
+      const { movesIn, movesOut } = this.#known;
+      const moves = new Set([...movesIn, ...movesOut].map(({ workflowId }) => workflowId));
+      const news = { host, limits: limitsInForce(this.#known) };
+      await Promise.all([...moves].filter(isMoveId).map((id) => tellMove(id, news)));
+    }
+  }
+
+  get #limitsInWords(): string {
+    return JSON.stringify(limitsInForce(this.#known));
   }
 
   #become(state: HostState): void {
@@ -224,6 +251,15 @@ export class HostRecord {
 
   get #withoutOldLingering(): HostState {
     return withoutLingering(this.#known, { nowMs: Date.now() });
+  }
+}
+
+/** One that is over has no use for it, and one that is yet to begin asks for itself. */
+async function tellMove(id: string, news: HostLimitsNews): Promise<void> {
+  try {
+    await getExternalWorkflowHandle(id).signal(hostLimitsSignal, news);
+  } catch (error) {
+    log.info('a move did not hear of changed limits', { id, error: String(error) });
   }
 }
 

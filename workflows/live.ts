@@ -14,6 +14,7 @@ import type { Checked, Move } from './move.ts';
 import { limits, watchOn } from './on-host.ts';
 import { giveSlots } from './slots.ts';
 import { tellOfArrival } from './tell-parent.ts';
+import { capOf } from './tune.ts';
 
 /** After so many runs that broke off by themselves, the move is no passing trouble any more. */
 const mostRuns = 5;
@@ -154,7 +155,7 @@ async function oneRun(
           targetAddress: checked.targetAddress,
           disks: checked.disks,
           // Read for each attempt: a person may have changed it.
-          bandwidthBytesPerSecond: move.input.request.bandwidthBytesPerSecond,
+          bandwidthBytesPerSecond: capOf(move),
         }),
     });
   } finally {

@@ -19,7 +19,7 @@ import { Hosts, limits } from './on-host.ts';
 import { Orders } from './orders.ts';
 import { settle } from './settle.ts';
 import { giveSlots, takeSlots } from './slots.ts';
-import { tune } from './tune.ts';
+import { heedHostLimits, tune } from './tune.ts';
 import { moveRef, undoEpoch } from './move.ts';
 import type { Checked, Move, Stopped } from './move.ts';
 
@@ -36,8 +36,10 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
     undo: new Compensations(record, hosts),
     cutoverBegan: false,
     goingLive: false,
+    hostLimits: {},
   };
   orders.tuner = (order) => tune(move, order);
+  heedHostLimits(move);
   try {
     const judged = await judge(move);
     const placed = await takePlaces(move, judged);
@@ -61,11 +63,7 @@ async function takePlaces(move: Move, judged: Checked): Promise<Checked> {
   move.undo.push(
     clearingOfTarget(move, () => (move.reserving === true ? undoEpoch(move, epoch) : 0)),
   );
-  const { bandwidthBytesPerSecond, targetAddress = judged.targetAddress } = await takeSlots(
-    move,
-    judged,
-  );
-  move.input = { ...move.input, request: { ...move.input.request, bandwidthBytesPerSecond } };
+  const targetAddress = (await takeSlots(move, judged)) ?? judged.targetAddress;
   return { ...judged, targetAddress };
 }
 

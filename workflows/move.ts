@@ -1,5 +1,6 @@
 import { workflowInfo } from '@temporalio/workflow';
 import type { DiskPlan, MoveRef, SourceCheck } from '../activities/contract.ts';
+import type { HostLimits } from '../domain/hosts/state.ts';
 import type { Compensations } from './compensations.ts';
 import type { MigrateVmInput } from './contract.ts';
 import type { MoveRecord } from './move-record.ts';
@@ -20,6 +21,8 @@ export interface Move {
   reserving?: true;
   /** The guest is on its own legs, wherever it is: an undo does not start it. */
   goingLive: boolean;
+  /** What its hosts take, by name, once it has its places: from then on each tells it of changes. */
+  hostLimits: Readonly<Record<string, HostLimits>>;
   /** Whether its places were given back, or will be: then they are not given again. */
   placesGiven?: Promise<boolean>;
   /**

@@ -11,24 +11,12 @@ import type {
   ReserveMoveAnswer,
   ReserveMoveInput,
 } from '../activities/control/contract.ts';
-import { lowestCap, shareOfCap } from '../domain/bandwidth.ts';
 import { Handling } from '../domain/errors.ts';
 import { placementVmOf } from '../domain/placement/from-facts.ts';
 import { controlQueue } from './contract.ts';
 import { faultOf, isCancellation, MoveFailed } from './faults.ts';
+import { controlAtOnce } from './on-control.ts';
 import type { Checked, Move } from './move.ts';
-
-/** What the hosts' settings mean for a move that has its places. */
-export interface Slots {
-  /**
-   * Cap of the move in bytes a second: its own, or a share of the other host's cap if that is less; 0 is none. Of a cold
-   * move that is the source's share, of a live one the target's; the host that does the work shares its own cap among
-   * its moves itself, as they come and go.
-   */
-  bandwidthBytesPerSecond: number;
-  /** Where the target is to be reached for a live migration, if somebody set that. */
-  targetAddress?: string;
-}
 
 /** The activity itself asks again meanwhile: a move that waits for a day leaves some 4,000 events. */
 const waitMs = 4 * 60_000;
@@ -36,7 +24,7 @@ const waitMs = 4 * 60_000;
 const patienceMs = 7 * 24 * 60 * 60_000;
 const mostWaitNotes = 5;
 
-const control = (summary: string): ControlActivities =>
+const waitOnControl = (summary: string): ControlActivities =>
   proxyActivities<ControlActivities>({
     taskQueue: controlQueue,
     startToCloseTimeout: waitMs + 60_000,
@@ -50,27 +38,20 @@ const control = (summary: string): ControlActivities =>
 
 /**
  * Waits until both hosts have a place for the move, and takes them. Call it after the checks and before anything is
- * touched. While it waits the report says for which host and why. Throws `MoveFailed` where no waiting helps (the
- * target was disabled), and the cancellation.
+ * touched. While it waits the report says for which host and why. Gives where the target is to be reached for a live
+ * migration, if somebody set that. Throws `MoveFailed` where no waiting helps (the target was disabled), and the
+ * cancellation.
  */
-export async function takeSlots(move: Move, checked: Checked): Promise<Slots> {
-  const own = move.input.request.bandwidthBytesPerSecond;
+export async function takeSlots(move: Move, checked: Checked): Promise<string | undefined> {
+  const { from, to } = move.input.request;
   const { source, target } = await placesFor(wishOf(move, checked), {
     note: (text) => move.record.note(text),
     giveBack: () => giveSlots(move),
   });
   if (source === undefined) throw new Error('a move without a place on its source');
-  const { upBytesPerSecond = 0, movesOut } = source.limits;
-  const isLive = move.input.request.live !== undefined;
-  const { downBytesPerSecond = 0, movesIn } = target.limits;
-  // Each end knows its own moves only: a copy is read by the target, a guest is sent by the source.
-  const share = isLive
-    ? shareOfCap(downBytesPerSecond, movesIn)
-    : shareOfCap(upBytesPerSecond, movesOut);
-  return {
-    bandwidthBytesPerSecond: lowestCap(own, share),
-    ...(target.migrationAddress === undefined ? {} : { targetAddress: target.migrationAddress }),
-  };
+  // What a host's entity said itself meanwhile is newer: it tells only those that have their place.
+  move.hostLimits = { [from]: source.limits, [to]: target.limits, ...move.hostLimits };
+  return target.migrationAddress;
 }
 
 interface Waiting {
@@ -122,7 +103,7 @@ const placesGiven = ({ input, ref }: Move, vmOn: string): Promise<boolean> =>
 export async function placesReleased(input: ReleaseMoveInput): Promise<boolean> {
   try {
     await CancellationScope.nonCancellable(() =>
-      control('give the places back').releaseMove(input),
+      controlAtOnce('give the places back', '1h').releaseMove(input),
     );
     return true;
   } catch (error) {
@@ -138,7 +119,10 @@ async function askHosts(
 ): Promise<ReserveMoveAnswer> {
   const on = input.source === undefined ? `on ${input.target}` : 'on both hosts';
   try {
-    return await control(`take a place ${on}`).reserveMove(input);
+    const summary = `take a place ${on}`;
+    const control =
+      input.waitMs === undefined ? controlAtOnce(summary, '1h') : waitOnControl(summary);
+    return await control.reserveMove(input);
   } catch (error) {
     if (isCancellation(error)) {
       await giveBack();

@@ -1,5 +1,5 @@
-/** Whether a host's worker holds to the caps that were set. */
-import type { BandwidthInForce, HostState } from './state.ts';
+/** The caps of a host: whether its worker holds to them, and what moves make of them. */
+import type { BandwidthInForce, HostLimits, HostState } from './state.ts';
 
 /** The caps that the worker has to be told, or undefined if nobody set any or it holds to them. */
 export function capsToApply({
@@ -17,6 +17,19 @@ export function capsToApply({
   )
     return undefined;
   return {
+    ...(upBytesPerSecond === undefined ? {} : { upBytesPerSecond }),
+    ...(downBytesPerSecond === undefined ? {} : { downBytesPerSecond }),
+  };
+}
+
+/** The limits as moves reckon with them: where nobody set a cap, the one that the worker holds to by its configuration. */
+export function limitsInForce({
+  settings: { limits },
+  reading,
+}: Pick<HostState, 'settings' | 'reading'>): HostLimits {
+  const { upBytesPerSecond, downBytesPerSecond } = { ...reading?.bandwidth, ...limits };
+  return {
+    ...limits,
     ...(upBytesPerSecond === undefined ? {} : { upBytesPerSecond }),
     ...(downBytesPerSecond === undefined ? {} : { downBytesPerSecond }),
   };

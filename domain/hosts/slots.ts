@@ -6,6 +6,7 @@ import { questionOf } from '../placement/question.ts';
 import { reservationOf } from '../placement/reserve.ts';
 import type { PlacementHost } from '../placement/host.ts';
 import type { PlacementVm } from '../placement/vm.ts';
+import { limitsInForce } from './bandwidth.ts';
 import { placementHost } from './standing.ts';
 import type { HostState, InSlot, OutSlot, SlotHolder } from './state.ts';
 
@@ -30,6 +31,7 @@ export interface SlotRelease {
 }
 
 export type SlotAnswer =
+  /** `limits` are those in force. */
   | { granted: true; settings: HostState['settings'] }
   /** `final`: no waiting helps. `holders` have the places now; those whose workflow is over may be released. */
   | { granted: false; final: boolean; refusals: Refusal[]; holders: SlotHolder[] };
@@ -41,7 +43,7 @@ const mostHolders = 64;
 
 /** Whether the host gives the place. Pure: `withSlot` takes it. */
 export function slotAnswer(host: string, state: HostState, wish: SlotWish): SlotAnswer {
-  const { settings } = state;
+  const settings = { ...state.settings, limits: limitsInForce(state) };
   if (holdsSlot(state, wish)) return { granted: true, settings };
   const refusals =
     wish.direction === 'out' ? outRefusals(host, state) : inRefusals(host, state, wish);

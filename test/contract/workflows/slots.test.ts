@@ -7,7 +7,8 @@ import type {
   ReserveMoveInput,
 } from '../../../activities/control/contract.ts';
 import { defaultLiveWishes } from '../../../domain/live.ts';
-import { queryNames } from '../../../workflows/contract.ts';
+import { queryNames, signalNames, updateNames } from '../../../workflows/contract.ts';
+import type { HostLimitsNews } from '../../../workflows/contract.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import { FakeWorld } from '../../quick/workflows/fake-hosts.ts';
 import { MoveBench } from '../../quick/workflows/move-bench.ts';
@@ -80,6 +81,35 @@ describe('a move and its places', () => {
     expect((await bench.run(world, request(changes))).phase).toBe('committed');
     expect(world.caps).toEqual([cap]);
   });
+
+  it('follows its share while it runs, and no word of a person lifts it over that', async () => {
+    const world = new FakeWorld({ running: true });
+    world.liveRuns.push('waits');
+    const told = async (count: number) => {
+      while (world.tuned.length < count) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    const report = await bench.run(world, request({ live: defaultLiveWishes }), async (handle) => {
+      while (!world.liveWaits) await new Promise((resolve) => setTimeout(resolve, 10));
+      const hears = (host: string, changes: Partial<HostLimitsNews['limits']>) => {
+        const news: HostLimitsNews = { host, limits: { ...limits, ...changes } };
+        return handle.signal(signalNames.hostLimits, news);
+      };
+      await hears('beta', { downBytesPerSecond: 400 });
+      await told(1);
+      // The source shares what leaves it itself.
+      await hears('alpha', { upBytesPerSecond: 4 });
+      const order = { operator: 'ann', bandwidthBytesPerSecond: 0 };
+      await handle.executeUpdate(updateNames.tune, { args: [order] });
+      await hears('beta', { downBytesPerSecond: 400, movesIn: 2 });
+      await told(3);
+      await handle.cancel();
+    });
+    const caps = world.tuned.map((one) => one as { bandwidthBytesPerSecond: number });
+    expect(caps.map(({ bandwidthBytesPerSecond: cap }) => cap)).toEqual([100, 100, 200]);
+    expect(report.notes).toContain(
+      'the limits of beta were changed: at most 100 bytes a second from here on',
+    );
+  }, 60_000);
 
   it('ends with nothing touched where no waiting helps', async () => {
     const world = new FakeWorld({ running: true });

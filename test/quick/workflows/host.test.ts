@@ -3,7 +3,7 @@ import { place } from '../../../activities/control/place.ts';
 import { releaseMove, reserveMove } from '../../../activities/control/reserve-move.ts';
 import type { ReserveMoveInput } from '../../../activities/control/contract.ts';
 import type { SlotWish } from '../../../domain/hosts/slots.ts';
-import { controlQueue, hostId } from '../../../workflows/contract.ts';
+import { controlQueue, hostId, moveId, signalNames } from '../../../workflows/contract.ts';
 import { gibibyte, vm } from '../placement/fleets.ts';
 import { reading } from '../hosts/readings.ts';
 import { HostBench } from './host-bench.ts';
@@ -103,6 +103,42 @@ describe.concurrent('the entity of a host', () => {
       expect((await bench.fleet.state('four'))?.bandwidth).toEqual(inForce);
     });
     expect(told).toEqual([{ downBytesPerSecond: 1000 }]);
+  }, 120_000);
+
+  it('tells the moves that have a place there what it takes now, and nobody twice', async () => {
+    const { client, cluster, directory, fleet } = bench;
+    const heard = { upBytesPerSecond: 7, downBytesPerSecond: 9 };
+    await bench.announce('thirteen', reading({ bandwidth: heard }));
+    // A workflow that only listens: its history keeps what it was told.
+    const id = moveId(cluster, 'listener');
+    const listener = await client.workflow.start('place', {
+      workflowId: id,
+      taskQueue: 'nobody',
+    });
+    expect(await fleet.reserve('thirteen', wish(id))).toMatchObject({
+      settings: { limits: heard },
+    });
+    await fleet.reserve('thirteen', wish('import/somewhere'));
+    const told = async () =>
+      ((await listener.fetchHistory()).events ?? [])
+        .map((event) => event.workflowExecutionSignaledEventAttributes)
+        .filter((signal) => signal?.signalName === signalNames.hostLimits)
+        .map((signal) => JSON.parse(String(signal?.input?.payloads?.[0]?.data)) as unknown);
+    const set = (limits: object) => directory.set('thirteen', { operator: 'eve', limits });
+    try {
+      await set({ downBytesPerSecond: 1000 });
+      await set({ downBytesPerSecond: 1000 });
+      await set({ movesIn: 5 });
+      const base = { movesIn: 2, movesOut: 2, upBytesPerSecond: 7, downBytesPerSecond: 1000 };
+      await eventually(async () => {
+        expect(await told()).toEqual([
+          { host: 'thirteen', limits: base },
+          { host: 'thirteen', limits: { ...base, movesIn: 5 } },
+        ]);
+      });
+    } finally {
+      await listener.terminate();
+    }
   }, 120_000);
 
   it('goes on in a new run with all that it knew', async () => {
