@@ -13,6 +13,7 @@ import type { BegunRun } from './begin-run.ts';
 import { followRun } from './follow-run.ts';
 import type { RunEnd } from './follow-run.ts';
 import { isTrouble, resultOf } from './run-outcome.ts';
+import { mebibytesOf } from './limits.ts';
 import { notBegun, otherJob, runOver, stillLeaving, whyNotBegun } from './refused-run.ts';
 import { Steering } from './steering.ts';
 import { viewOnce } from './waits.ts';
@@ -72,10 +73,10 @@ async function moveNow(
   if (found.how === 'ended') return concludeUnseen(parts, input, found);
   const { memory, begun } = found;
   const { uuid } = input.vm;
-  const steering = new Steering(
-    { live, folder, uuid, wishes, bandwidthBytesPerSecond, memory },
-    { isAttached: begun === undefined },
-  );
+  const isAttached = begun === undefined;
+  // It may have been begun under another cap, which nobody told it while no worker was there.
+  if (isAttached) await live.setBandwidth(uuid, mebibytesOf(bandwidthBytesPerSecond));
+  const steering = new Steering({ live, folder, uuid, wishes, memory }, { isAttached });
   const takenBack = pauseIfTakenBack(parts, input, { begun, steering, attempt });
   // It is awaited further down, unless the run is left before: a fault of it must not end the worker meanwhile.
   takenBack.catch(() => undefined);

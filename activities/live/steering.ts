@@ -16,7 +16,6 @@ import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
 import { unpaused } from './paused-by-us.ts';
 import type { LiveMemory, MoveFolder } from '../move-folder.ts';
 import type { LiveHypervisor } from '../parts.ts';
-import { mebibytesOf } from './limits.ts';
 import { isTrouble } from './run-outcome.ts';
 
 /** Of a run, in its report: the last ones. */
@@ -27,8 +26,6 @@ export interface SteeringOptions {
   folder: MoveFolder;
   uuid: string;
   wishes: LiveWishes;
-  /** 0 is none. */
-  bandwidthBytesPerSecond: number;
   memory: LiveMemory;
 }
 
@@ -142,14 +139,12 @@ export class Steering {
   }
 
   async #order({ act, state }: ConvergenceStep): Promise<void> {
-    const { live, uuid, bandwidthBytesPerSecond: cap } = this.#options;
+    const { live, uuid } = this.#options;
     switch (act) {
       case ConvergenceAct.raiseDowntime:
         await live.setMaxDowntimeMs(uuid, state.downtimeMs);
         break;
       case ConvergenceAct.postCopy:
-        // Else that phase would have no cap.
-        if (cap > 0) await live.setBandwidth(uuid, mebibytesOf(cap), { postCopy: true });
         await live.startPostCopy(uuid);
         break;
       case ConvergenceAct.pause:

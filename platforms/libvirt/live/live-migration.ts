@@ -147,16 +147,12 @@ export class LiveMigration {
     });
   }
 
-  /** The cap, MiB/s; also while it runs. `postCopy`: that of the post-copy phase. */
-  setBandwidth(
-    uuid: string,
-    mebibytesPerSecond: number,
-    { postCopy = false }: { postCopy?: boolean } = {},
-  ): Promise<LiveOrder> {
-    const flags = postCopy ? MaxSpeedFlag.postcopy : 0;
+  /** The cap, MiB/s, of the passes before the switch and of a post-copy after it; also while it runs. */
+  setBandwidth(uuid: string, mebibytesPerSecond: number): Promise<LiveOrder> {
     const bandwidth = BigInt(mebibytesPerSecond);
     return this.#order(uuid, async (connection, dom) => {
-      await connection.call('DomainMigrateSetMaxSpeed', { dom, bandwidth, flags });
+      for (const flags of [0, MaxSpeedFlag.postcopy])
+        await connection.call('DomainMigrateSetMaxSpeed', { dom, bandwidth, flags });
     });
   }
 

@@ -130,8 +130,11 @@ function paramsOf(options: LiveMigrationOptions): TypedParam[] {
   text(MigrateParam.persistentXml, options.persistentXml);
   text(MigrateParam.compression, options.compression);
   for (const disk of options.copyDisks ?? []) text(MigrateParam.migrateDisks, disk);
-  if (options.bandwidthMiBPerSecond !== undefined)
-    params.push(param.u64(MigrateParam.bandwidth, options.bandwidthMiBPerSecond));
+  const { bandwidthMiBPerSecond: cap } = options;
+  if (cap !== undefined) params.push(param.u64(MigrateParam.bandwidth, cap));
+  // Else that phase would have none.
+  if (cap !== undefined && options.allowPostCopy === true)
+    params.push(param.u64(MigrateParam.bandwidthPostcopy, cap));
   if (options.parallelConnections !== undefined)
     params.push(param.i32(MigrateParam.parallelConnections, options.parallelConnections));
   return params;

@@ -222,7 +222,7 @@ async function* intoPostCopy(source: string): AsyncGenerator<LiveSample> {
     ({ state } = step);
     if (step.act === 'post-copy') {
       expect(step.why).toMatch(/goes on at the target/);
-      expect(await on(source).setBandwidth(busy.uuid, 4, { postCopy: true })).toBe('done');
+      expect(await on(source).setBandwidth(busy.uuid, 4)).toBe('done');
       expect(await on(source).startPostCopy(busy.uuid)).toBe('done');
     } else expect(step.act).toBe('wait');
     if (state.rung === 'post-copy') yield sample;

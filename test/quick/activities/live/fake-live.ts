@@ -121,8 +121,7 @@ export class FakeLive implements LiveHypervisor {
     this.end(this.place === 'switching' ? 'paused' : 'running', cancelled(said));
     return Promise.resolve('done');
   };
-  setBandwidth: LiveHypervisor['setBandwidth'] = (_uuid, rate, phase) =>
-    this.#done(`bandwidth ${rate}${phase?.postCopy === true ? ' in post-copy' : ''}`);
+  setBandwidth: LiveHypervisor['setBandwidth'] = (_uuid, rate) => this.#done(`bandwidth ${rate}`);
   setMaxDowntimeMs: LiveHypervisor['setMaxDowntimeMs'] = (_uuid, ms) =>
     this.#done(`downtime ${ms}`);
   startPostCopy: LiveHypervisor['startPostCopy'] = () => this.#done('post-copy');

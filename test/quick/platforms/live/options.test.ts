@@ -49,6 +49,16 @@ describe('the call', () => {
     ]);
   });
 
+  it('caps a post-copy as all else', () => {
+    const caps = (more: object) =>
+      callOf({ bandwidthMiBPerSecond: 20, ...more }).params.map(({ field, value }) => [field, value]);
+    expect(caps({})).toEqual([['bandwidth', 20n]]);
+    expect(caps({ allowPostCopy: true })).toEqual([
+      ['bandwidth', 20n],
+      ['bandwidth.postcopy', 20n],
+    ]);
+  });
+
   it('reaches an IPv6 address and another port', () => {
     expect(callOf({ targetAddress: '2001:db8::2', targetPort: 1 }).dconnuri).toBe(
       'qemu+tls://[2001:db8::2]:1/system',
