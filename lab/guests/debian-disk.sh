@@ -3,7 +3,8 @@
 # has a static address. Root is needed (loop devices, chroot). Nothing is left mounted or attached.
 #   debian-disk.sh KIND ROOT.tar DISK.raw BYTES [PASSPHRASE]
 # KIND: bios, one ext4; uefi, with the loader at EFI/debian and no fallback path; luks, a BIOS disk with a plain /boot
-# and the root file system in a LUKS of that passphrase, which the guest's initramfs has, too: nobody types it.
+# and the root file system in a LUKS of that passphrase, which its initramfs asks for on the console at each start.
+# Says nothing if all went well; else which step did not, its status, and what it said.
 set -eu
 kind=$1
 archive=$2
@@ -16,19 +17,35 @@ if [ "${VMFERRY_IN_NAMESPACE:-}" != yes ]; then
 fi
 
 root=$(mktemp -d)
+said=$(mktemp)
 loop=
-clean() {
-  mountpoint -q "$root" && umount -R "$root"
+exec 3>&2 >>"$said" 2>&1
+step=
+begin() {
+  step=$1
+  : >"$said"
+}
+end() {
+  status=$?
+  trap - EXIT
+  if [ "$status" -ne 0 ]; then
+    echo "debian-disk.sh $kind: $step failed with status $status" >&3
+    head -n 40 "$said" >&3
+  fi
+  if mountpoint -q "$root"; then umount -R "$root"; fi
   rmdir "$root"
   if [ -n "$loop" ]; then
     partx -d "$loop" || true
     losetup -d "$loop"
   fi
+  rm -f "$said" "$disk.system" "$disk.luks" "$disk.key" "$disk.esp"
+  exit "$status"
 }
-trap clean EXIT
+trap end EXIT
 
 uuid_of() { blkid -p -s UUID -o value "$1"; }
 
+begin 'partitioning the disk'
 rm -f "$disk"
 truncate -s "$bytes" "$disk"
 case $kind in
@@ -38,16 +55,21 @@ luks) printf 'label: dos\nstart=2048, size=393216, type=83, bootable\ntype=83\n'
 esac
 loop=$(losetup -f --show "$disk")
 # The kernel may have made the partition's node already; what counts is that it is there.
-partx -a "$loop" 2>/dev/null || true
+partx -a "$loop" || true
 last="${loop}p1"
 [ "$kind" = bios ] || last="${loop}p2"
 test -b "$last"
 
+begin 'making the file systems'
 system=$last
 if [ "$kind" = luks ]; then
   # Not every kernel has a device mapper: the file system is made beside the disk, and qemu-img encrypts it.
   system=$disk.system
-  truncate -s $((($(blockdev --getsize64 "$last") / 1048576 - 4) * 1048576)) "$system"
+  system_bytes=$((($(blockdev --getsize64 "$last") / 1048576 - 4) * 1048576))
+  truncate -s "$system_bytes" "$system"
+  printf %s "$passphrase" >"$disk.key"
+  qemu-img create -q -f luks --object "secret,id=key,file=$disk.key" -o key-secret=key,iter-time=10 \
+    "$disk.luks" "$system_bytes"
 fi
 mkfs.ext4 -q -L root "$system"
 uuid=$(uuid_of "$system")
@@ -57,11 +79,13 @@ if [ "$kind" = luks ]; then
   mkdir "$root/boot"
   mount "${loop}p1" "$root/boot"
 fi
+begin 'unpacking the archive'
 tar -C "$root" --numeric-owner -xf "$archive"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 
+begin 'writing its configuration'
 echo "UUID=$uuid / ext4 defaults 0 1" >"$root/etc/fstab"
 case $kind in
 uefi)
@@ -74,15 +98,9 @@ uefi)
   ;;
 luks)
   echo "UUID=$(uuid_of "${loop}p1") /boot ext4 defaults 0 1" >>"$root/etc/fstab"
-  # That of its partition: the LUKS has none yet.
-  mkdir -m 700 "$root/etc/keys"
-  printf %s "$passphrase" >"$root/etc/keys/system.key"
-  chmod 400 "$root/etc/keys/system.key"
-  chown 0:0 "$root/etc/keys" "$root/etc/keys/system.key"
-  echo "system /dev/disk/by-partuuid/$(blkid -p -s PART_ENTRY_UUID -o value "$last") /etc/keys/system.key luks,initramfs" >"$root/etc/crypttab"
-  echo 'KEYFILE_PATTERN="/etc/keys/*.key"' >>"$root/etc/cryptsetup-initramfs/conf-hook"
-  mkdir -p "$root/etc/initramfs-tools/conf.d"
-  echo UMASK=0077 >"$root/etc/initramfs-tools/conf.d/private"
+  crypttab="system UUID=$(uuid_of "$disk.luks") none luks"
+  # Its root file system is in no LUKS while the initramfs is made here: that it is needed has to be told.
+  echo "$crypttab,initramfs" >"$root/etc/crypttab"
   ;;
 esac
 echo guest >"$root/etc/hostname"
@@ -111,9 +129,11 @@ INITRAMFS
 printf 'ext4\nvmw_pvscsi\nsd_mod\n' >>"$root/etc/initramfs-tools/modules"
 # Which ciphers a LUKS needs is asked of one that is open under its own name; that of a conversion has another.
 [ "$kind" != luks ] || printf 'dm_crypt\nxts\necb\naesni_intel\n' >>"$root/etc/initramfs-tools/modules"
-for hook in dmsetup fsck keymap resume thermal; do
+for hook in fsck keymap resume thermal; do
   rm -f "$root/usr/share/initramfs-tools/hooks/$hook"
 done
+# Without its rules for udev, who opens a LUKS in the initramfs would wait for udev's word for ever.
+[ "$kind" = luks ] || rm -f "$root/usr/share/initramfs-tools/hooks/dmsetup"
 # Nor does it wait at its start for what nobody asks of it.
 for unit in e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
   getty@tty1.service serial-getty@ttyS0.service systemd-networkd-wait-online.service; do
@@ -139,9 +159,13 @@ WantedBy=multi-user.target
 UNIT
 ln -sf ../tell-addresses.service "$root/etc/systemd/system/multi-user.target.wants/tell-addresses.service"
 
+begin 'making the initramfs'
 for modules in "$root"/lib/modules/*; do
-  chroot "$root" update-initramfs -c -k "${modules##*/}" >/dev/null
+  chroot "$root" update-initramfs -c -k "${modules##*/}"
 done
+[ "$kind" != luks ] || echo "$crypttab" >"$root/etc/crypttab"
+
+begin 'installing the boot loader'
 if [ "$kind" = uefi ]; then
   mkdir -p "$root/boot/grub"
   cp -r "$root/usr/lib/grub/x86_64-efi" "$root/boot/grub/"
@@ -158,19 +182,27 @@ STUB
   dd if="$esp" of="${loop}p1" bs=1M conv=fsync status=none
   rm "$esp"
 else
-  chroot "$root" grub-install --target=i386-pc --no-floppy "$loop" 2>/dev/null
+  chroot "$root" grub-install --target=i386-pc --no-floppy "$loop"
 fi
-chroot "$root" update-grub 2>/dev/null
-# Without udev the generator knows the loop device only.
-sed -i "s#root=/dev/loop[0-9p]*#root=UUID=$uuid#" "$root/boot/grub/grub.cfg"
-grep -q "root=UUID=$uuid" "$root/boot/grub/grub.cfg"
-fstrim "$root" 2>/dev/null || true
+
+begin 'configuring the boot loader'
+# The root file system is on a loop device here: not for the guest, and of a whole one update-grub takes no kernel at all.
+mkdir -p "$root/etc/default/grub.d"
+echo "GRUB_DEVICE=UUID=$uuid" >"$root/etc/default/grub.d/made.cfg"
+chroot "$root" update-grub
+rm "$root/etc/default/grub.d/made.cfg"
+grep -q "linux.*root=UUID=$uuid" "$root/boot/grub/grub.cfg" || {
+  echo "grub.cfg starts no kernel with the root file system $uuid"
+  exit 1
+}
+
+begin 'writing the disk'
+# Where holes cannot be made the disk is larger, and as good.
+fstrim "$root" || true
 sync -f "$root"
 if [ "$kind" = luks ]; then
   umount -R "$root"
-  printf %s "$passphrase" >"$disk.key"
-  qemu-img convert -f raw -O luks --object "secret,id=key,file=$disk.key" -o key-secret=key,iter-time=10 \
-    "$system" "$disk.luks"
+  qemu-img convert -n -f raw --object "secret,id=key,file=$disk.key" \
+    --target-image-opts "$system" "driver=luks,key-secret=key,file.filename=$disk.luks"
   dd if="$disk.luks" of="$last" bs=1M conv=fsync status=none
-  rm "$disk.luks" "$disk.key" "$system"
 fi

@@ -31,7 +31,7 @@ export const debianNetwork = { interfaceName: 'ens192', address: '198.51.100.20'
 const script = join(import.meta.dirname, 'debian-disk.sh');
 const sizeBytes = 1024 ** 3;
 
-/** Of the root file system of kind `luks`; its device in the guest is `/dev/sda2`. */
+/** Of the root file system of kind `luks`, typed at each start; its device in the guest is `/dev/sda2`. */
 export const debianPassphrase = 'correct horse battery staple';
 
 /** What a machine needs to start from a disk, and ifupdown for its network: nothing that a conversion would not touch. */
@@ -106,7 +106,7 @@ export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promi
   } catch (cause) {
     throw needsOperator({
       code: 'lab-guest-unavailable',
-      message: `the Debian guest ${raw} could not be made`,
+      message: `the Debian guest ${raw} could not be made: ${firstComplaint(cause)}`,
       remedy:
         'See that mmdebstrap, sfdisk, partx and mkfs.ext4 are here, that this is root, and that Debian’s packages can be had; then try again.',
       cause,
@@ -114,6 +114,13 @@ export async function ensureDebianGuest(options: DebianGuestOptions = {}): Promi
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
+}
+
+/** What a program said first; all of it is in the cause. */
+function firstComplaint(cause: unknown): string {
+  const isProgram = cause instanceof Error && 'stderr' in cause;
+  const said = isProgram && typeof cause.stderr === 'string' ? cause.stderr.trim() : '';
+  return said === '' ? String(cause) : said.split('\n').slice(0, 2).join(': ');
 }
 
 const usersCache = (): string =>
