@@ -24,7 +24,7 @@ export interface DrainPlanLine {
   state: VmSummary['state'];
   /** `stays`: by the policy. `fails`: it would be counted as failed. */
   way: 'live' | 'cold' | 'stays' | 'fails';
-  /** By itself: what the other VMs of the host take there is not counted. */
+  /** With what the VMs before it in the plan take there. */
   to?: string;
   why?: string;
 }

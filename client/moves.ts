@@ -16,7 +16,7 @@ import {
   moveKeys,
   workflowTypes,
 } from '../workflows/contract.ts';
-import type { MigrateVmInput, PlaceAnswer, PlaceVmResult } from '../workflows/contract.ts';
+import type { MigrateVmInput, PlaceAnswer, PlannedPlace } from '../workflows/contract.ts';
 import type { Access } from './access.ts';
 import { alreadyRunning, WorkflowExecutionAlreadyStartedError } from './errors.ts';
 import type { Fleet } from './fleet.ts';
@@ -61,7 +61,7 @@ export class Moves {
     });
   }
 
-  async place(asked: PlaceRequest): Promise<PlaceVmResult> {
+  async place(asked: PlaceRequest): Promise<PlannedPlace> {
     return this.#access.attempt(`choose a host for ${asked.vm}`, async () => {
       await this.#fleet.directory.assertOnline(asked.from);
       return this.#place(asked, false);
@@ -192,10 +192,10 @@ export class Moves {
     }
   }
 
-  #place(asked: PlaceRequest, reserve: boolean): Promise<PlaceVmResult> {
+  #place(asked: PlaceRequest, reserve: boolean): Promise<PlannedPlace> {
     const input = placeInput(asked, { cluster: this.#access.cluster, reserve });
     const what = `choose a host for ${asked.vm}`;
-    return this.#access.read<PlaceVmResult>(workflowTypes.place, input, what);
+    return this.#access.read<PlannedPlace>(workflowTypes.place, input, what);
   }
 
   async #start(input: MigrateVmInput): Promise<Move> {

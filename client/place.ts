@@ -3,6 +3,7 @@ import { permanent } from '../domain/errors.ts';
 import type { VmFerryError } from '../domain/errors.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import type { PlacementWishes } from '../domain/placement/choose.ts';
+import type { Supposed } from '../domain/placement/host.ts';
 import type { PlaceAnswer, PlaceVmInput } from '../workflows/contract.ts';
 
 export interface PlaceRequest extends PlacementWishes, Partial<PlaceVmInput['request']> {
@@ -12,6 +13,8 @@ export interface PlaceRequest extends PlacementWishes, Partial<PlaceVmInput['req
   /** Labels that the host has to have, beside those that the VM requires itself. */
   labels?: Readonly<Record<string, string>>;
   exclude?: readonly string[];
+  /** For a plan: what holds beside what the hosts know. */
+  supposed?: Supposed;
 }
 
 /** The question as the workflow takes it. */
@@ -19,7 +22,7 @@ export function placeInput(
   asked: PlaceRequest,
   { cluster, reserve }: { cluster: string; reserve: boolean },
 ): PlaceVmInput {
-  const { vm, from, labels, exclude, policy, preferHost, ...request } = asked;
+  const { vm, from, labels, exclude, supposed, policy, preferHost, ...request } = asked;
   return {
     cluster,
     host: from,
@@ -31,6 +34,7 @@ export function placeInput(
     },
     ...(labels === undefined ? {} : { labels }),
     ...(exclude === undefined ? {} : { exclude }),
+    ...(supposed === undefined ? {} : { supposed }),
     reserve,
   };
 }

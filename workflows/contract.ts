@@ -20,6 +20,7 @@ import { Phase } from '../domain/move.ts';
 import type { DiskProgress, MoveReport, MoveRequest } from '../domain/move.ts';
 import type { OrphanLine } from '../domain/orphans.ts';
 import type { PlacementWishes } from '../domain/placement/choose.ts';
+import type { Reservation, Supposed } from '../domain/placement/host.ts';
 import type { PlacementNote } from '../domain/placement/note.ts';
 import type { VmSummary } from '../domain/vm.ts';
 
@@ -221,6 +222,7 @@ export interface PlaceVmInput {
   /** Labels that the host has to have, beside those that the VM requires itself. */
   labels?: Readonly<Record<string, string>>;
   exclude?: readonly string[];
+  supposed?: Supposed;
   /** Whether its room on the chosen host is promised to the VM's move. */
   reserve: boolean;
 }
@@ -228,6 +230,11 @@ export interface PlaceVmInput {
 export interface PlaceVmResult {
   vm: Pick<VmSummary, 'name' | 'uuid' | 'host' | 'state'>;
   answer: PlaceAnswer;
+}
+
+/** With what its move would be promised, where something was supposed: whoever plans goes on with it. */
+export interface PlannedPlace extends PlaceVmResult {
+  takes?: Reservation;
 }
 
 export interface DrainAgainOrder {

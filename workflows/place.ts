@@ -3,17 +3,18 @@ import type { PlaceAnswer, PlaceInput } from '../activities/control/contract.ts'
 import type { UpkeepActivities, VmToPlace } from '../activities/upkeep.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import { placementVmOf } from '../domain/placement/from-facts.ts';
+import { reservationOf } from '../domain/placement/reserve.ts';
 import type { PlacementVm } from '../domain/placement/vm.ts';
 import type { VmFacts } from '../domain/vm.ts';
 import { hostQueue, moveId } from './contract.ts';
-import type { PlaceVmInput, PlaceVmResult } from './contract.ts';
+import type { PlaceVmInput, PlannedPlace } from './contract.ts';
 import { failureOf, faultOf, MoveFailed } from './faults.ts';
 import { controlActivities } from './on-control.ts';
 import { limits } from './on-host.ts';
 
 /** Which host takes a VM, and why. With `reserve` its room there is promised to the move that has to follow. */
-export async function place(input: PlaceVmInput): Promise<PlaceVmResult> {
-  const { cluster, host, request, labels = {}, wishes, exclude = [], reserve } = input;
+export async function place(input: PlaceVmInput): Promise<PlannedPlace> {
+  const { cluster, host, request, labels = {}, wishes, exclude = [], supposed, reserve } = input;
   let what = `look up ${input.vm}`;
   try {
     const look = await lookToPlace(host, input.vm, what);
@@ -25,10 +26,12 @@ export async function place(input: PlaceVmInput): Promise<PlaceVmResult> {
       cluster,
       wishes,
       exclude: [host, ...exclude],
+      ...(supposed === undefined ? {} : { supposed }),
       ...(reserve ? { move: { moveId: id, workflowId: id } } : {}),
     });
     const { name, uuid, state } = facts;
-    return { vm: { name, uuid, host, state }, answer };
+    const takes = supposed === undefined ? {} : { takes: reservationOf(vm, id) };
+    return { vm: { name, uuid, host, state }, answer, ...takes };
   } catch (error) {
     throw failureOf(error instanceof MoveFailed ? error.fault : faultOf(error, { host, what }));
   }

@@ -6,6 +6,7 @@ import type { Fault } from '../../domain/errors.ts';
 import type { HostOrder } from '../../domain/hosts/settings.ts';
 import type { HostSettings, HostState } from '../../domain/hosts/state.ts';
 import type { PlacementWishes } from '../../domain/placement/choose.ts';
+import type { Supposed } from '../../domain/placement/host.ts';
 import type { PlacementNote } from '../../domain/placement/note.ts';
 import type { PlacementRow } from '../../domain/placement/rows.ts';
 import type { PlacementVm } from '../../domain/placement/vm.ts';
@@ -25,6 +26,8 @@ export interface PlaceInput {
   wishes: PlacementWishes;
   /** Hosts that are out of the question, whatever the rules say: a drain's own, or one that failed. */
   exclude?: readonly string[];
+  /** For a plan: what holds beside what the hosts know. */
+  supposed?: Supposed;
   /** Present: the chosen host's room is reserved for it. Absent: only an explanation. */
   move?: ReservingMove;
 }

@@ -1,5 +1,5 @@
 /** A host's entity as placement sees it. */
-import type { PlacementHost } from '../placement/host.ts';
+import type { PlacementHost, Supposed } from '../placement/host.ts';
 import { movesInUnderWay } from './state.ts';
 import type { HostState } from './state.ts';
 
@@ -47,5 +47,16 @@ export function placementHost(name: string, state: HostState): PlacementHost {
     movesIn: { underWay: movesInUnderWay(state), limit: limits.movesIn },
     movesOut: { underWay: movesOut.length, limit: limits.movesOut },
     reservations: movesIn.map(({ reservation }) => reservation),
+  };
+}
+
+/** The host as it would be then. Of the moves that are supposed none counts against its limit: they come and go. */
+export function supposedHost(host: PlacementHost, { draining, promised }: Supposed): PlacementHost {
+  const more = promised.filter((one) => one.host === host.name);
+  if (more.length === 0 && host.name !== draining) return host;
+  return {
+    ...host,
+    draining: host.draining || host.name === draining,
+    reservations: [...host.reservations, ...more.map(({ reservation }) => reservation)],
   };
 }

@@ -20,6 +20,14 @@ export interface Reservation {
   groups: readonly string[];
 }
 
+/** What is to be taken for granted beside what hosts know, by a plan that touches nothing. */
+export interface Supposed {
+  /** A host as if it were being emptied. */
+  draining: string;
+  /** Room as if it were promised already; of these moves none is under way at the moment that is asked about. */
+  promised: readonly { host: string; reservation: Reservation }[];
+}
+
 /** What is known of a host that a VM may be placed on: its facts, what people set, and what is promised already. */
 export interface PlacementHost extends Pick<
   HostFacts,

@@ -4,6 +4,7 @@ import { releaseMove, reserveMove } from '../../../activities/control/reserve-mo
 import type { ReserveMoveInput } from '../../../activities/control/contract.ts';
 import type { SlotWish } from '../../../domain/hosts/slots.ts';
 import { controlQueue, hostId, moveId, signalNames } from '../../../workflows/contract.ts';
+import { reservationOf } from '../../../domain/placement/reserve.ts';
 import { gibibyte, vm } from '../placement/fleets.ts';
 import { reading } from '../hosts/readings.ts';
 import { HostBench } from './host-bench.ts';
@@ -254,11 +255,22 @@ describe('placing by what the entities know', () => {
       );
     });
     const others = (await bench.fleet.hosts()).filter(({ name }) => !names.includes(name));
-    const answer = await place(bench.fleet, {
+    const asked = {
       cluster: bench.cluster,
       vm: vm(),
       wishes: {},
       exclude: others.map(({ name }) => name),
+    };
+    const reservation = { ...reservationOf(vm(), 'planned'), memoryBytes: 31 * gibibyte };
+    const promised = [{ host: 'near', reservation }];
+    const planned = await place(bench.fleet, {
+      ...asked,
+      supposed: { draining: 'far', promised },
+    });
+    expect(planned.chosen).toBeUndefined();
+    expect(planned.rows.find((row) => row.host === 'near')?.why).toContain('memory');
+    const answer = await place(bench.fleet, {
+      ...asked,
       move: { moveId: 'p', workflowId: 'p' },
     });
     expect(answer.chosen).toBe('near');
