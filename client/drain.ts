@@ -7,8 +7,11 @@ import { drainId, queryNames, signalNames } from '../workflows/contract.ts';
 import type { CancelOrder, MoveStatus } from '../workflows/contract.ts';
 import { toVmFerryError } from './errors.ts';
 import type { Move } from './move.ts';
-import { watchUntil } from './watch.ts';
+import { endOf, watchUntil } from './watch.ts';
 import type { WatchOptions } from './watch.ts';
+
+/** Each look asks the moves under way, too, ms. */
+const lookEveryMs = 1_000;
 
 /** A drain, and how the moves that are under way stand. */
 export interface DrainStatus {
@@ -38,6 +41,7 @@ export interface DrainPlan {
 export class Drain {
   readonly id: string;
   readonly host: string;
+  readonly #client: Client;
   readonly #handle: WorkflowHandle;
   readonly #moveOf: (id: string) => Move;
   readonly #operator: string;
@@ -53,6 +57,7 @@ export class Drain {
   }) {
     this.host = options.host;
     this.id = drainId(options.cluster, options.host);
+    this.#client = options.client;
     this.#handle = options.client.workflow.getHandle(this.id);
     this.#moveOf = options.moveOf;
     this.#operator = options.operator;
@@ -83,7 +88,7 @@ export class Drain {
   }
 
   /**
-   * The status again and again, about twice a second, until the drain ends. A server that is away for a while is waited
+   * The status again and again, each second unless told otherwise, until the drain ends. A server that is away for a while is waited
    * for, as long as `patienceMs` (60 s by default).
    */
   watch(options: WatchOptions = {}): AsyncIterable<DrainStatus> {
@@ -93,8 +98,9 @@ export class Drain {
         isLast: ({ report }) => report.endedAt !== undefined,
         // One that cannot be read because it never was is not waited for.
         mayPass: () => this.#isOpen(),
+        over: endOf(this.#client, this.#handle),
       },
-      options,
+      { everyMs: lookEveryMs, ...options },
     );
   }
 

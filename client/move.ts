@@ -22,7 +22,7 @@ import type { ErrorContext } from './errors.ts';
 import { HistoryReader } from './story/events.ts';
 import type { Story } from './story/story.ts';
 import { tellStory } from './story/tell.ts';
-import { watchUntil } from './watch.ts';
+import { endOf, watchUntil } from './watch.ts';
 import type { WatchOptions } from './watch.ts';
 
 /** One move of one VM, running or over. */
@@ -67,7 +67,14 @@ export class Move {
    * A server that is away for a while is waited for, as long as `patienceMs` (60 s by default).
    */
   watch(options: WatchOptions = {}): AsyncIterable<MoveStatus> {
-    return watchUntil({ ask: () => this.status(), isLast: ({ report }) => rests(report) }, options);
+    return watchUntil(
+      {
+        ask: () => this.status(),
+        isLast: ({ report }) => rests(report),
+        over: endOf(this.#client, this.#handle),
+      },
+      options,
+    );
   }
 
   /** Waits for the end, whatever it is, and gives the last report. */

@@ -36,9 +36,13 @@ async function bothJudge(move: Move): Promise<Checked> {
   return { source, disks: target.disks, epoch, targetAddress };
 }
 
-/** The target reads itself while the source does; it judges by that. Whatever goes wrong here, the check will tell. */
+/**
+ * The target reads itself while the source does; it judges by that. Whatever goes wrong here, the check will tell. Where
+ * placement chose, more moves may come to the host at a time: it has read itself lately.
+ */
 function readAhead({ input }: Move): void {
   const { to } = input.request;
+  if (input.placement !== undefined) return;
   void activitiesOf(to, `${to}: read its facts ahead of the check`, limits.check)
     .hostFacts()
     .catch(() => undefined);

@@ -3,11 +3,12 @@
  * counts is never a reply but where both hosts say that the VM is, asked anew after every run.
  */
 import { CancellationScope, sleep } from '@temporalio/workflow';
-import type { EpochRef, HeldGuest, MoveLiveResult } from '../activities/contract.ts';
+import type { EpochRef, HeldGuest, LiveAdmission, MoveLiveResult } from '../activities/contract.ts';
 import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import type { LiveReport, LiveWishes } from '../domain/live.ts';
 import { Phase } from '../domain/move.ts';
+import { allOrNone } from './all-or-none.ts';
 import { isCancellation, MoveFailed } from './faults.ts';
 import { letGoOn, letNothingIn, whereItIs } from './live-whereabouts.ts';
 import type { Checked, Move } from './move.ts';
@@ -21,21 +22,41 @@ const mostRuns = 5;
 const firstPauseMs = 2_000;
 const longestPauseMs = 30_000;
 
+export interface LiveStart {
+  wishes: LiveWishes;
+  /** Has the source refuse every other start of the VM, and pushes what undoes that before it acts. */
+  guarding: () => Promise<void>;
+}
+
 /** Whether the VM is at the target now. False: it stayed, and is to be moved cold instead, as the plan allows. */
-export async function moveLive(move: Move, checked: Checked, wishes: LiveWishes): Promise<boolean> {
+export async function moveLive(
+  move: Move,
+  checked: Checked,
+  { wishes, guarding }: LiveStart,
+): Promise<boolean> {
   const { record, undo, input } = move;
   const ref: EpochRef = { ...move.ref, epoch: checked.epoch };
   record.enter(Phase.moving);
   move.goingLive = true;
-  // Run before the source gets its VM back: nothing of it may come up at the target after that.
-  undo.push({
-    name: 'end the live migration',
-    run: async () => {
-      // Once it is handed over there is none, and the ledgers are no longer those of this epoch.
-      if (!move.cutoverBegan) await callOff(move, ref);
-    },
+  const fault = await record.during('live', async () => {
+    let leave: LiveAdmission | undefined;
+    // Neither needs the other, and no run begins before both.
+    await allOrNone([
+      guarding,
+      async () => {
+        // Run before the source gets its VM back: nothing of it may come up at the target after that.
+        undo.push({
+          name: 'end the live migration',
+          run: async () => {
+            // Once it is handed over there is none, and the ledgers are no longer those of this epoch.
+            if (!move.cutoverBegan) await callOff(move, ref);
+          },
+        });
+        leave = await admit(move, { wishes, ref }, 1);
+      },
+    ]);
+    return runs(move, { checked, wishes, ref, ...(leave === undefined ? {} : { leave }) });
   });
-  const fault = await record.during('live', () => runs(move, { checked, wishes, ref }));
   if (fault === undefined) return true;
   if (wishes.fallback !== 'cold') throw new MoveFailed(fault);
   await callOff(move, ref);
@@ -50,6 +71,8 @@ interface Run {
   /** As the move began with; a person may have changed a limit since. */
   wishes: LiveWishes;
   ref: EpochRef;
+  /** For the first run. */
+  leave?: LiveAdmission;
 }
 
 /** One run after the other until the VM is there. Gives why it is not; throws only if it is known to have stayed. */
@@ -124,28 +147,41 @@ async function endHold(move: Move, ref: EpochRef, held: HeldGuest): Promise<bool
   return isThere;
 }
 
-/** Leave at the target, then the run itself; the source attaches to one that goes on already. */
+const runSuffix = (run: number): string => (run === 1 ? '' : `, run ${run}`);
+
+/** Leave for one run at the target. */
+function admit(
+  { hosts, input }: Move,
+  { wishes, ref }: Pick<Run, 'wishes' | 'ref'>,
+  run: number,
+): Promise<LiveAdmission> {
+  const { from, to, live } = input.request;
+  // A post-copy is over only once the guest runs there.
+  const mayHold = !(live ?? wishes).postCopy;
+  return hosts.do({
+    host: to,
+    what: `admit ${input.vm.name}${runSuffix(run)}`,
+    step: 'live',
+    limit: limits.act,
+    call: (at) => at.admitLive({ ...ref, source: from, run, ...(mayHold ? { mayHold } : {}) }),
+  });
+}
+
+/** The run itself, with leave at the target; the source attaches to one that goes on already. */
 async function oneRun(
   move: Move,
-  { checked, wishes, ref }: Run,
+  { checked, wishes, ref, leave }: Run,
   run: number,
 ): Promise<MoveLiveResult> {
   const { hosts, input } = move;
   const { from, to } = input.request;
-  const suffix = run === 1 ? '' : `, run ${run}`;
-  // A post-copy is over only once the guest runs there.
-  const mayHold = !(move.input.request.live ?? wishes).postCopy;
-  const { token, holds } = await hosts.do({
-    host: to,
-    what: `admit ${input.vm.name}${suffix}`,
-    limit: limits.act,
-    call: (at) => at.admitLive({ ...ref, source: from, run, ...(mayHold ? { mayHold } : {}) }),
-  });
+  const { token, holds } =
+    run === 1 && leave !== undefined ? leave : await admit(move, { wishes, ref }, run);
   const standby = holds === true ? standBy(move, { checked, wishes, ref }) : undefined;
   try {
     return await hosts.do({
       host: from,
-      what: `move ${input.vm.name} live${suffix}`,
+      what: `move ${input.vm.name} live${runSuffix(run)}`,
       limit: limits.bulk,
       call: (at) =>
         at.moveLive({

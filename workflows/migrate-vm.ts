@@ -44,9 +44,10 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
     const judged = await judge(move);
     const placed = await takePlaces(move, judged);
     const checked = await reserve(move, placed);
-    await guard(move, checked);
     const { live } = move.input.request;
-    if (live !== undefined && (await moveLive(move, checked, live))) {
+    const guarding = (): Promise<void> => guard(move, checked);
+    if (live === undefined) await guarding();
+    if (live !== undefined && (await moveLive(move, checked, { wishes: live, guarding }))) {
       await CancellationScope.nonCancellable(() => cutOverLive(move, checked));
     } else await moveCold(move, checked);
     await CancellationScope.nonCancellable(() => settle(move, checked));
@@ -104,6 +105,7 @@ async function guard(move: Move, { disks, epoch }: Checked): Promise<void> {
     hosts.do({
       host: from,
       what: 'guard the source',
+      step: 'guard-source',
       limit: limits.act,
       call: (at) => at.guardSource({ ...ref, target: to, disks }),
     }),

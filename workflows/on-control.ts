@@ -1,4 +1,8 @@
-import { proxyActivities } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
 import type { ControlActivities } from '../activities/control/contract.ts';
 import { controlQueue } from './contract.ts';
 
@@ -9,5 +13,19 @@ export const controlActivities = (summary: string): ControlActivities =>
     startToCloseTimeout: '30s',
     scheduleToCloseTimeout: '2m',
     retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: 5 },
+    summary,
+  });
+
+/**
+ * The same within a task of the workflow, where nobody waits for long: the worker that runs workflows is the one that
+ * serves these verbs, and needs no way through Temporal to itself. What is transient is tried for as long as
+ * `patience`.
+ */
+export const controlAtOnce = (summary: string, patience: '2m' | '1h' = '2m'): ControlActivities =>
+  proxyLocalActivities<ControlActivities>({
+    startToCloseTimeout: '30s',
+    scheduleToCloseTimeout: patience,
+    retry: { initialInterval: '500ms', maximumInterval: '10s' },
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     summary,
   });

@@ -68,6 +68,8 @@ export interface HostCall<T> {
   host: string;
   /** What is done, for the UI and for messages: `copy vda`. */
   what: string;
+  /** The step of the report that it belongs to, where others may run at the time. */
+  step?: string;
   limit: Limits;
   /** Nothing is undone from here on without a person's word: also what no retry mends waits for one. */
   neverUndo?: true;
@@ -87,7 +89,7 @@ export class Hosts {
     this.#orders = orders;
   }
 
-  async do<T>({ host, what, limit, call, neverUndo }: HostCall<T>): Promise<T> {
+  async do<T>({ host, what, step, limit, call, neverUndo }: HostCall<T>): Promise<T> {
     // From the start of the first attempt that failed: waiting in vain for a worker counts.
     let troubledSinceMs: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
@@ -101,7 +103,7 @@ export class Hosts {
         // A call within this one has retried and parked already.
         if (isCancellation(error) || error instanceof MoveFailed) throw error;
         const fault = faultOf(error, { host, what });
-        this.#record.failedAttempt(fault);
+        this.#record.failedAttempt(fault, step);
         if (!mayRetry(fault) && neverUndo !== true) throw new MoveFailed(fault);
         troubledSinceMs ??= beganMs;
         const patient = Date.now() - troubledSinceMs < limit.patienceMs;

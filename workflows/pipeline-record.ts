@@ -82,10 +82,10 @@ export abstract class PipelineRecord<P extends string, N extends string> {
       if (names.includes(step.name) && step.state === 'waiting') step.state = 'skipped';
   }
 
-  /** A failed attempt at what runs now; the first error of a step and of the whole is kept for good. */
-  failedAttempt(fault: Fault): void {
+  /** A failed attempt at what runs now, or at one step of it; the first error of a step and of the whole is kept for good. */
+  failedAttempt(fault: Fault, at?: string): void {
     for (const step of this.report.steps) {
-      if (step.state !== 'running') continue;
+      if (step.state !== 'running' || (at ?? step.name) !== step.name) continue;
       step.attempts += 1;
       step.firstError ??= fault;
     }

@@ -17,8 +17,8 @@ export async function settle(move: Move, checked: Checked): Promise<void> {
   if (mayGoCold(input.request)) await closeExports(move);
   const mayCommit = input.request.autoCommit && move.awaitsWord !== true;
   const verdict: Verdict = mayCommit ? 'commit' : await verdictOf(move);
-  if (verdict === 'commit') await commit(move, checked);
-  else await rollBack(move);
+  if (verdict === 'rollback') await rollBack(move);
+  else await commit(move, checked, { atOnce: mayCommit });
   await given;
 }
 
@@ -44,33 +44,57 @@ async function closeExports({ hosts, ref, input }: Move): Promise<void> {
   });
 }
 
-async function commit(move: Move, { source, disks, epoch }: Checked): Promise<void> {
-  const { record, hosts, ref, input } = move;
-  const { from, to } = input.request;
+/**
+ * `atOnce`: the target has become the owner this moment, so both hosts end what is theirs side by side. After a wait the
+ * target has to answer first: until it does, the source's copy stays.
+ */
+async function commit(
+  move: Move,
+  checked: Checked,
+  { atOnce }: { atOnce: boolean },
+): Promise<void> {
+  const { record } = move;
   record.enter(Phase.committing);
   // The source may be gone from here on.
   move.undo.forget();
   await record.during('commit', async () => {
-    await hosts.do({
-      host: to,
-      what: 'settle the target',
-      limit: limits.act,
-      neverUndo: true,
-      call: (at) => at.settleTarget({ ...ref, epoch: epoch + 1, autostart: source.vm.autostart }),
-    });
-    const { left } = await hosts.do({
-      host: from,
-      what: 'remove the source',
-      limit: limits.act,
-      neverUndo: true,
-      call: (at) => at.removeSource({ ...ref, epoch, target: to, disks }),
-    });
-    for (const path of left)
-      record.note(
-        `${path} was left on ${from}: it is a device, others may use it, or it lies in no pool of libvirt`,
-      );
+    const settled = settleTarget(move, checked);
+    if (!atOnce) await settled;
+    for (const end of await Promise.allSettled([settled, removeSource(move, checked)]))
+      if (end.status === 'rejected') throw end.reason;
   });
   record.end(Phase.committed);
+}
+
+async function settleTarget(
+  { hosts, ref, input }: Move,
+  { source, epoch }: Checked,
+): Promise<void> {
+  await hosts.do({
+    host: input.request.to,
+    what: 'settle the target',
+    limit: limits.act,
+    neverUndo: true,
+    call: (at) => at.settleTarget({ ...ref, epoch: epoch + 1, autostart: source.vm.autostart }),
+  });
+}
+
+async function removeSource(
+  { record, hosts, ref, input }: Move,
+  { disks, epoch }: Checked,
+): Promise<void> {
+  const { from, to } = input.request;
+  const { left } = await hosts.do({
+    host: from,
+    what: 'remove the source',
+    limit: limits.act,
+    neverUndo: true,
+    call: (at) => at.removeSource({ ...ref, epoch, target: to, disks }),
+  });
+  for (const path of left)
+    record.note(
+      `${path} was left on ${from}: it is a device, others may use it, or it lies in no pool of libvirt`,
+    );
 }
 
 /** Back to the source, by a person's wish: the same undo as after a failure. */

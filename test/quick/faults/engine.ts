@@ -12,6 +12,7 @@ import {
   TimeoutFailure,
 } from '@temporalio/common';
 import { vi } from 'vitest';
+import { controlQueue } from '../../../workflows/contract.ts';
 
 /** How one attempt of an activity ends, as the server sees it. */
 export type Ending =
@@ -317,6 +318,12 @@ const isCancellation = (error: unknown): boolean =>
   error instanceof CancelledFailure ||
   (error instanceof ActivityFailure && isCancellation(error.cause));
 
+const activitiesBy = (options: ActivityOptions) =>
+  new Proxy(
+    {},
+    { get: (_, verb) => (input: unknown) => engine().activity(options, String(verb), input) },
+  );
+
 /** What takes the place of `@temporalio/workflow`. */
 export const workflowModule = {
   ActivityCancellationType: { WAIT_CANCELLATION_COMPLETED: 'WAIT_CANCELLATION_COMPLETED' },
@@ -341,13 +348,10 @@ export const workflowModule = {
     if (definition.type === 'query') queries.set(definition.name, run);
     if (definition.type === 'update') updates.set(definition.name, { run, ...options });
   },
-  proxyActivities: (options: ActivityOptions) =>
-    new Proxy(
-      {},
-      {
-        get: (_target, verb) => (input: unknown) => engine().activity(options, String(verb), input),
-      },
-    ),
+  proxyActivities: (options: ActivityOptions) => activitiesBy(options),
+  // The worker that runs the workflow performs them itself.
+  proxyLocalActivities: (options: Omit<ActivityOptions, 'taskQueue'>) =>
+    activitiesBy({ ...options, taskQueue: controlQueue }),
   log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   setCurrentDetails: () => undefined,
   upsertSearchAttributes: () => undefined,
