@@ -62,13 +62,13 @@ export async function checkTarget(
   };
 }
 
-/** Whether libvirt here could go on with the guest's CPU; a guest that is started anew gets another. */
+/** Whether libvirt here could go on with the guest's CPU; or start it with that of its definition, where it asks for one. */
 async function cpuComparison(
   { hypervisor }: HostParts,
   { source: { vm }, request }: CheckTargetInput,
 ): Promise<{ cpu?: CpuComparison }> {
-  const wanted = vm.running?.cpu ?? '';
-  if (request.live === undefined || wanted === '') return {};
+  const wanted = request.live === undefined ? vm.checkedCpu : vm.running?.cpu;
+  if (wanted === undefined || wanted === '') return {};
   return { cpu: await hypervisor.compareCpu(wanted, vm) };
 }
 

@@ -133,6 +133,8 @@ export interface VmFacts {
   firmware?: { loader: string; loaders: string[] };
   /** Secrets of libvirt that the definition names, and whether the host gives their value out. */
   secrets?: (SecretRef & { readable: boolean })[];
+  /** `<cpu>` of the definition as XML, where libvirt holds it against the host's at each start. */
+  checkedCpu?: string;
   /** Present while it runs. */
   running?: RunningFacts;
 }

@@ -2,6 +2,7 @@
 import type { Rule, Side } from './rule.ts';
 import { cpuIncompatible } from './rules/cpu/cpu-incompatible.ts';
 import { cpuNot64Bit } from './rules/cpu/cpu-not-64-bit.ts';
+import { cpuNotStartable } from './rules/cpu/cpu-not-startable.ts';
 import { cpuTied } from './rules/cpu/cpu-tied.ts';
 import { cpuVendorDiffers } from './rules/cpu/cpu-vendor-differs.ts';
 import { nxMissing } from './rules/cpu/nx-missing.ts';
@@ -124,6 +125,7 @@ export const targetRules: readonly Rule<TargetView>[] = [
   shareableUnlocked,
   machineUnsupported,
   cpuIncompatible,
+  cpuNotStartable,
   cpuVendorDiffers,
   cpuNot64Bit,
   nxMissing,

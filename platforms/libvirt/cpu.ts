@@ -24,6 +24,18 @@ export function comparableCpu(domain: Element, capabilities: string): string {
   return hostModelOf(capabilities);
 }
 
+/**
+ * The `<cpu>` of a definition, where libvirt would not start it on a host that cannot offer all of it. libvirt writes
+ * `check` as it stores a definition: `partial` by itself for named models under KVM, `none` where QEMU emulates.
+ */
+export function checkedCpuOf(domain: Element): string | undefined {
+  const cpu = elementAt(domain, 'cpu');
+  if (cpu === undefined || elementAt(cpu, 'model') === undefined) return undefined;
+  const isNamed = ['', 'custom'].includes(attribute(cpu, 'mode'));
+  const isChecked = ['partial', 'full'].includes(attribute(cpu, 'check'));
+  return isNamed && isChecked ? serializeElement(cpu) : undefined;
+}
+
 /** The host's own CPU as libvirt puts it into words; empty where it does not. */
 function hostModelOf(capabilities: string): string {
   if (capabilities === '') return '';

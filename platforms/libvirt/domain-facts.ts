@@ -1,6 +1,7 @@
 /** What a domain's definition says, read from the document without changing it. */
 import type { Element } from '@xmldom/xmldom';
 import type { KeptState, SecretRef, VmDisk, VmHostFile, VmNic } from '../../domain/vm.ts';
+import { checkedCpuOf } from './cpu.ts';
 import { definitionSecrets, diskSecrets, isEncrypted, readNetworkPlace } from './domain-network.ts';
 import { readChosenFirmware } from './firmware.ts';
 import type { ChosenFirmware } from './firmware.ts';
@@ -32,6 +33,8 @@ export interface DefinedFacts {
   nvramTemplate: string;
   /** Present where UEFI firmware is left to libvirt. */
   firmware?: ChosenFirmware;
+  /** See `checkedCpuOf`. */
+  checkedCpu?: string;
   /** Every secret that the definition names. */
   secrets: SecretRef[];
 }
@@ -49,6 +52,7 @@ export function readDomainFacts(domain: Element): DefinedFacts {
   const devices = elementAt(domain, 'devices');
   const state = readDefinedState(domain, { name, uuid });
   const firmware = readChosenFirmware(domain);
+  const checkedCpu = checkedCpuOf(domain);
   return {
     uuid,
     name,
@@ -69,6 +73,7 @@ export function readDomainFacts(domain: Element): DefinedFacts {
     keptState: state.keptState,
     nvramTemplate: state.nvramTemplate,
     ...(firmware === undefined ? {} : { firmware }),
+    ...(checkedCpu === undefined ? {} : { checkedCpu }),
     secrets: definitionSecrets(devices),
   };
 }

@@ -101,6 +101,22 @@ describe('on a host with VMs', () => {
     expect(other.detail).toMatch(/vendor does not match required CPU vendor Intel/);
   });
 
+  it('tells the CPU that libvirt holds a start against, and libvirt does refuse it', async () => {
+    const avx = `<feature policy='require' name='avx512f'/>`;
+    const cpu = cpuOf('qemu64', avx).replace(`check='full'`, `check='partial'`);
+    await expect(start({ cpu })).rejects.toThrow(/avx512f/);
+    const { checkedCpu = '' } = await host.source.inspect('guest');
+    expect(checkedCpu).toContain('avx512f');
+    const found = await host.libvirt.use((connection) =>
+      compareCpu(connection, checkedCpu, machine),
+    );
+    expect(found.verdict).toBe('incompatible');
+    await host.clear();
+    // As libvirt stores it where QEMU emulates: then it starts whatever is missing.
+    await start({ cpu: cpu.replace(` check='partial'`, '') });
+    expect(await host.source.inspect('guest')).not.toHaveProperty('checkedCpu');
+  });
+
   it.each([
     { what: 'a model', cpu: cpuOf('NoSuch'), words: 'Unknown CPU model NoSuch' },
     {

@@ -79,7 +79,7 @@ it('asks for the firmware of a VM that leaves it to libvirt', async () => {
   expect((await check(facts, { machineOffer })).found).toEqual(['firmware-missing']);
 });
 
-it('asks libvirt for the CPU of a guest that goes on, and not of one that is started anew', async () => {
+it('asks libvirt for the CPU of a guest that goes on, or for the one to start with where that is held to', async () => {
   const cpus: string[] = [];
   const compareCpu: Hypervisor['compareCpu'] = (cpu) => {
     cpus.push(cpu);
@@ -89,7 +89,9 @@ it('asks libvirt for the CPU of a guest that goes on, and not of one that is sta
   expect((await check(facts, { compareCpu })).found).toEqual([]);
   const { found } = await check(facts, { compareCpu }, { live: defaultLiveWishes });
   expect(found).toEqual(['cpu-incompatible']);
-  expect(cpus).toEqual(['<cpu/>']);
+  const anew = await check({ ...facts, checkedCpu: '<cpu check="partial"/>' }, { compareCpu });
+  expect(anew.found).toEqual(['cpu-not-startable']);
+  expect(cpus).toEqual(['<cpu/>', '<cpu check="partial"/>']);
 });
 
 it('names state of the VM that lies here already, before a live move writes over it', async () => {

@@ -338,6 +338,11 @@ const targetCases: [code: string, Partial<TargetView>, says: string][] = [
     'cannot compare the CPU of web: not supported',
   ],
   [
+    'cpu-not-startable',
+    { request: { targetPool: '' }, cpu: { verdict: 'incompatible', detail: 'missing: avx2' } },
+    'beta could not start web with the CPU of its definition: missing: avx2',
+  ],
+  [
     'cpu-vendor-differs',
     { machine: machine({ hostname: 'beta', cpu: { ...cpu, vendor: 'GenuineIntel' } }) },
     'runs on a CPU of AuthenticAMD; that of beta is of GenuineIntel',

@@ -100,6 +100,7 @@ describe('a skip', () => {
     expect(skippedBy('cpu')).toEqual([
       'cpu-incompatible',
       'cpu-not-compared',
+      'cpu-not-startable',
       'cpu-vendor-differs',
       'cpu-not-64-bit',
       'nx-missing',
