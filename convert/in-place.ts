@@ -11,6 +11,7 @@ import { needsOperator, transient } from '../domain/errors.ts';
 import type { ForeignVm, GuestInterface } from '../domain/foreign.ts';
 import { checkInterfaces } from './addresses/interfaces.ts';
 import { windowsMacArguments } from './addresses/windows.ts';
+import type { CrypttabPlan } from './crypttab.ts';
 import { conversionFault, virtioInstalled, warningsOf } from './errors.ts';
 import type { ConversionWarning } from './errors.ts';
 import {
@@ -167,18 +168,20 @@ async function prepare(request: ConversionRequest, log: LogFile): Promise<Prepar
     const note = `To be set by hand in this Windows: ${lost.join(', ')}.`;
     return { args: able ? args : [], notes: [...notes, ...(lost.length === 0 ? [] : [note])] };
   }
-  if (guestFamily !== 'linux') {
+  const encrypted = (request.keys ?? []).length > 0;
+  // Who has a key for it has a Linux, whatever the source calls it.
+  if (guestFamily !== 'linux' && !(guestFamily === 'other' && encrypted)) {
     const lost = interfaces.length === 0 ? [] : ['Addresses of this kind of guest are not kept.'];
     return { args: [], notes: [...notes, ...lost] };
   }
   const onlyMac = guestNetwork.length === 0 ? request.onlyMac : undefined;
   const isKept = interfaces.length > 0 || onlyMac !== undefined;
   // The appliance takes its time: it is not started for nothing.
-  if (!isKept && firmware === 'bios') return { args: [], notes };
+  if (!isKept && !encrypted && firmware === 'bios') return { args: [], notes };
   const paths = conversionPaths(folder);
   request.onProgress?.({ stage: 'Preparing the guest', elapsedMs: 0 });
   const preparing = prepareGuest({
-    ...{ id, vm, interfaces, firmware, logPath: paths.log, cwd: paths.temporary },
+    ...{ id, vm, interfaces, firmware, encrypted, logPath: paths.log, cwd: paths.temporary },
     overlays: journalDisks(folder, request.disks).map(({ overlay }) => overlay),
     env: environmentOf(request),
     limitMs: limitMs ?? defaultLimitMs,
@@ -187,7 +190,7 @@ async function prepare(request: ConversionRequest, log: LogFile): Promise<Prepar
     ...(onlyMac !== undefined && { onlyMac }),
     onLog: (text) => log.write(text),
   });
-  const isAsked = interfaces.length > 0 || firmware === 'uefi';
+  const isAsked = interfaces.length > 0 || encrypted || firmware === 'uefi';
   const prepared = isAsked ? await preparing : await optional(preparing, signal);
   if (prepared === undefined) return { args: [], notes: [...notes, nameNotKept] };
   return { args: [], notes: [...notes, ...notesOf(prepared, isKept)] };
@@ -206,13 +209,28 @@ async function optional<T>(work: Promise<T>, signal?: AbortSignal): Promise<T | 
   }
 }
 
-function notesOf({ systems, changes, bootFiles }: PreparedGuest, hasNetwork: boolean): string[] {
+function notesOf(prepared: PreparedGuest, hasNetwork: boolean): string[] {
+  const { systems, changes, bootFiles, crypttab } = prepared;
   const by = systems.join(', ') || 'no system that is known';
   const changed = changes.map(({ path }) => path).join(', ') || 'nothing';
   const boot = bootFiles.map(({ to }) => to).join(', ');
   return [
     ...(hasNetwork ? [`Its network is set by ${by}; changed: ${changed}.`] : []),
     ...(boot === '' ? [] : [`It had no fallback boot path; made: ${boot}.`]),
+    ...(crypttab === undefined ? [] : luksNotes(crypttab)),
+  ];
+}
+
+function luksNotes({ opened, unknown }: CrypttabPlan): string[] {
+  const names = opened.join(', ');
+  const untold = unknown.join(', ');
+  return [
+    ...(names === '' ? [] : [`Its initramfs opens ${names}, as its /etc/crypttab says.`]),
+    ...(untold === ''
+      ? []
+      : [
+          `No entry of its /etc/crypttab was found for the LUKS ${untold} below its root file system: its initramfs may not open that.`,
+        ]),
   ];
 }
 

@@ -1,4 +1,7 @@
-/** What a Linux guest needs beside drivers: its addresses and names, and a path to boot by. One appliance for all. */
+/**
+ * What a Linux guest needs beside drivers: its addresses and names, a path to boot by, and an initramfs that opens its
+ * LUKS. One appliance for all.
+ */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isUtf8 } from 'node:buffer';
@@ -9,6 +12,8 @@ import type { AddressPlan } from './addresses/linux.ts';
 import { nameOfOnlyCard } from './addresses/only-card.ts';
 import { efiFallbackCopies, espFolders } from './efi-fallback.ts';
 import type { FileCopy } from './efi-fallback.ts';
+import { crypttabPlan } from './crypttab.ts';
+import type { CrypttabPlan } from './crypttab.ts';
 import { conversionFault } from './errors.ts';
 import { quoted, withGuestfish } from './guestfish.ts';
 import type { Ask, GuestfishOptions } from './guestfish.ts';
@@ -21,12 +26,16 @@ export interface PrepareOptions extends Omit<GuestfishOptions, 'onLog'> {
   /** Of its one card, of which the source told nothing: keeps the one name that the guest's files have for it. */
   onlyMac?: string;
   firmware: 'bios' | 'uefi';
+  /** Keys were given: its root file system may be in a LUKS. */
+  encrypted: boolean;
   onLog: (text: string) => void;
 }
 
 export interface PreparedGuest extends AddressPlan {
   /** Files of the fallback boot path that it did not have. */
   bootFiles: FileCopy[];
+  /** What its initramfs opens; absent where that needs no word of ours. */
+  crypttab?: CrypttabPlan;
 }
 
 const maxGuestFiles = 400;
@@ -49,11 +58,12 @@ export async function prepareGuest(options: PrepareOptions): Promise<PreparedGue
   };
   try {
     const end = await withGuestfish({ ...options, onLog }, async (ask) => {
-      const { interfaces, firmware, onlyMac } = options;
+      const { interfaces, firmware, onlyMac, encrypted } = options;
       const isKept = interfaces.length > 0 || onlyMac !== undefined;
       const network = isKept ? await keepAddresses(ask, exchange, options) : none;
       const bootFiles = firmware === 'uefi' ? await addBootPath(ask) : [];
-      prepared = { ...network, bootFiles };
+      const crypttab = encrypted ? await openAtBoot(ask, exchange) : undefined;
+      prepared = { ...network, bootFiles, ...(crypttab && { crypttab }) };
     });
     if (end.status !== 0 || prepared === undefined) {
       const { vm, logPath } = options;
@@ -101,6 +111,53 @@ async function addBootPath(ask: Ask): Promise<FileCopy[]> {
   return [];
 }
 
+const initramfsTools = '/usr/sbin/update-initramfs';
+const crypttabPath = '/etc/crypttab';
+
+/** For Debian and what came of it; others name what they open on the kernel's command line, by UUID. */
+async function openAtBoot(ask: Ask, exchange: string): Promise<CrypttabPlan | undefined> {
+  const isThere = await ask([`-is-file ${quoted(initramfsTools)} followsymlinks:true`]);
+  if (isThere[0] !== 'true') return undefined;
+  const uuids = await luksBelow(ask, ['/', '/usr']);
+  if (uuids.length === 0) return undefined;
+  const local = join(exchange, 'crypttab');
+  const before = (await readGuestFile(ask, crypttabPath, local)) ?? '';
+  const plan = crypttabPlan(before, uuids);
+  if (plan.content !== before) {
+    const changes = [{ path: crypttabPath, content: plan.content, mode: 0o644 }];
+    await writeChanges(ask, { exchange, changes, files: new Map([[crypttabPath, before]]) });
+  }
+  return plan;
+}
+
+/** As libguestfs names what it opened. */
+const openedLuks = /\/dev\/mapper\/luks-([0-9a-f-]{36})\b/;
+
+/** UUIDs of the LUKS devices that these file systems lie on, also through a volume group. */
+async function luksBelow(ask: Ask, mountpoints: readonly string[]): Promise<string[]> {
+  const mounted = (await ask(['mountpoints'])).map((line) => line.split(': '));
+  const devices = mounted.filter(([, at = '']) => mountpoints.includes(at)).map(([on = '']) => on);
+  const found: string[] = [];
+  for (const device of devices) {
+    const group = /^\/dev\/([A-Za-z0-9+_.-]+)\/[A-Za-z0-9+_.-]+$/.exec(device)?.[1];
+    const below =
+      openedLuks.test(device) || group === undefined ? [device] : await volumesOf(ask, group);
+    found.push(...below.flatMap((one) => openedLuks.exec(one)?.[1] ?? []));
+  }
+  return [...new Set(found)];
+}
+
+/** The physical volumes of a group. */
+async function volumesOf(ask: Ask, group: string): Promise<string[]> {
+  const ids = await ask([`-vgpvuuids ${quoted(group)}`]);
+  const volumes: string[] = [];
+  for (const volume of (await ask(['-pvs'])).slice(0, maxGuestFiles)) {
+    const [id = ''] = await ask([`-pvuuid ${quoted(volume)}`]);
+    if (ids.includes(id)) volumes.push(volume);
+  }
+  return volumes;
+}
+
 const isPlainBootPath = (path: string): boolean => /^(?:\/[A-Za-z0-9_.+-]+)+$/.test(path);
 
 /** Plain text files only; links, devices and large files are not ours to follow. */
@@ -109,17 +166,21 @@ async function readFiles(ask: Ask, exchange: string): Promise<Map<string, string
   const paths = listed.filter(isPlainPath).slice(0, maxGuestFiles);
   const files = new Map<string, string>();
   for (const [index, path] of paths.entries()) {
-    const [isFile] = await ask([`-is-file ${quoted(path)}`]);
-    if (isFile !== 'true') continue;
-    const [size = ''] = await ask([`-filesize ${quoted(path)}`]);
-    if (!/^\d+$/.test(size) || Number(size) > maxGuestFileBytes) continue;
-    const local = join(exchange, `in-${index}`);
-    await ask([`download ${quoted(path)} ${quoted(local)}`]);
-    const bytes = await readFile(local);
-    // What is no text would come back changed.
-    if (isUtf8(bytes)) files.set(path, bytes.toString('utf8'));
+    const content = await readGuestFile(ask, path, join(exchange, `in-${index}`));
+    if (content !== undefined) files.set(path, content);
   }
   return files;
+}
+
+async function readGuestFile(ask: Ask, path: string, local: string): Promise<string | undefined> {
+  const [isFile] = await ask([`-is-file ${quoted(path)}`]);
+  if (isFile !== 'true') return undefined;
+  const [size = ''] = await ask([`-filesize ${quoted(path)}`]);
+  if (!/^\d+$/.test(size) || Number(size) > maxGuestFileBytes) return undefined;
+  await ask([`download ${quoted(path)} ${quoted(local)}`]);
+  const bytes = await readFile(local);
+  // What is no text would come back changed.
+  return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
 }
 
 const isPlainPath = (path: string): boolean => /^\/etc\/[\p{L}\p{N} ./_:@+=,()-]+$/u.test(path);

@@ -8,6 +8,7 @@ import { labelledProcesses } from '../../../convert/labelled-process.ts';
 import { prepareGuest } from '../../../convert/prepare-guest.ts';
 import { checkInterfaces } from '../../../convert/addresses/interfaces.ts';
 
+const luks = '85ba044e-7ba1-42b6-b3f5-616d059f9483';
 let folder: string;
 let number = 0;
 let id: string;
@@ -37,6 +38,10 @@ while IFS= read -r line; do
     filesize) stat -c %s "$guest\${word[1]}" ;;
     download) cp "$guest\${word[1]}" "\${word[2]}" ;;
     mkdir-p) mkdir -p "$guest\${word[1]}" ;;
+    mountpoints) cat "$guest/mountpoints" ;;
+    vgpvuuids) [ "\${word[1]}" = debian-vg ] && echo Cwi-1 ;;
+    pvs) printf '%s\\n' /dev/sdb1 "/dev/mapper/luks-${luks}" ;;
+    pvuuid) case \${word[1]} in */luks-*) echo Cwi-1 ;; *) echo Xxx-2 ;; esac ;;
     upload) cat "\${word[1]}" >"$guest\${word[2]}" ;;
     cp) cp "$guest\${word[1]}" "$guest\${word[2]}" ;;
     chmod) chmod "\${word[1]}" "$guest\${word[2]}" ;;
@@ -107,7 +112,14 @@ describe('addresses', () => {
   const keep = async (firmware: 'bios' | 'uefi' = 'bios') => {
     let log = '';
     const onLog = (text: string) => (log += text);
-    const more = { vm: 'web', logPath: join(folder, 'log'), interfaces, firmware, onLog };
+    const more = {
+      vm: 'web',
+      logPath: join(folder, 'log'),
+      interfaces,
+      firmware,
+      encrypted: false,
+      onLog,
+    };
     return { plan: await prepareGuest({ ...(await options()), ...more }), log };
   };
 
@@ -143,9 +155,55 @@ describe('addresses', () => {
     const program = join(folder, 'broken');
     const said = 'libguestfs: error: inspect_os: something is wrong';
     await writeFile(program, `#!/bin/sh\necho '${said}' >&2\nexit 1\n`, { mode: 0o755 });
-    const more = { vm: 'web', logPath: '/log', interfaces, firmware: 'bios' } as const;
+    const more = {
+      vm: 'web',
+      logPath: '/log',
+      interfaces,
+      firmware: 'bios',
+      encrypted: false,
+    } as const;
     const onLog = () => undefined;
     const keeping = prepareGuest({ ...(await options()), ...more, onLog, program });
     await expect(keeping).rejects.toMatchObject({ code: 'conversion-failed' });
+  });
+});
+
+describe('a root file system in a LUKS', () => {
+  const crypttab = `swap /dev/sdc1 /dev/urandom swap\nsda5_crypt UUID=${luks} none luks,discard\n`;
+  const look = async (root: string, encrypted = true) => {
+    await guestFile('/mountpoints', `/dev/sda1: /boot\n${root}: /\n`);
+    await guestFile('/etc/crypttab', crypttab);
+    const more = {
+      vm: 'web',
+      logPath: '/log',
+      interfaces: [],
+      firmware: 'bios',
+      encrypted,
+    } as const;
+    const onLog = () => undefined;
+    const { crypttab: plan } = await prepareGuest({ ...(await options()), ...more, onLog });
+    return { plan, now: await readFile(join(folder, 'guest/etc/crypttab'), 'utf8') };
+  };
+
+  it.each([
+    ['itself', `/dev/mapper/luks-${luks}`],
+    ['by a subvolume of btrfs', `btrfsvol:/dev/mapper/luks-${luks}/@rootfs`],
+    ['by a volume group', '/dev/debian-vg/root'],
+  ])(
+    '%s is opened by the initramfs of a Debian, under the name that it has there',
+    async (_is, root) => {
+      await guestFile('/usr/sbin/update-initramfs', '');
+      const { plan, now } = await look(root);
+      expect(plan).toMatchObject({ opened: ['sda5_crypt'], unknown: [] });
+      expect(now).toBe(crypttab.replace('luks,discard', 'luks,discard,initramfs'));
+    },
+  );
+
+  it('changes nothing of a guest with another initramfs, without keys, or that lies elsewhere', async () => {
+    expect(await look(`/dev/mapper/luks-${luks}`)).toEqual({ now: crypttab });
+    await guestFile('/usr/sbin/update-initramfs', '');
+    expect(await look(`/dev/mapper/luks-${luks}`, false)).toEqual({ now: crypttab });
+    expect(await look('/dev/sda2')).toEqual({ now: crypttab });
+    expect(await look('/dev/other-vg/root')).toEqual({ now: crypttab });
   });
 });
