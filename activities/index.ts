@@ -147,8 +147,8 @@ function liveVerbs(
       const { vm, bandwidthBytesPerSecond } = input;
       return shares.during<MoveLiveResult>(
         { uuid: vm.uuid, ownBytesPerSecond: bandwidthBytesPerSecond },
-        (hostBytesPerSecond) =>
-          moveLive(parts, input, { ...attempt, cancelAsked: cancelAsked(), hostBytesPerSecond }),
+        (hostShare) =>
+          moveLive(parts, input, { ...attempt, cancelAsked: cancelAsked(), hostShare }),
         (error) => void log.warn('a live migration did not take over its share', { error }),
       );
     }),

@@ -35,17 +35,17 @@ export class LiveShares {
     return shareOfCap(await this.#capOf(), others + 1);
   }
 
-  /** Runs `migrate` as one of them. What the others are told on the way is not its concern: `onTrouble` hears of it. */
+  /** Runs `migrate` as one of them, with its share of the moment that it asks in. What the others are told on the way is not its concern: `onTrouble` hears of it. */
   async during<T>(
     run: LiveRun,
-    migrate: (hostBytesPerSecond: number) => Promise<T>,
+    migrate: (share: () => Promise<number>) => Promise<T>,
     onTrouble: (error: unknown) => void,
   ): Promise<T> {
     const joined = { ...run };
     this.#runs.add(joined);
     try {
       await this.#tell(joined).catch(onTrouble);
-      return await migrate(shareOfCap(await this.#capOf(), this.#runs.size));
+      return await migrate(() => this.shareFor(run.uuid));
     } finally {
       this.#runs.delete(joined);
       await this.#tell().catch(onTrouble);

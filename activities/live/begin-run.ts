@@ -70,6 +70,11 @@ async function goOnThere(
   }
 }
 
+const copiedIn = ({ disks }: MoveLiveInput) => disks.filter(({ how }) => how === 'copy');
+
+/** How many disks are copied along. */
+export const copiesOf = (input: MoveLiveInput): number => copiedIn(input).length;
+
 /** What libvirt is asked for: the definition that runs, and the one that is kept, both for the target. */
 export async function runOptionsOf(
   { hypervisor }: HostParts,
@@ -82,7 +87,9 @@ export async function runOptionsOf(
   const changes = { disks: newPlaces(disks), owner };
   const running = await hypervisor.live.definition(vm.uuid);
   const kept = await hypervisor.definition(vm.uuid);
-  const copyDisks = disks.filter(({ how }) => how === 'copy').map(({ name }) => name);
+  const copyDisks = copiedIn(input).map(({ name }) => name);
+  // libvirt gives each disk that is copied along all of it, at one time.
+  const cap = Math.floor(bandwidthBytesPerSecond / Math.max(1, copyDisks.length));
   return {
     uuid: vm.uuid,
     targetAddress,
@@ -93,7 +100,7 @@ export async function runOptionsOf(
     ...(disks.some(({ how }) => how === 'shared') ? { storageIsProved: true } : {}),
     copyDisks,
     ...(bandwidthBytesPerSecond > 0
-      ? { bandwidthMiBPerSecond: mebibytesOf(bandwidthBytesPerSecond) }
+      ? { bandwidthMiBPerSecond: mebibytesOf(Math.max(1, cap)) }
       : {}),
     maxDowntimeMs: Math.max(1, Math.round(wishes.maxDowntimeMs)),
     ...(parallelConnections === undefined ? {} : { parallelConnections }),

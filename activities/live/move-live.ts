@@ -8,7 +8,7 @@ import type { MoveLiveInput, MoveLiveResult } from '../contract.ts';
 import type { LiveMemory } from '../move-folder.ts';
 import { folderOf, whileOurs } from '../ours.ts';
 import type { HostParts } from '../parts.ts';
-import { beginRun, runOptionsOf } from './begin-run.ts';
+import { beginRun, copiesOf, runOptionsOf } from './begin-run.ts';
 import type { BegunRun } from './begin-run.ts';
 import { followRun } from './follow-run.ts';
 import type { RunEnd } from './follow-run.ts';
@@ -28,8 +28,8 @@ const resumesWithinMs = 30_000;
 export interface LiveAttempt extends Attempt {
   /** Whether the signal, once it fires, means a cancel; else whoever comes next goes on with the migration. */
   cancelAsked: () => boolean;
-  /** Cap of this host, bytes a second; 0 is none. */
-  hostBytesPerSecond: number;
+  /** What this host leaves to the run at the moment, bytes a second; 0 is no cap. */
+  hostShare: () => Promise<number>;
 }
 
 /**
@@ -66,8 +66,11 @@ async function moveNow(
 ): Promise<MoveLiveResult> {
   const { live } = parts.hypervisor;
   const folder = folderOf(parts, input);
-  const { bandwidthBytesPerSecond: own, wishes } = input;
-  const bandwidthBytesPerSecond = lowestCap(own, attempt.hostBytesPerSecond);
+  const { wishes } = input;
+  const bandwidthBytesPerSecond = lowestCap(
+    input.bandwidthBytesPerSecond,
+    await attempt.hostShare(),
+  );
   const found = await find(parts, input, { ...attempt, bandwidthBytesPerSecond });
   if (found.how === 'over') return found.result;
   if (found.how === 'ended') return concludeUnseen(parts, input, found);
@@ -76,7 +79,16 @@ async function moveNow(
   const isAttached = begun === undefined;
   // It may have been begun under another cap, which nobody told it while no worker was there.
   if (isAttached) await live.setBandwidth(uuid, mebibytesOf(bandwidthBytesPerSecond));
-  const steering = new Steering({ live, folder, uuid, wishes, memory }, { isAttached });
+  const cap = async (): Promise<number> => {
+    const { bandwidthBytesPerSecond: own = input.bandwidthBytesPerSecond } =
+      (await folder.read('tuned')) ?? {};
+    return lowestCap(own, await attempt.hostShare());
+  };
+  const isDivided = begun !== undefined && bandwidthBytesPerSecond > 0 && copiesOf(input) > 1;
+  const steering = new Steering(
+    { live, folder, uuid, wishes, memory, ...(isDivided ? { wholeCap: cap } : {}) },
+    { isAttached },
+  );
   const takenBack = pauseIfTakenBack(parts, input, { begun, steering, attempt });
   // It is awaited further down, unless the run is left before: a fault of it must not end the worker meanwhile.
   takenBack.catch(() => undefined);

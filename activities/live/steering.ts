@@ -16,6 +16,7 @@ import type { LiveSample } from '../../platforms/libvirt/live/sample.ts';
 import { unpaused } from './paused-by-us.ts';
 import type { LiveMemory, MoveFolder } from '../move-folder.ts';
 import type { LiveHypervisor } from '../parts.ts';
+import { mebibytesOf } from './limits.ts';
 import { isTrouble } from './run-outcome.ts';
 
 /** Of a run, in its report: the last ones. */
@@ -27,6 +28,11 @@ export interface SteeringOptions {
   uuid: string;
   wishes: LiveWishes;
   memory: LiveMemory;
+  /**
+   * Where the run began with a part of its cap for each disk: gives all of it, bytes a second, for the memory. What a disk
+   * began with libvirt 9.0 changes no more.
+   */
+  wholeCap?: () => Promise<number>;
 }
 
 /** Has each sample of a run judged by the convergence policy, does what that says, and writes it down. */
@@ -38,6 +44,7 @@ export class Steering {
   /** Nobody looked since the last act was written down: patience is counted from the first look on. */
   #isAttached: boolean;
   #tunedDowntimeMs: number | undefined;
+  #isWhole = false;
 
   constructor(options: SteeringOptions, { isAttached }: { isAttached: boolean }) {
     this.#options = options;
@@ -61,6 +68,7 @@ export class Steering {
   /** Judges, acts, and gives what is to be shown. Throws what libvirt has against an order. */
   async take(sample: LiveSample): Promise<LiveProgress> {
     await this.#heedTuning();
+    await this.#liftPart(sample);
     if (this.#isAttached) this.#state = countAnew(this.#state, sample);
     this.#isAttached = false;
     const step = nextConvergenceStep(this.#state, sample, this.#policy);
@@ -107,6 +115,14 @@ export class Steering {
   async remember(more: Partial<LiveMemory>): Promise<void> {
     this.#memory = { ...this.#memory, ...more };
     await this.#options.folder.write('live', this.#memory);
+  }
+
+  /** Once copies are under way: before, libvirt would take the part for the memory again. */
+  async #liftPart({ diskTotalBytes }: LiveSample): Promise<void> {
+    const { live, uuid, wholeCap } = this.#options;
+    if (this.#isWhole || diskTotalBytes === 0 || wholeCap === undefined) return;
+    this.#isWhole = true;
+    await live.setBandwidth(uuid, mebibytesOf(await wholeCap()));
   }
 
   /** A person's own limit goes before the one that the run was begun with, and is where raising it goes on from. */

@@ -50,14 +50,19 @@ describe('live migrations that leave a host', () => {
     };
     const shares = new LiveShares({ live, bandwidth, ceiling: (cap) => cap });
     const troubles: unknown[] = [];
-    const run = (uuid: string, own: number, migrate: (cap: number) => Promise<void>) =>
+    const run = (
+      uuid: string,
+      own: number,
+      migrate: (share: () => Promise<number>) => Promise<void>,
+    ) =>
       shares.during({ uuid, ownBytesPerSecond: own * mebibyte }, migrate, (trouble) =>
         troubles.push(trouble),
       );
     await run('a', 0, async (first) => {
-      expect(first).toBe(100 * mebibyte);
+      expect(await first()).toBe(100 * mebibyte);
       await run('b', 30, async (second) => {
-        expect(second).toBe(50 * mebibyte);
+        expect(await second()).toBe(50 * mebibyte);
+        expect(await first()).toBe(50 * mebibyte);
         expect(told).toEqual(['a 50']);
         told.length = 0;
         await bandwidth.apply({ upBytesPerSecond: 40 * mebibyte });

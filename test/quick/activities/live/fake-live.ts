@@ -232,7 +232,7 @@ export function fakeAttempt(): FakeAttempt {
     reported,
     report: (details) => reported.push(details),
     cancelAsked: () => isAsked,
-    hostBytesPerSecond: 0,
+    hostShare: () => Promise.resolve(0),
     cancel: () => {
       isAsked = true;
       abort.abort(new Error('CANCELLED'));

@@ -6,6 +6,7 @@ import { endLive } from '../../../../activities/live/end-live.ts';
 import { moveLive } from '../../../../activities/live/move-live.ts';
 import { tuneLive } from '../../../../activities/live/tune-live.ts';
 import { permanent, transient } from '../../../../domain/errors.ts';
+import { disk } from '../../workflows/fake-hosts.ts';
 import { fakeAttempt, fakeHost, order, pass, ref, vm } from './fake-live.ts';
 import type { FakeHost } from './fake-live.ts';
 
@@ -74,8 +75,8 @@ it('leaves a run alone when the worker stops; the next attempt attaches under th
   await expect(left).rejects.toThrow('WORKER_SHUTDOWN');
   expect(host.live.told).toEqual(['begin']);
   const capped = { ...order(1), bandwidthBytesPerSecond: 8 * 1024 * 1024 };
-  const hostBytesPerSecond = 5 * 1024 * 1024;
-  const again = moveLive(host.parts, capped, { ...fakeAttempt(), hostBytesPerSecond });
+  const hostShare = () => Promise.resolve(5 * 1024 * 1024);
+  const again = moveLive(host.parts, capped, { ...fakeAttempt(), hostShare });
   await told('bandwidth 5');
   host.live.show(pass(100));
   host.live.end('moved-away');
@@ -240,6 +241,23 @@ it('changes the limits of its own run only, and a changed pause is where raising
   await moving;
   expect(host.live.told.slice(0, 3)).toEqual(['begin', 'bandwidth 3', 'downtime 1500']);
   expect(await tuneLive(host.parts, limits, at)).toBe(false);
+});
+
+it('divides its cap among the disks that are copied at one time, and gives the memory all of it', async () => {
+  const copied = (name: string) => ({ ...disk, name, how: 'copy' as const });
+  const disks = [copied('vda'), copied('vdb'), { ...copied('vdc'), how: 'shared' as const }];
+  const input = { ...order(1), disks, bandwidthBytesPerSecond: 50 * 1024 * 1024 };
+  let share = 30 * 1024 * 1024;
+  const hostShare = () => Promise.resolve(share);
+  const moving = moveLive(host.parts, input, { ...fakeAttempt(), hostShare });
+  await told('begin');
+  expect(host.live.asked[0]).toMatchObject({ bandwidthMiBPerSecond: 15 });
+  share = 40 * 1024 * 1024;
+  host.live.show(pass(100), pass(200, { diskTotalBytes: 64 }), pass(300, { diskTotalBytes: 64 }));
+  await told('bandwidth 40');
+  host.live.end('moved-away');
+  await moving;
+  expect(host.live.told).toEqual(['begin', 'bandwidth 40']);
 });
 
 it('ends a run that another attempt watches', async () => {
