@@ -9,18 +9,23 @@ import { MoveStage } from './move-stage.ts';
 import { moves } from './moves.ts';
 import type { Sample } from './result.ts';
 
-const name = 'drain/virsh-loop';
-const unit = 's';
+const names = { 'drain/virsh-loop': 's', 'drain-1gbit/virsh-loop': 's' } as const;
+type Name = keyof typeof names;
+
 const vmCount = 10;
 /** The hosts' own limits at first. */
 const parallel = 2;
 const drainLimitMs = 600_000;
+/** What a small VM has, and a cable that many have. */
+const small = { memoryMiB: 512, usedMemoryMiB: 384 } as const;
+const cableMbit = 1_000;
+const bootMs = 600_000;
 
-const loopOf = (vms: string): string =>
+const loopOf = (vms: string, to: string): string =>
   [
     `printf '%s\\n' ${vms} | xargs -P ${parallel} -I VM`,
     'virsh -q migrate --live --p2p --tls --persistent --undefinesource --abort-on-error',
-    'VM qemu+tls://beta/system',
+    `VM qemu+tls://${to}/system`,
   ].join(' ');
 
 /** Neither disk nor guest system: what is measured is the work around the memory. */
@@ -52,69 +57,129 @@ async function end(stage: MoveStage, vms: readonly string[]): Promise<void> {
   }
 }
 
-const namesOf = (kind: string, run: number): string[] =>
-  Array.from({ length: vmCount }, (_, at) => `${kind}${run}x${at}`);
+const namesOf = (kind: string): string[] =>
+  Array.from({ length: vmCount }, (_, at) => `${kind}x${at}`);
 
-async function byUs(context: BenchContext, stage: MoveStage, run: number): Promise<number> {
-  const vms = namesOf('ours', run);
-  await begin(stage, vms);
+async function drained(context: BenchContext, stage: MoveStage, host: string): Promise<number> {
   const start = performance.now();
-  const { drain } = await stage.ferry.drain('alpha', { parallel, autoCommit: true });
+  const { drain } = await stage.ferry.drain(host, { parallel, autoCommit: true });
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(drainLimitMs)]);
   let report: DrainReport | undefined;
   for await (const status of drain.watch({ signal })) report = status.report;
   const seconds = (performance.now() - start) / 1000;
   if (report === undefined || !isDrained(report))
-    throw new Error(`alpha was not drained: ${JSON.stringify(report?.vms)}`);
-  await stage.ferry.undrain('alpha');
-  await end(stage, vms);
+    throw new Error(`${host} was not drained: ${JSON.stringify(report?.vms)}`);
+  await stage.ferry.undrain(host);
   return seconds;
 }
 
-async function byLoop(stage: MoveStage, run: number): Promise<number> {
-  const vms = namesOf('loop', run);
-  await begin(stage, vms);
+async function looped(
+  stage: MoveStage,
+  vms: readonly string[],
+  [from, to]: readonly [string, string],
+): Promise<number> {
   const start = performance.now();
   await stage.lab
-    .host('alpha')
-    .exec(['sh', '-c', loopOf(vms.join(' '))], { timeoutMs: drainLimitMs });
-  const seconds = (performance.now() - start) / 1000;
-  await end(stage, vms);
-  return seconds;
+    .host(from)
+    .exec(['sh', '-c', loopOf(vms.join(' '), to)], { timeoutMs: drainLimitMs });
+  return (performance.now() - start) / 1000;
 }
 
-async function samplesOf(context: BenchContext, stage: MoveStage): Promise<Sample[]> {
-  context.showCommand(name, loopOf('VM1 ... VM10'));
-  const probe = namesOf('probe', 0).slice(0, 1);
-  await begin(stage, probe);
-  // Hosts take no VM before their workers have told what they have.
-  await waitUntil(
-    async () =>
-      (await stage.ferry.place({ vm: probe[0] ?? '', from: 'alpha' })).answer.chosen === 'beta',
-    { what: 'beta to take VMs', timeoutMs: 120_000, everyMs: 500 },
-  );
-  await stage.virsh(stage.lab.host('alpha'), 'destroy', probe[0] ?? '');
-  await stage.virsh(stage.lab.host('alpha'), 'undefine', probe[0] ?? '');
+/** Runs ours and the peer in turn; the first pair does not count. */
+async function inPairs(
+  context: BenchContext,
+  name: Name,
+  once: (run: number) => Promise<Sample>,
+): Promise<Sample[]> {
   const samples: Sample[] = [];
   for (let run = 0; run <= context.runs; run++) {
     context.signal.throwIfAborted();
-    const ours = await byUs(context, stage, run);
-    const peer = await byLoop(stage, run);
-    const both = `${ours.toFixed(1)} s, by the loop ${peer.toFixed(1)} s`;
+    const sample = await once(run);
+    const both = `${sample.ours.toFixed(1)} s, by the loop ${(sample.peer ?? 0).toFixed(1)} s`;
     context.say(`${name}, ${run === 0 ? 'warm-up' : `run ${run}`}: ${both}`);
-    if (run > 0) samples.push({ ours, peer });
+    if (run > 0) samples.push(sample);
   }
   return samples;
 }
 
+/** Hosts take no VM before their workers have told what they have. */
+async function untilTaken(stage: MoveStage, vm: string): Promise<void> {
+  await waitUntil(
+    async () => (await stage.ferry.place({ vm, from: 'alpha' })).answer.chosen === 'beta',
+    { what: 'beta to take VMs', timeoutMs: 120_000, everyMs: 500 },
+  );
+}
+
+/** VMs without a guest, new ones each time. */
+async function bare(context: BenchContext, stage: MoveStage): Promise<Sample[]> {
+  const name = 'drain/virsh-loop';
+  context.showCommand(name, loopOf('VM1 ... VM10', 'beta'));
+  const alpha = stage.lab.host('alpha');
+  await begin(stage, ['probe']);
+  await untilTaken(stage, 'probe');
+  await stage.virsh(alpha, 'destroy', 'probe');
+  await stage.virsh(alpha, 'undefine', 'probe');
+  return inPairs(context, name, async (run) => {
+    const ours = namesOf(`ours${run}`);
+    await begin(stage, ours);
+    const seconds = await drained(context, stage, 'alpha');
+    await end(stage, ours);
+    const loop = namesOf(`loop${run}`);
+    await begin(stage, loop);
+    const peer = await looped(stage, loop, ['alpha', 'beta']);
+    await end(stage, loop);
+    return { ours: seconds, peer };
+  });
+}
+
+/** Makes the guests on a host, and waits until their memory is full. */
+async function beginSmall(stage: MoveStage, host: string, vms: readonly string[]): Promise<void> {
+  for (const vm of vms) {
+    await stage.lab.createVm(host, { name: vm, ...small });
+    await stage.virsh(stage.lab.host(host), 'start', vm);
+  }
+  for (const vm of vms) await stage.lab.waitForConsole(host, vm, /tick \d+/, { timeoutMs: bootMs });
+}
+
+/**
+ * Guests with something in their memory, over a cable of 1 Gbit/s, to and fro. Those that the loop moves are always on the
+ * other host: a drain takes away all there are, and our guard lets nobody else bring back what we moved.
+ */
+async function overCable(context: BenchContext, stage: MoveStage): Promise<Sample[]> {
+  const name = 'drain-1gbit/virsh-loop';
+  context.showCommand(name, loopOf('VM1 ... VM10', 'HOST'));
+  const [ours, loop] = [namesOf('ours'), namesOf('loop')];
+  context.say(`2 times ${vmCount} guests fill ${small.usedMemoryMiB} MiB each`);
+  await beginSmall(stage, 'alpha', ours);
+  await beginSmall(stage, 'beta', loop);
+  await untilTaken(stage, ours[0] ?? '');
+  await stage.lab.setLink('beta', { mbitPerSecond: cableMbit });
+  return inPairs(context, name, async (run) => {
+    const [from, to] = run % 2 === 0 ? (['alpha', 'beta'] as const) : (['beta', 'alpha'] as const);
+    return {
+      ours: await drained(context, stage, from),
+      peer: await looped(stage, loop, [to, from]),
+    };
+  });
+}
+
+const runs: Record<Name, typeof bare> = {
+  'drain/virsh-loop': bare,
+  'drain-1gbit/virsh-loop': overCable,
+};
+
 export const drain: BenchGroup = {
-  names: { [name]: unit },
+  names,
   missing: async () => {
     const lacks = (await moves.missing())['worker-rss-mib'];
-    return lacks === undefined ? {} : { [name]: lacks };
+    if (lacks === undefined) return {};
+    return Object.fromEntries(Object.keys(names).map((name) => [name, lacks]));
   },
-  run: async (context, _wanted, done) => {
+  run: async (context, wanted, done) => {
     const stage = await MoveStage.open(context);
-    done({ name, unit, samples: await samplesOf(context, stage) });
+    for (const name of Object.keys(runs) as Name[]) {
+      if (!wanted.has(name)) continue;
+      done({ name, unit: names[name], samples: await runs[name](context, stage) });
+    }
   },
 };

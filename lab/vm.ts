@@ -11,6 +11,8 @@ export interface LabVmOptions {
   name: string;
   /** Default 96; the guest needs about 80. */
   memoryMiB?: number;
+  /** How much of the memory the guest fills before its first tick, and leaves alone from then on; default none. */
+  usedMemoryMiB?: number;
   dataDisk?: {
     sizeMiB: number;
     /** Default raw. */
@@ -59,6 +61,9 @@ const kernelArguments = [
   ...['random.trust_cpu=on', 'rcupdate.rcu_expedited=1', 'i8042.nokbd', 'i8042.noaux', 'audit=0'],
 ].join(' ');
 
+const kernelLine = ({ usedMemoryMiB = 0 }: LabVmOptions): string =>
+  usedMemoryMiB === 0 ? kernelArguments : `${kernelArguments} vmferry.use=${usedMemoryMiB}`;
+
 function domainXml(vm: LabVm, options: LabVmOptions): string {
   const mac = Array.from({ length: 3 }, () => randomInt(256).toString(16).padStart(2, '0')).join(
     ':',
@@ -87,7 +92,7 @@ function domainXml(vm: LabVm, options: LabVmOptions): string {
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>${insidePaths.guestDir}/vmlinuz</kernel>
     <initrd>${insidePaths.guestDir}/initrd.img</initrd>
-    <cmdline>${kernelArguments}</cmdline>
+    <cmdline>${kernelLine(options)}</cmdline>
   </os>
   <features><acpi/></features>
   <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
