@@ -3,12 +3,14 @@ import type {
   CacheInput,
   CacheResult,
   ImportActivities,
+  ReserveCacheAnswer,
   StopForeignInput,
 } from '../activities/import/contract.ts';
 import { ImportPhase } from '../domain/import.ts';
 import { cacheNeed } from '../domain/import/capacity.ts';
 import type { Import, Judged } from './import.ts';
 import { limits } from './on-host.ts';
+import { untilGranted } from './until-granted.ts';
 
 /** When the source was seen to be off, by the workflow's clock; undefined if the import did not stop it. */
 export interface SourceStopped {
@@ -16,15 +18,26 @@ export interface SourceStopped {
   offSinceMs?: number;
 }
 
-/** Before anything is touched: two imports that begin at once may have seen the same room. */
-export async function holdRoom({ hosts, ref, input }: Import, { foreign }: Judged): Promise<void> {
+/**
+ * Before anything is touched: one of the places of imports that the conversion host works on, and room in its cache.
+ * Waits for both as long as others have them.
+ */
+export async function holdRoom(
+  { hosts, ref, input, record }: Import,
+  { foreign }: Judged,
+): Promise<void> {
   const { neededBytes, besideBytes } = cacheNeed(foreign.vm, input.request);
-  await hosts.do({
-    host: input.request.conversionHost,
-    what: `hold room for ${input.vm.name}`,
-    limit: limits.check,
-    call: (at) => at.reserveCache({ ...ref, neededBytes, besideBytes }),
-  });
+  const ask = (wait: { waitMs?: number }): Promise<ReserveCacheAnswer> => {
+    // Whoever has waited for a day does not end with a worker that is away for a minute.
+    const { attemptMs, ...limit } = wait.waitMs === undefined ? limits.check : limits.act;
+    return hosts.do({
+      host: input.request.conversionHost,
+      what: `hold room for ${input.vm.name}`,
+      limit: { ...limit, attemptMs: attemptMs + (wait.waitMs ?? 0) },
+      call: (at) => at.reserveCache({ ...ref, neededBytes, besideBytes, ...wait }),
+    });
+  };
+  await record.whileWaiting((note) => untilGranted(ask, note));
 }
 
 /** How the source is turned off before it is read; undefined if it is not. */

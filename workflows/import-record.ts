@@ -73,6 +73,18 @@ export class ImportRecord extends PipelineRecord<ImportPhase, ImportStepName> {
     }));
   }
 
+  /** The report says what is waited for as long as `wait` lasts; notes keep it. */
+  async whileWaiting(wait: (note: (text: string) => void) => Promise<unknown>): Promise<void> {
+    try {
+      await wait((text) => {
+        this.note(text);
+        this.report.waitsFor = text;
+      });
+    } finally {
+      delete this.report.waitsFor;
+    }
+  }
+
   disk(key: string): ImportedDisk {
     const disk = this.report.disks.find((one) => one.key === key);
     if (disk === undefined) throw new Error(`no disk ${key} in the report`);

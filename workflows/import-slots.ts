@@ -3,31 +3,41 @@ import type { PlacementVm } from '../domain/placement/vm.ts';
 import type { Import, Judged } from './import.ts';
 import { placesFor, placesReleased } from './slots.ts';
 
+/** Before the first of the two calls below. */
+export function pushGivingSlot(run: Import): void {
+  run.undo.push({
+    name: `give the place on ${run.input.request.to} back`,
+    run: () => giveTargetSlot(run, false),
+  });
+}
+
+/**
+ * Waits until the target has the VM's room, and takes it: nothing comes there yet, so that it does not count among what
+ * comes. Throws as `takeTargetSlot`.
+ */
+export const takeTargetRoom = (run: Import, judged: Judged): Promise<void> =>
+  takePlace(run, judged, { waits: true });
+
 /**
  * Waits until the target has a place for what is sent to it, and takes it. While it waits the report says why. Throws
  * `MoveFailed` where no waiting helps, and the cancellation.
  */
-export async function takeTargetSlot(run: Import, judged: Judged): Promise<void> {
-  const { input, ref, record, undo } = run;
+export const takeTargetSlot = (run: Import, judged: Judged): Promise<void> =>
+  takePlace(run, judged, {});
+
+async function takePlace(run: Import, judged: Judged, as: { waits?: true }): Promise<void> {
+  const { input, ref, record } = run;
   const { to: target } = input.request;
-  const giveBack = (): Promise<void> => giveTargetSlot(run, false);
-  undo.push({ name: `give the place on ${target} back`, run: giveBack });
-  const note = (text: string): void => {
-    record.note(text);
-    record.report.waitsFor = text;
-  };
-  try {
-    await placesFor(
+  await record.whileWaiting((note) =>
+    placesFor(
       {
         cluster: input.cluster,
         move: { moveId: ref.moveId, workflowId: ref.moveId, runId: ref.migrationId },
-        ...{ target, vm: placementVmOf(run, judged) },
+        ...{ target, vm: placementVmOf(run, judged), ...as },
       },
-      { note, giveBack },
-    );
-  } finally {
-    delete record.report.waitsFor;
-  }
+      { note, giveBack: () => giveTargetSlot(run, false) },
+    ),
+  );
 }
 
 /** As `giveSlots` of a move. `arrived`: the VM is on the target, where its facts will count it. */

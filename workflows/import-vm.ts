@@ -29,7 +29,7 @@ import {
   untouched,
 } from './import-rehearse.ts';
 import { settle } from './import-settle.ts';
-import { giveTargetSlot, takeTargetSlot } from './import-slots.ts';
+import { giveTargetSlot, pushGivingSlot, takeTargetRoom, takeTargetSlot } from './import-slots.ts';
 import { define, reserve, transfer } from './import-transfer.ts';
 import { tuneImport } from './import-tune.ts';
 import { importRef, undoEpochOf } from './import.ts';
@@ -81,15 +81,15 @@ async function bringOver(
   await checkRehearsal(run, judged);
   pushKeeping(run);
   await holdRoom(run, judged);
-  // A guest does not stand still for a place; what is not turned off holds one no longer than it is needed.
-  const stops = stopOf(run, judged) !== undefined;
-  if (stops) await takeTargetSlot(run, judged);
+  pushGivingSlot(run);
+  // A guest does not stand still for room that is not there; what is not turned off holds it no longer than needed.
+  if (stopOf(run, judged) !== undefined) await takeTargetRoom(run, judged);
   const stopped = await stopSource(run, judged);
   await fillCache(run, judged);
   await convert(run, judged);
   await rehearse(run, judged);
   if (isRehearsalOnly(run)) return undefined;
-  if (!stops) await takeTargetSlot(run, judged);
+  await takeTargetSlot(run, judged);
   const placed = await reserve(run, judged);
   await transfer(run, placed);
   await define(run, placed);

@@ -11,18 +11,12 @@ import type {
   ReserveMoveAnswer,
   ReserveMoveInput,
 } from '../activities/control/contract.ts';
-import { Handling } from '../domain/errors.ts';
 import { placementVmOf } from '../domain/placement/from-facts.ts';
 import { controlQueue } from './contract.ts';
 import { faultOf, isCancellation, MoveFailed } from './faults.ts';
 import { controlAtOnce } from './on-control.ts';
 import type { Checked, Move } from './move.ts';
-
-/** The activity itself asks again meanwhile: a move that waits for a day leaves some 4,000 events. */
-const waitMs = 4 * 60_000;
-/** Longer than any queue of moves; then the move fails with nothing touched, ms. */
-const patienceMs = 7 * 24 * 60 * 60_000;
-const mostWaitNotes = 5;
+import { untilGranted, waitMs } from './until-granted.ts';
 
 const waitOnControl = (summary: string): ControlActivities =>
   proxyActivities<ControlActivities>({
@@ -66,18 +60,7 @@ export async function placesFor(
   asked: ReserveMoveInput,
   waiting: Waiting,
 ): Promise<Extract<ReserveMoveAnswer, { granted: true }>> {
-  const untilMs = Date.now() + patienceMs;
-  let answer = await askHosts(asked, waiting);
-  let waits = 0;
-  while (!answer.granted) {
-    const { fault } = answer;
-    if (fault.handling !== Handling.transient || Date.now() > untilMs) throw new MoveFailed(fault);
-    waits += 1;
-    // Figures in a reason may change with each answer; the first few say it.
-    if (waits <= mostWaitNotes) waiting.note(fault.message);
-    answer = await askHosts({ ...asked, waitMs }, waiting);
-  }
-  return answer;
+  return untilGranted((wait) => askHosts({ ...asked, ...wait }, waiting), waiting.note);
 }
 
 /**

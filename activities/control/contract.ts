@@ -55,6 +55,8 @@ export interface ReserveMoveInput {
   source?: string;
   target: string;
   vm: PlacementVm;
+  /** Of the target its room alone: nothing comes yet. */
+  waits?: true;
   /** For how long to ask again before a refusal is given, ms; absent: once. */
   waitMs?: number;
 }

@@ -41,7 +41,7 @@ interface Place {
 
 async function reserveBoth(
   fleet: FleetAccess,
-  { move, source, target, vm }: ReserveMoveInput,
+  { move, source, target, vm, waits }: ReserveMoveInput,
   ask: Ask,
 ): Promise<ReserveMoveAnswer> {
   const wish = (direction: SlotWish['direction']): SlotWish => ({
@@ -50,7 +50,8 @@ async function reserveBoth(
     vm,
     by: 'named',
   });
-  const into: Place = { host: target, wish: wish('in') };
+  const room = waits === undefined ? {} : { waits };
+  const into: Place = { host: target, wish: { ...wish('in'), ...room } };
   if (source === undefined) {
     const answer = await ask(fleet, into.host, into.wish);
     if (!answer.granted) return refused(into, answer);

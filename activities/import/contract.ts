@@ -3,6 +3,7 @@
  * of the target stand beside `reserveTarget`, `ensureCopied`, `takeOwnership` and the others of every move.
  */
 import type { Concern } from '../../domain/concerns.ts';
+import type { Fault } from '../../domain/errors.ts';
 import type { ForeignVm, ForeignVmSummary } from '../../domain/foreign.ts';
 import type {
   ConversionHostFacts,
@@ -112,7 +113,12 @@ export interface ReserveCacheInput extends ImportRef {
   /** As `cacheNeed` says; `besideBytes` of it are for the conversion. */
   neededBytes: number;
   besideBytes: number;
+  /** Asks again for so long where others have to make room first, ms; once if absent. */
+  waitMs?: number;
 }
+
+/** `fault` says what is waited for. */
+export type ReserveCacheAnswer = { granted: true } | { granted: false; fault: Fault };
 
 export interface UploadShareInput extends ImportRef {
   /** What the import holds to now: the answer waits until it is to be another; at once if absent. */
@@ -211,8 +217,11 @@ export interface ImportActivities {
   checkForeign(input: ImportRef): Promise<ForeignCheck>;
   /** Conversion host: takes over what people set of it, and remembers that over restarts. */
   applyConversion(input: ConversionTerms): Promise<ConversionInForce>;
-  /** Conversion host: room for the import, promised to no other. Throws `cache-full`, `conversion-host-disabled`. */
-  reserveCache(input: ReserveCacheInput): Promise<void>;
+  /**
+   * Conversion host: one of the places of imports that it works on at a time, and room for its disks, promised to no
+   * other. Throws `cache-full` where no waiting helps, `conversion-host-disabled`.
+   */
+  reserveCache(input: ReserveCacheInput): Promise<ReserveCacheAnswer>;
   /** Conversion host: what the import may send, its share of the host's cap; 0 is none. */
   uploadShare(input: UploadShareInput): Promise<{ bytesPerSecond: number }>;
   /** Conversion host: the source off, read back. Throws `shutdown-unsupported`, `shutdown-timed-out`. */

@@ -85,6 +85,7 @@ async function copyAll(
   if (record.promise !== undefined)
     record.promise.neededBytes = (await cache.takenBytes()) + record.promise.besideBytes;
   await cache.write(record);
+  if (record.promise?.besideBytes === 0) await cache.writesNoMore(migrationId);
   return { disks: done };
 }
 

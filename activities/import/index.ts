@@ -76,7 +76,7 @@ function conversionVerbs({
   return {
     applyConversion: verb('applyConversion', ({ terms }, input) => terms.apply(input)),
     reserveCache: verb('reserveCache', (own, input, { signal }) =>
-      reserveCache(own, input, signal),
+      reserveCache(own, input, { signal }),
     ),
     uploadShare: verb('uploadShare', ({ shares }, input, { signal }) =>
       shares.of(input, signal).then((bytesPerSecond) => ({ bytesPerSecond })),

@@ -27,7 +27,7 @@ const facts: z.ZodType<ConversionHostFacts> = z.strictObject({
     } satisfies ShapeOf<ProviderLine>),
   ),
   running: count.meta({ description: 'Imports that use its cache.' }),
-  parallel: count.meta({ description: 'Copies and conversions at a time.' }),
+  parallel: count.meta({ description: 'Imports that are copied and converted at a time.' }),
   promisedBytes: bytes.meta({ description: 'What running imports have still to write.' }),
   cacheSeconds: count.exactOptional(),
   takesImports: flag.exactOptional(),

@@ -177,6 +177,7 @@ export const hostState: z.ZodType<HostState> = z.strictObject({
     z.strictObject({
       ...holder,
       reservation,
+      waits: z.literal(true).exactOptional(),
       arrived: time.exactOptional(),
     } satisfies ShapeOf<InSlot>),
   ),

@@ -2,7 +2,7 @@
 import type { HostLine } from '../ferry.ts';
 import type { PoolFacts } from '../../domain/host.ts';
 import { movesInUnderWay, newHost } from '../../domain/hosts/state.ts';
-import type { HostSettings, HostState, SlotHolder } from '../../domain/hosts/state.ts';
+import type { HostSettings, HostState, InSlot, SlotHolder } from '../../domain/hosts/state.ts';
 import { bytes, moment, rate } from './quantity.ts';
 import { table } from './table.ts';
 import type { Cell, Column } from './table.ts';
@@ -117,6 +117,11 @@ const groupsText = (groups: Readonly<Record<string, number>>): string =>
     .map(([group, vms]) => `${group} (${vms})`)
     .join(', ') || 'none';
 
+function wayIn({ arrived, waits }: InSlot): string {
+  if (arrived !== undefined) return 'has arrived';
+  return waits === undefined ? 'in' : 'is to come';
+}
+
 /** Who has a place there now. */
 function placeLines({ movesIn, movesOut }: HostState, view: View): string[] {
   const row = (direction: string, { vm, workflowId, since }: SlotHolder): Cell[] => [
@@ -126,7 +131,7 @@ function placeLines({ movesIn, movesOut }: HostState, view: View): string[] {
     { text: workflowId, paint: 'dim' },
   ];
   const rows = [
-    ...movesIn.map((slot) => row(slot.arrived === undefined ? 'in' : 'has arrived', slot)),
+    ...movesIn.map((slot) => row(wayIn(slot), slot)),
     ...movesOut.map((slot) => row('out', slot)),
   ];
   if (rows.length === 0) return [];

@@ -14,7 +14,7 @@ export interface ConversionRole {
   upBytesPerSecond?: number;
   /** What comes into its cache, over all imports, bytes a second; 0 is none. */
   downBytesPerSecond?: number;
-  /** Copies and conversions at a time. */
+  /** Imports that are copied and converted at a time. */
   parallel?: number;
 }
 

@@ -22,6 +22,8 @@ export interface SlotWish {
    * word outranks them; only limits, and room that others were promised, stand in the way.
    */
   by: 'placed' | 'named';
+  /** The room alone, of a VM that comes later: it asks again then, and the limit counts it from there. */
+  waits?: true;
 }
 
 export interface SlotRelease {
@@ -58,7 +60,7 @@ export function slotAnswer(host: string, state: HostState, wish: SlotWish): Slot
 
 /** The state with the place taken; `slotAnswer` granted it. One that the move has already learns its newer run. */
 export function withSlot(state: HostState, wish: SlotWish, now: string): HostState {
-  const { moveId, workflowId, runId, vm } = wish;
+  const { moveId, workflowId, runId, vm, waits } = wish;
   const run = runId === undefined ? {} : { runId };
   const renewed = <S extends SlotHolder>(slots: readonly S[]): S[] =>
     slots.map((slot) => (slot.moveId === moveId ? { ...slot, workflowId, ...run } : slot));
@@ -72,7 +74,8 @@ export function withSlot(state: HostState, wish: SlotWish, now: string): HostSta
   if (holdsSlot(state, wish)) return { ...state, movesIn: renewed<InSlot>(state.movesIn) };
   // What lingers of an earlier move of this VM is counted by the new one.
   const others = state.movesIn.filter((slot) => slot.moveId !== moveId);
-  return { ...state, movesIn: [...others, { ...holder, reservation: reservationOf(vm, moveId) }] };
+  const room = { reservation: reservationOf(vm, moveId), ...(waits === true ? { waits } : {}) };
+  return { ...state, movesIn: [...others, { ...holder, ...room }] };
 }
 
 /** The state without the places of a move. The same state if it has none. */
@@ -100,14 +103,20 @@ export function withoutLingering(
   return state.movesIn.every(stays) ? state : { ...state, movesIn: state.movesIn.filter(stays) };
 }
 
-/** Whether the move has the place already; one that only lingers is none. */
+/** Whether the VM has not arrived, and room is promised to it. */
+const hasRoom = ({ movesIn }: HostState, { moveId }: Pick<SlotWish, 'moveId'>): boolean =>
+  movesIn.some((slot) => slot.moveId === moveId && slot.arrived === undefined);
+
+/** Whether the move has the place already; one that only lingers is none, and room alone is all that `waits` asks for. */
 const holdsSlot = (
   { movesIn, movesOut }: HostState,
-  { moveId, direction }: Pick<SlotWish, 'moveId' | 'direction'>,
+  { moveId, direction, waits }: Pick<SlotWish, 'moveId' | 'direction' | 'waits'>,
 ): boolean =>
   direction === 'out'
     ? movesOut.some((slot) => slot.moveId === moveId)
-    : movesIn.some((slot) => slot.moveId === moveId && slot.arrived === undefined);
+    : movesIn
+        .filter((slot) => slot.moveId === moveId && slot.arrived === undefined)
+        .some((slot) => waits === true || slot.waits === undefined);
 
 function outRefusals(host: string, { settings, movesOut }: HostState): Refusal[] {
   const { limits } = settings;
@@ -116,7 +125,8 @@ function outRefusals(host: string, { settings, movesOut }: HostState): Refusal[]
   return [{ filter: 'move-limit', reason }];
 }
 
-function inRefusals(host: string, given: HostState, { vm, by, moveId }: SlotWish): Refusal[] {
+function inRefusals(host: string, given: HostState, wish: SlotWish): Refusal[] {
+  const { vm, by, moveId } = wish;
   const state = { ...given, movesIn: given.movesIn.filter((slot) => slot.moveId !== moveId) };
   const known = placementHost(host, state);
   const found = refusalsAt(known, vm);
@@ -124,7 +134,11 @@ function inRefusals(host: string, given: HostState, { vm, by, moveId }: SlotWish
     if (state.reading !== undefined) return found;
     return [...found, { filter: 'facts', reason: `${host} has told no facts yet` }];
   }
-  const standing = ['enabled', 'not-draining', 'move-limit'];
+  // One that has its room already is under way: only the limit may keep it.
+  if (hasRoom(given, wish)) return found.filter(({ filter }) => filter === 'move-limit');
+  // A limit of none lets nobody in, ever.
+  const isCounted = wish.waits === undefined || given.settings.limits.movesIn === 0;
+  const standing = ['enabled', 'not-draining', ...(isCounted ? ['move-limit'] : [])];
   // Lacking also where nothing was promised: that is for the move's own checks, which look freshly.
   const anyway = refusalsAt({ ...known, reservations: [] }, vm).map(({ filter }) => filter);
   const room = ['memory', 'vcpus', 'pool-room'].filter((filter) => !anyway.includes(filter));

@@ -5,7 +5,7 @@ import type { HostReading } from './reading.ts';
 
 /** How much of a host moves may take at a time. */
 export interface HostLimits {
-  /** Moves towards it, from their reservation until the VM is there. */
+  /** Moves towards it, from their reservation until the VM is there; imports from their transfer on. */
   movesIn: number;
   /** Moves away from it. */
   movesOut: number;
@@ -49,6 +49,8 @@ export type OutSlot = SlotHolder;
 /** The place of a move towards the host, with the room that it was promised. */
 export interface InSlot extends SlotHolder {
   reservation: Reservation;
+  /** The room alone: nothing comes yet, and the limit does not count it. */
+  waits?: true;
   /**
    * The VM is there and the move counts no more, but the room stays promised until the host's next facts show the VM.
    * ISO 8601, UTC.
@@ -100,4 +102,4 @@ export const newHost: HostState = {
 
 /** Moves towards the host that are under way: what the limit counts. */
 export const movesInUnderWay = ({ movesIn }: Pick<HostState, 'movesIn'>): number =>
-  movesIn.filter(({ arrived }) => arrived === undefined).length;
+  movesIn.filter(({ arrived, waits }) => arrived === undefined && waits === undefined).length;

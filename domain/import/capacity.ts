@@ -70,6 +70,10 @@ export const roomOf = ({
 }: Pick<ConversionHostFacts, 'cache' | 'promisedBytes'>): CacheRoom =>
   roomBeside({ capacityBytes: cache.capacityBytes, freeBytes: cache.availableBytes }, promised);
 
+/** What would be free if nothing were promised: who needs more waits for nobody. */
+export const unpromisedBytes = ({ cache }: Pick<ConversionHostFacts, 'cache'>): number =>
+  roomOf({ cache, promisedBytes: 0 }).availableBytes;
+
 function roomBeside(
   { capacityBytes, freeBytes }: { capacityBytes: number; freeBytes: number },
   promised: number,

@@ -3,7 +3,7 @@ import { needsOperator } from '../errors.ts';
 import type { ForeignVm } from '../foreign.ts';
 import type { ConversionHostFacts } from '../import.ts';
 import { sizeText } from '../placement/size-text.ts';
-import { roomOf } from './capacity.ts';
+import { roomOf, unpromisedBytes } from './capacity.ts';
 
 /** A host as the choice knows it. */
 export interface ConversionCandidate {
@@ -32,7 +32,8 @@ export interface ConversionWishes {
 
 /** What was found of a host. */
 export type ConversionVerdict =
-  | { host: string; passed: true; running: number; availableBytes: number }
+  /** `waits`: its cache has the room only once others are committed. */
+  | { host: string; passed: true; waits: boolean; running: number; availableBytes: number }
   /** Clauses, at least one. */
   | { host: string; passed: false; reasons: string[] };
 
@@ -44,8 +45,8 @@ export interface ConversionChoice {
 }
 
 /**
- * The host with the fewest imports under way among those that may; of equals the one with the most room in its cache,
- * then the first by name. A pinned one wins if it may, and is never replaced by another.
+ * The host with the fewest imports under way among those that may, one whose cache has the room now before one that
+ * waits for it; of equals the one with the most room, then the first by name. A pinned one wins if it may, and is never replaced by another.
  */
 export function chooseConversionHost(
   candidates: readonly ConversionCandidate[],
@@ -99,7 +100,8 @@ function verdictOf(candidate: ConversionCandidate, wishes: ConversionWishes): Co
   const reasons = reasonsAgainst(candidate, wishes);
   if (facts === undefined || reasons.length > 0) return { host: name, passed: false, reasons };
   const { availableBytes } = roomOf(facts);
-  return { host: name, passed: true, running: facts.running, availableBytes };
+  const waits = availableBytes < wishes.neededBytes;
+  return { host: name, passed: true, waits, running: facts.running, availableBytes };
 }
 
 function reasonsAgainst(
@@ -112,7 +114,8 @@ function reasonsAgainst(
   ];
   if (facts === undefined) return [...standing, 'has told no facts'];
   const line = facts.providers.find((one) => one.name === provider);
-  const { availableBytes } = roomOf(facts);
+  // What others were promised is waited for.
+  const mostBytes = unpromisedBytes(facts);
   return [
     ...standing,
     ...(line === undefined ? [`has no provider ${provider}`] : []),
@@ -126,10 +129,10 @@ function reasonsAgainst(
       ? ['has no drivers for Windows']
       : []),
     // Compared by >=: a figure that is no number then refuses.
-    ...(availableBytes >= neededBytes
+    ...(mostBytes >= neededBytes
       ? []
       : [
-          `has ${sizeText(availableBytes)} free in its cache and would need ${sizeText(neededBytes, 'up')}`,
+          `has ${sizeText(mostBytes)} free in its cache and would need ${sizeText(neededBytes, 'up')}`,
         ]),
   ];
 }
@@ -140,4 +143,7 @@ const byName = (one: { host: string }, other: { host: string }): number =>
   one.host < other.host ? -1 : Number(one.host > other.host);
 
 const better = (one: Passed, other: Passed): number =>
-  one.running - other.running || other.availableBytes - one.availableBytes || byName(one, other);
+  Number(one.waits) - Number(other.waits) ||
+  one.running - other.running ||
+  other.availableBytes - one.availableBytes ||
+  byName(one, other);

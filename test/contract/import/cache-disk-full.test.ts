@@ -39,15 +39,23 @@ const hold = (id: string, neededMiB: number) =>
   reserveCache(
     parts,
     { ...refOf(id), foreign: { id, name: id }, neededBytes: neededMiB * MiB, besideBytes: 0 },
-    never,
+    { signal: never },
   );
 
 it('refuses what does not fit, with the room that is lacking, and keeps nothing of it', async () => {
   // 64 MiB stay free in any case: for journals, and for what else is on the disk.
   await hold('a', 20);
-  await expect(hold('b', 20)).rejects.toMatchObject({
+  await expect(hold('b', 50)).rejects.toMatchObject({
     ...{ code: 'cache-full', handling: 'permanent', host: 'alpha' },
-    message: expect.stringMatching(/20 MiB are needed, \d+ MiB are lacking/) as string,
+    message: expect.stringMatching(/50 MiB are needed, \d+ MiB are lacking/) as string,
+  });
+  // This one would fit without the first.
+  expect(await hold('b', 20)).toMatchObject({
+    granted: false,
+    fault: {
+      ...{ code: 'cache-full', handling: 'transient' },
+      message: expect.stringMatching(/20 MiB are needed, \d+ MiB are lacking/) as string,
+    },
   });
   expect(await cacheUse(parts)).toMatchObject({ running: 1, promisedBytes: 20 * MiB });
   await hold('c', 5);
@@ -65,13 +73,14 @@ it('stops a copy that needs more than its source had told, and goes on once ther
       ...{ signal: never, report: () => undefined },
       throttle: { take: () => Promise.resolve() },
     });
-  await reserveCache(parts, { ...refOf('one'), neededBytes: 8 * MiB, besideBytes: 0 }, never);
+  const need = { neededBytes: 8 * MiB, besideBytes: 0 };
+  await reserveCache(parts, { ...refOf('one'), ...need }, { signal: never });
   await expect(copy()).rejects.toMatchObject({
     code: expect.stringContaining('disk-full') as string,
     handling: 'needs-operator',
   });
   // Nobody is promised what is not there.
-  await expect(hold('b', 1)).rejects.toMatchObject({ code: expect.any(String) as string });
+  expect(await hold('b', 1)).toMatchObject({ granted: false, fault: { code: 'cache-full' } });
   await run('mount', ['-o', `remount,size=${4 * sizeMiB}m`, cacheDir]);
   const read = source.readBytes;
   const { disks } = await copy();

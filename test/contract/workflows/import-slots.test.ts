@@ -64,7 +64,7 @@ describe('an import and its place', () => {
     return { id, report };
   };
 
-  it('waits for one on its target alone before its source is off, and gives it back before its commit', async () => {
+  it('waits for room on its target alone before its source is off, for a place before it is sent, and gives both back before its commit', async () => {
     const world = new ImportWorld({ running: true });
     let seen: ImportReport | undefined;
     const looked = Promise.withResolvers<undefined>();
@@ -88,17 +88,33 @@ describe('an import and its place', () => {
     expect(seen).toMatchObject({ waitsFor: 'beta: host-refused', sourceRunning: true });
     expect(report).toMatchObject({ phase: 'committed', notes: ['beta: host-refused'] });
     expect(report).not.toHaveProperty('waitsFor');
-    for (const done of doneBefore) expect(done).not.toContain('stopForeign');
-    const [first, second] = takenBy(id);
+    const before = doneBefore.map((done) => done.includes('stopForeign'));
+    expect(before).toEqual([false, false, true]);
+    const [first, second, third] = takenBy(id);
     expect(first).toMatchObject({
-      ...{ target: 'beta', move: { workflowId: id } },
+      ...{ target: 'beta', move: { workflowId: id }, waits: true },
       vm: { name: 'web', vcpus: 2, disks: [{ name: 'sda', pool: 'default' }, { name: 'sdb' }] },
     });
     expect(first).not.toHaveProperty('source');
     expect(second?.waitMs).toBeGreaterThan(0);
+    // Only what is sent counts as coming there.
+    expect(third).not.toHaveProperty('waits');
+    expect(doneBefore.at(-1)).toContain('ensureConverted');
     expect(givenBy(id)).toEqual([
       { cluster: 'default', moveId: id, hosts: ['beta'], arrivedOn: 'beta' },
     ]);
+  }, 120_000);
+
+  it('waits for a place on its conversion host first, its source and its target untouched', async () => {
+    const world = new ImportWorld({ running: true });
+    const full = { code: 'conversion-host-full', handling: 'transient', remedy: 'r' } as const;
+    world.waits.push(...['ten', 'nine'].map((message) => ({ ...full, message })));
+    const { id, report } = await play(world, []);
+    expect(report).toMatchObject({ phase: 'committed', notes: ['ten', 'nine'] });
+    expect(report).not.toHaveProperty('waitsFor');
+    const before = world.log.slice(0, world.log.indexOf('stopForeign'));
+    expect(before.filter((verb) => verb === 'reserveCache')).toHaveLength(3);
+    expect(doneBefore[asked.indexOf(takenBy(id)[0]!)]).toEqual(before);
   }, 120_000);
 
   it('has its source untouched where its target takes nobody', async () => {

@@ -341,6 +341,11 @@ const conversionRows: Row[] = [
   ],
   [
     'cache-full',
+    { host: { cache: { path: '/c', capacityBytes: 100 * gibibyte, availableBytes: gibibyte } } },
+    'has 960 MiB free; web needs 2560 MiB',
+  ],
+  [
+    'cache-taken',
     { host: { promisedBytes: 98 * gibibyte } },
     'beside 100352 MiB for running imports; web needs 2560 MiB',
   ],

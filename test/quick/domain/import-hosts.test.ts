@@ -109,7 +109,7 @@ describe('the choice of a conversion host', () => {
       candidate('wrong', { providers: [{ name: 'files', kind: 'kvm', address: '' }] }),
       { name: 'toolless', enabled: true, facts: { ...noTool, name: 'toolless' } },
       candidate('driverless', { virtioWin: false }),
-      candidate('full', { promisedBytes: 99.8 * gibibyte }),
+      candidate('full', room(0.2 * gibibyte)),
     ];
     const choice = chooseConversionHost(hosts, wishes({ windows: true }));
     expect(choice.chosen).toBe('busy');
@@ -129,6 +129,12 @@ describe('the choice of a conversion host', () => {
     const plain = chooseConversionHost(hosts, wishes({ convert: 'no', windows: true }));
     const passed = plain.hosts.filter((each) => each.passed).map(({ host }) => host);
     expect(passed.sort()).toEqual(['busy', 'driverless', 'toolless']);
+  });
+
+  it('falls on one whose cache is promised to others only where no other has the room now', () => {
+    const taken = candidate('taken', { promisedBytes: 99.8 * gibibyte });
+    expect(chosenConversionHost([taken, candidate('busy', { running: 9 })], wishes())).toBe('busy');
+    expect(chosenConversionHost([taken], wishes())).toBe('taken');
   });
 
   it('of a person wins, and is replaced by nobody', () => {

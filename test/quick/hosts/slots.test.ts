@@ -87,6 +87,36 @@ describe('a place on a host', () => {
     expect(filters(state({}, 1), wish('b', { vm: big, by: 'named' }))).toEqual([]);
   });
 
+  it('that is room alone counts as no move until the VM comes, however busy the host is', () => {
+    const comes = (id: string) => wish(id, { by: 'named', vm: vm({ memoryBytes: 8 * gibibyte }) });
+    const room = (id: string): SlotWish => ({ ...comes(id), waits: true });
+    let of = state({ limits: { movesIn: 1, movesOut: 1 } });
+    for (const id of ['a', 'b', 'c']) {
+      expect(filters(of, room(id))).toEqual([]);
+      of = withSlot(of, room(id), now);
+    }
+    expect(movesInUnderWay(of)).toBe(0);
+    expect(filters(of, room('d'))).toEqual([]);
+    // Their room is theirs: four times 8 GiB are all.
+    of = withSlot(of, room('d'), now);
+    expect(filters(of, room('e'))).toEqual(['memory']);
+    const [first, second] = [comes('a'), comes('b')];
+    of = withSlot(of, first, now);
+    expect(movesInUnderWay(of)).toBe(1);
+    expect(of.movesIn).toHaveLength(4);
+    expect(filters(of, second)).toEqual(['move-limit']);
+    // What has its place asks for no less.
+    expect(filters(of, room('a'))).toEqual([]);
+    expect(withSlot(of, room('a'), now)).toEqual(of);
+    of = withoutSlot(of, { moveId: 'a', arrived: true }, now);
+    expect(filters({ ...of, settings: { ...of.settings, enabled: false } }, second)).toEqual([]);
+  });
+
+  it('is no room alone either on a host that no move may come to', () => {
+    const of = state({ limits: { movesIn: 0, movesOut: 1 } });
+    expect(filters(of, wish('a', { by: 'named', waits: true }))).toEqual(['move-limit']);
+  });
+
   it('is placed on no host that has told no facts', () => {
     const { reading: _none, ...silent } = state();
     expect(filters(silent, wish('a'))).toContain('facts');

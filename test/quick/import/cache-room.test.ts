@@ -8,7 +8,7 @@ import { cacheUse, reserveCache } from '../../../activities/import/cache-room.ts
 import { conversionFacts } from '../../../activities/import/conversion-facts.ts';
 import { ensureCached } from '../../../activities/import/ensure-cached.ts';
 import { keepCache } from '../../../activities/import/keep-cache.ts';
-import type { ImportRef } from '../../../activities/import/contract.ts';
+import type { ImportRef, ReserveCacheAnswer } from '../../../activities/import/contract.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
 import { roomOf } from '../../../domain/import/capacity.ts';
 import { takeFlock } from '../../../protocols/posix/flock.ts';
@@ -29,16 +29,18 @@ afterEach(() => rm(dir, { recursive: true, force: true }));
 /** Of VMs of their own. */
 const importOf = (id: string): ImportRef => ({ ...refOf(id), foreign: { id, name: id } });
 const hold = (ref: ImportRef, neededBytes: number, besideBytes = 0) =>
-  reserveCache(parts, { ...ref, neededBytes, besideBytes }, never);
+  reserveCache(parts, { ...ref, neededBytes, besideBytes }, { signal: never });
 const room = async () => roomOf(await cacheUse(parts));
 
 describe('room in the cache', () => {
   it('is promised once, however many imports see it at the same time', async () => {
     // Other programs write on this machine meanwhile: two of three fit, by far, and three do not.
     const each = Math.floor((await room()).availableBytes * 0.4);
-    const ended = await Promise.allSettled(['a', 'b', 'c'].map((id) => hold(importOf(id), each)));
-    const refused = ended.filter(({ status }) => status === 'rejected');
-    expect(refused).toMatchObject([{ reason: { code: 'cache-full', handling: 'permanent' } }]);
+    await parts.terms.apply({ takesImports: true, parallel: 3 });
+    const answers = await Promise.all(['a', 'b', 'c'].map((id) => hold(importOf(id), each)));
+    expect(answers.filter(({ granted }) => !granted)).toMatchObject([
+      { fault: { code: 'cache-full', handling: 'transient' } },
+    ]);
     const { promisedBytes, running } = await cacheUse(parts);
     expect([promisedBytes, running]).toEqual([2 * each, 2]);
   });
@@ -47,8 +49,11 @@ describe('room in the cache', () => {
     const { availableBytes } = await room();
     await hold(importOf('a'), Math.floor(availableBytes * 0.6));
     await hold(importOf('a'), Math.floor(availableBytes * 0.6));
-    await expect(hold(importOf('b'), Math.floor(availableBytes * 0.6))).rejects.toMatchObject({
-      code: 'cache-full',
+    expect(await hold(importOf('b'), Math.floor(availableBytes * 0.6))).toMatchObject({
+      fault: { code: 'cache-full' },
+    });
+    await expect(hold(importOf('b'), 3 * availableBytes)).rejects.toMatchObject({
+      ...{ code: 'cache-full', handling: 'permanent' },
     });
     expect(await cacheOf(parts, importOf('b')).read()).toBeUndefined();
     expect((await cacheUse(parts)).running).toBe(1);
@@ -63,7 +68,7 @@ describe('room in the cache', () => {
     const waiting = reserveCache(
       parts,
       { ...importOf('a'), neededBytes: MiB, besideBytes: 0 },
-      caller.signal,
+      { signal: caller.signal },
     );
     const patient = hold(importOf('b'), MiB);
     caller.abort(new Error('called off'));
@@ -72,6 +77,15 @@ describe('room in the cache', () => {
     await other.close();
     await patient;
     expect((await cacheUse(parts)).running).toBe(1);
+  });
+
+  it('is waited for until who has it is committed', async () => {
+    const most = Math.floor((await room()).availableBytes * 0.6);
+    await hold(importOf('a'), most);
+    const input = { ...importOf('b'), neededBytes: most, besideBytes: 0, waitMs: 60_000 };
+    const waiting = reserveCache(parts, input, { signal: never, pauseMs: 20 });
+    await keepCache(parts, { ...importOf('a'), seconds: 0 }, never);
+    expect(await waiting).toEqual({ granted: true });
   });
 
   it('is free again once its import is over', async () => {
@@ -99,6 +113,28 @@ describe('room in the cache', () => {
     await cacheOf(parts, refOf('one')).writesNoMore('one');
     expect((await cacheUse(parts)).promisedBytes).toBe(0);
   });
+
+  it('goes to ten of fifty at a time, and to the next ones once these are copied and converted', async () => {
+    await parts.terms.apply({ takesImports: true, parallel: 10 });
+    const waiting = Array.from({ length: 50 }, (_, nth) => importOf(`vm-${nth}`));
+    for (const left of [40, 30, 20, 10, 0]) {
+      const begun: ImportRef[] = [];
+      let refused: ReserveCacheAnswer | undefined;
+      while (refused === undefined && waiting[0] !== undefined) {
+        const answer = await hold(waiting[0], MiB);
+        if (answer.granted) begun.push(...waiting.splice(0, 1));
+        else refused = answer;
+      }
+      expect([begun.length, waiting.length]).toEqual([10, left]);
+      expect((await cacheUse(parts)).running).toBe(10);
+      if (left > 0)
+        expect(refused).toMatchObject({
+          fault: { code: 'conversion-host-full', handling: 'transient' },
+        });
+      // Each stays in the cache until its commit, and counts no more.
+      for (const one of begun) await cacheOf(parts, one).writesNoMore(one.migrationId);
+    }
+  }, 60_000);
 
   it('is given to no new import while the host takes none; those under way go on', async () => {
     await hold(importOf('a'), MiB);

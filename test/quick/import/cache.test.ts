@@ -151,10 +151,22 @@ describe('the cache of a conversion host', () => {
   });
 
   it('tells what running imports have still to write', async () => {
+    const need = { neededBytes: 12 * MiB, besideBytes: 5 * MiB };
+    await reserveCache(parts, { ...refOf('one'), ...need }, { signal: never });
     await copy('one');
-    expect(await conversionFacts(parts, never)).toMatchObject({ running: 1, promisedBytes: 0 });
+    expect(await conversionFacts(parts, never)).toMatchObject({
+      ...{ running: 1, promisedBytes: 5 * MiB },
+    });
     await keepCache(parts, { ...refOf('one'), seconds: 60 }, never);
-    expect(await conversionFacts(parts, never)).toMatchObject({ running: 0 });
+    expect(await conversionFacts(parts, never)).toMatchObject({ running: 0, promisedBytes: 0 });
+  }, 20_000);
+
+  it('works on an import no longer than until it is copied, if nothing is converted', async () => {
+    const need = { neededBytes: 12 * MiB, besideBytes: 0 };
+    await reserveCache(parts, { ...refOf('one'), ...need }, { signal: never });
+    expect((await conversionFacts(parts, never)).running).toBe(1);
+    await copy('one');
+    expect((await conversionFacts(parts, never)).running).toBe(0);
   }, 20_000);
 });
 
@@ -412,7 +424,7 @@ describe('a source whose import ended without its undo', () => {
     await expect(stopForeign(parts, { ...refOf('one'), ...slow }, never)).rejects.toThrow();
     await checkForeign(parts, refOf('two'), never);
     const room = { ...refOf('two'), neededBytes: 0, besideBytes: 0 };
-    await reserveCache(parts, room, never);
+    await reserveCache(parts, room, { signal: never });
     source.state_ = 'shut-off';
     const stopped = await stopForeign(parts, { ...refOf('two'), ...slow }, never);
     expect(stopped.wasRunning).toBe(true);

@@ -99,6 +99,8 @@ export class ImportWorld {
   /** What the conversion host lets this import send; another one than that never comes by itself. */
   share = 0;
   newShare: () => Promise<number> = () => Context.current().cancelled;
+  /** Why its cache has no place for this import, by one after the other. */
+  readonly waits: Fault[] = [];
   /** What the platform says of the VM. */
   readonly said: Concern[] = [];
   onCall: (verb: Verb) => Promise<void> | void = () => undefined;
@@ -149,7 +151,10 @@ export class ImportWorld {
         const check = { vm: this.#vm(), concerns: this.said, host: facts, cachedBytes: 0 };
         return Promise.resolve(check);
       },
-      reserveCache: () => Promise.resolve(),
+      reserveCache: () => {
+        const fault = this.waits.shift();
+        return Promise.resolve(fault === undefined ? { granted: true } : { granted: false, fault });
+      },
       uploadShare: ({ known }) => {
         if (known === undefined) return Promise.resolve({ bytesPerSecond: this.share });
         return this.newShare().then((bytesPerSecond) => ({ bytesPerSecond }));
