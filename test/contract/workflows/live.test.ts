@@ -154,6 +154,26 @@ describe.concurrent('a live move', () => {
     expectSound(world, report);
   });
 
+  it.each([
+    ['a failure', [final], 'failed'],
+    ['a cancel', ['waits'], 'cancelled'],
+  ] as const)(
+    'leaves its volumes at the target after %s, if that was asked, and says how to find them',
+    async (_words, runs, phase) => {
+      const world = worldOf(...runs);
+      const report = await bench.run(world, live({ keepTargetOnFailure: true }), async (handle) => {
+        if (phase === 'failed') return;
+        await until(handle, () => world.liveWaits);
+        await handle.cancel();
+      });
+      expect(report).toMatchObject({ phase, vmOn: 'alpha', vmRunning: true });
+      expect(report.notes.join()).toContain('`vmferry orphans --host beta` lists it');
+      expect([...world.beta.volumes.keys()]).toEqual([disk.targetPath]);
+      world.beta.volumes.clear();
+      expectSound(world, report);
+    },
+  );
+
   it('shuts the guest down and moves it cold where that is allowed', async () => {
     const world = worldOf(final);
     const report = await bench.run(world, live({ fallback: 'cold' }));

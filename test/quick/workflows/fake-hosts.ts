@@ -528,7 +528,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
       return now(undefined);
     },
     clearTarget: (input) => {
-      for (const path of host.made) host.volumes.delete(path);
+      if (input.keepVolumes !== true) for (const path of host.made) host.volumes.delete(path);
       host.made = [];
       host.defined = false;
       if (host.ledger?.state === 'incoming' && host.ledger.migrationId === input.migrationId)
