@@ -9,6 +9,7 @@ import { makeBusyGuest } from '../live/busy-guest.ts';
 import { openStage, until } from '../stage.ts';
 import type { Stage } from '../stage.ts';
 import {
+  expectStarts,
   expectWhole,
   felt,
   makeTraveller,
@@ -74,6 +75,27 @@ async function throttled(trip: Trip): Promise<void> {
 
 const rows = {
   done: { name: 'is done', end: 'committed', strike: () => Promise.resolve() },
+  connections: {
+    name: 'is done over four connections',
+    end: 'committed',
+    wishes: { parallelConnections: 4 },
+    uncapped: true,
+    strike: () => Promise.resolve(),
+  },
+  xbzrle: {
+    name: 'is done with pages compressed by what changed of them',
+    end: 'committed',
+    wishes: { compression: 'xbzrle' },
+    uncapped: true,
+    strike: () => Promise.resolve(),
+  },
+  threads: {
+    name: 'is done with pages compressed by threads',
+    end: 'committed',
+    wishes: { compression: 'mt' },
+    uncapped: true,
+    strike: () => Promise.resolve(),
+  },
   postCopy: {
     name: 'is done by post-copy',
     end: 'committed',
@@ -162,10 +184,11 @@ describe.each(guests)('$storage disk, $load guest', ({ storage, load }) => {
     const step = steps[row];
     if (step !== undefined) expect(report.live?.steps.map(({ act }) => act)).toContain(step);
     expect(report.live?.postCopy).toBe(row === 'postCopy');
+    await expectStarts(stage, guest, load);
   });
 
-  it('is stopped and started where it lives now, with a whole disk', async () => {
-    await expectWhole(stage, guest);
+  it('has a whole disk where it lives now', async () => {
+    await expectWhole(stage, guest, load);
   });
 });
 

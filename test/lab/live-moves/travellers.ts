@@ -33,6 +33,8 @@ export interface Traveller {
   wishes: LiveWishes;
   /** How often QEMU's emulation broke it on its way, so that it began anew where it arrived. */
   breaks: number;
+  /** How often it was started. */
+  starts: number;
 }
 
 /** A guest with a disk of known content, up and ticking on alpha. */
@@ -57,7 +59,7 @@ export async function makeTraveller(
   if (isBusy) await stage.lab.waitForConsole('alpha', name, /busy\n/, boot);
   // A guest that writes faster than the link is paused in the end, since nothing else would end it.
   const wishes = { ...defaultLiveWishes, ...(isBusy ? { pause: true, patienceMs: 3_000 } : {}) };
-  return { vm, storage, at: 'alpha', wishes, breaks: 0 };
+  return { vm, storage, at: 'alpha', wishes, breaks: 0, starts: 1 };
 }
 
 export interface Trip {
@@ -215,16 +217,30 @@ export async function expectOnlyHere({ lab }: Stage, { vm, at }: Traveller): Pro
   expect(again.exitCode, `${vm.name} was started on ${off.name} too`).not.toBe(0);
 }
 
-/** Stopped and started where it lives now, it finds its disk whole; then every byte is read from outside. */
-export async function expectWhole({ lab }: Stage, { vm, at, breaks }: Traveller): Promise<void> {
+/** Stopped and started where it lives now, it finds its disk whole, and goes on as before. */
+export async function expectStarts({ lab }: Stage, guest: Traveller, load: Load): Promise<void> {
+  const { vm, at } = guest;
   const host = lab.host(at);
   const last = await newestTick(host, vm.name);
   await told(host, 'destroy', vm.name);
   await told(host, 'start', vm.name);
+  guest.starts += 1;
   const said = /counter=(\d+)[^]*blocks ok=(\d+) bad=(\d+)/;
   const [, counter, ok, bad] = await lab.waitForConsole(at, vm.name, said, boot);
   expect({ bad, isWhole: Number(ok) > 0 }).toEqual({ bad: '0', isWhole: true });
   expect(Number(counter)).toBeGreaterThanOrEqual(last);
+  await lab.waitForConsole(at, vm.name, load === 'dirtying' ? /busy\n/ : /tick \d+\n/, boot);
+}
+
+/** Starts once more, and has then every byte of its disk right, read from outside. */
+export async function expectWhole(
+  stage: Stage,
+  guest: Traveller,
+  load: Load = 'idle',
+): Promise<void> {
+  const { vm, at, breaks, starts } = guest;
+  await expectStarts(stage, guest, load);
+  const host = stage.lab.host(at);
   await told(host, 'destroy', vm.name);
-  expect(await checkVmDisk(host, vm)).toMatchObject({ bad: 0, boot: 2 + breaks });
+  expect(await checkVmDisk(host, vm)).toMatchObject({ bad: 0, boot: starts + 1 + breaks });
 }
