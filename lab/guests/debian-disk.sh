@@ -68,8 +68,13 @@ if [ "$kind" = luks ]; then
   system_bytes=$((($(blockdev --getsize64 "$last") / 1048576 - 4) * 1048576))
   truncate -s "$system_bytes" "$system"
   printf %s "$passphrase" >"$disk.key"
-  qemu-img create -q -f luks --object "secret,id=key,file=$disk.key" -o key-secret=key,iter-time=10 \
-    "$disk.luks" "$system_bytes"
+  # It measures how fast this machine is by a clock that may not tick meanwhile; then it gives up, and may be asked again.
+  tries=0
+  until qemu-img create -q -f luks --object "secret,id=key,file=$disk.key" -o key-secret=key,iter-time=10 \
+    "$disk.luks" "$system_bytes"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 20 ]
+  done
 fi
 mkfs.ext4 -q -L root "$system"
 uuid=$(uuid_of "$system")
