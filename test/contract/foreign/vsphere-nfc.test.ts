@@ -53,6 +53,7 @@ describe.skipIf(shortcoming !== undefined)('a disk by NFC', { timeout: 60_000 },
       machine('woken', { disks: [disk] }),
       machine('runs', { disks: [disk], running: true }),
       machine('large', { disks: [wide] }),
+      machine('doomed', { disks: [wide] }),
       machine('two', {
         disks: [disk, other, { ...disk, key: 16_000, controller: 'sata' }],
       }),
@@ -254,6 +255,25 @@ describe.skipIf(shortcoming !== undefined)('a disk by NFC', { timeout: 60_000 },
       await vcenter.command({ op: 'nfc-expire' });
       expect(hashOf(await readAll(disk, half.length))).toBe(hashOf(large.subarray(half.length)));
       expect((await vcenter.stats()).leasesMade).toBe(before.leasesMade + 1);
+    });
+
+    it.each([
+      {
+        ...{ vm: 'large', became: 'is started', code: 'vsphere-disk-locked' },
+        begin: { op: 'power', vm: 'large', on: true } as const,
+      },
+      {
+        ...{ vm: 'doomed', became: 'is removed', code: 'vm-not-found' },
+        begin: { op: 'remove', vm: 'doomed' } as const,
+      },
+    ])('of a VM that $became once its lease ran out in mid-copy says so', async (row) => {
+      const disk = await diskOf(row.vm);
+      await disk.read(0, Buffer.alloc(6 * MIB));
+      await vcenter.command({ op: 'nfc-expire' });
+      await vcenter.command(row.begin);
+      const error = await refusal(readAll(disk, 6 * MIB));
+      if (row.vm === 'large') await vcenter.command({ op: 'power', vm: 'large', on: false });
+      expect(error).toMatchObject({ code: row.code });
     });
 
     it('comes from the ESXi that the lease names, if that shows the certificate that it tells', async () => {
