@@ -18,6 +18,12 @@ export interface NeighbourVm {
   diskPaths: string[];
 }
 
+/** A part of a host whose processors are near to its memory. */
+export interface NumaNode {
+  cpus: number;
+  memoryBytes: number;
+}
+
 export interface GuardFacts {
   /** Whether a probe domain was refused by libvirt itself through our hook just now. */
   hookLive: boolean;
@@ -35,6 +41,10 @@ export interface HostFacts {
   memoryBytes: number;
   freeMemoryBytes: number;
   cpus: number;
+  /** Its NUMA nodes, as libvirt counts them; absent where it tells of none. */
+  numa?: NumaNode[];
+  /** Processes that ran or waited for a processor or a disk, in the mean of five minutes; absent where not told. */
+  load?: number;
   arch: string;
   /** `domainType/arch/machine` triples that the host's emulators offer. */
   machines: string[];

@@ -1,6 +1,6 @@
 /** What the commands about hosts and VMs print with `-o json`. */
 import { z } from 'zod';
-import type { HostFacts } from '../../domain/host.ts';
+import type { HostFacts, NumaNode } from '../../domain/host.ts';
 import type {
   ConversionDeed,
   ConversionInForce,
@@ -39,6 +39,11 @@ const vmLine: z.ZodType<VmSummary> = z.strictObject({
 /** `vms` */
 export const vmList = z.strictObject({ vms: z.array(vmLine), unreachable });
 
+const numa = z
+  .array(z.strictObject({ cpus: count, memoryBytes: bytes } satisfies ShapeOf<NumaNode>))
+  .meta({ description: 'NUMA nodes.' });
+const load = z.number().nonnegative().meta({ description: 'Load average of five minutes.' });
+
 const facts: z.ZodType<HostFacts> = z.strictObject({
   name: text,
   hostname: text,
@@ -48,6 +53,8 @@ const facts: z.ZodType<HostFacts> = z.strictObject({
   memoryBytes: bytes,
   freeMemoryBytes: bytes,
   cpus: count,
+  numa: numa.exactOptional(),
+  load: load.exactOptional(),
   arch: text,
   machines: z.array(text),
   pools: z.array(
@@ -106,6 +113,8 @@ const reading: z.ZodType<HostReading> = z.strictObject({
   arch: text,
   machines: z.array(text),
   cpus: count,
+  numa: numa.exactOptional(),
+  load: load.exactOptional(),
   memoryBytes: bytes,
   freeMemoryBytes: bytes,
   networks: z.array(text),

@@ -1,6 +1,7 @@
 /** What `vmferry hosts` and `vmferry hosts show` print. */
 import type { HostLine } from '../ferry.ts';
 import type { PoolFacts } from '../../domain/host.ts';
+import type { HostReading } from '../../domain/hosts/reading.ts';
 import { movesInUnderWay, newHost } from '../../domain/hosts/state.ts';
 import type { HostSettings, HostState, InSlot, SlotHolder } from '../../domain/hosts/state.ts';
 import { bytes, moment, rate } from './quantity.ts';
@@ -79,6 +80,8 @@ export function hostDetailLines(host: HostLine, view: View): string[] {
       : ([
           ['libvirt', `${reading.libvirtVersion}, QEMU ${reading.hypervisorVersion}`],
           ['CPUs', `${reading.cpus}, with ${reading.runningVcpus} vCPUs running`],
+          ['NUMA', numaText(reading)],
+          ['Load', reading.load === undefined ? 'not known' : `${reading.load} in five minutes`],
           ['Memory', `${bytes(reading.freeMemoryBytes)} free of ${bytes(reading.memoryBytes)}`],
           ['VMs', `${reading.vms}, ${reading.runningVms} of them running`],
           ['Groups', groupsText(reading.groups)],
@@ -94,6 +97,11 @@ export function hostDetailLines(host: HostLine, view: View): string[] {
     ...remembered(host, view),
   ];
 }
+
+const numaText = ({ numa = [] }: HostReading): string =>
+  numa.length === 0
+    ? 'not known'
+    : numa.map(({ cpus, memoryBytes }) => `${cpus} CPUs and ${bytes(memoryBytes)}`).join('; ');
 
 /** What was set, and whether its worker holds to it. */
 function capText(state: HostState, which: 'upBytesPerSecond' | 'downBytesPerSecond'): string {

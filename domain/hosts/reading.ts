@@ -1,5 +1,5 @@
 /** What a host's worker tells of its host: figures and groups for placement, never the list of its VMs. */
-import type { HostFacts } from '../host.ts';
+import type { HostFacts, NumaNode } from '../host.ts';
 import type { PlacementHost, PlacementPool } from '../placement/host.ts';
 import type { BandwidthInForce } from './state.ts';
 
@@ -19,6 +19,9 @@ export interface HostReading extends Pick<
   | 'runningVcpus'
   | 'groups'
 > {
+  /** See `HostFacts`; the first of many nodes. */
+  numa?: NumaNode[];
+  load?: number;
   pools: readonly PlacementPool[];
   /** All that are defined or run. */
   vms: number;
@@ -31,7 +34,15 @@ export interface HostReading extends Pick<
 }
 
 /** The entity of a host is carried from run to run with all of this: each list has its most. */
-const most = { machines: 600, networks: 128, pools: 64, groups: 500, cpuModels: 128, text: 200 };
+const most = {
+  machines: 600,
+  networks: 128,
+  pools: 64,
+  groups: 500,
+  cpuModels: 128,
+  numa: 64,
+  text: 200,
+};
 
 const short = (text: string): string => text.slice(0, most.text);
 const shortened = (texts: readonly string[], count: number): string[] =>
@@ -69,6 +80,8 @@ export function readingOf(
     hypervisorVersion: short(facts.hypervisorVersion),
     bandwidth,
     readAt,
+    ...(facts.numa === undefined ? {} : { numa: facts.numa.slice(0, most.numa) }),
+    ...(facts.load === undefined ? {} : { load: facts.load }),
     ...(cpuModels === undefined ? {} : { cpuModels: shortened(cpuModels, most.cpuModels) }),
     ...(firmwares === undefined ? {} : { firmwares: shortened(firmwares, 8) }),
   };
@@ -77,9 +90,13 @@ export function readingOf(
 /** Free memory and room in pools move all the time: less than this share of the whole says nothing new. */
 const noiseShare = 0.02;
 
+/** Of the load, for each CPU. */
+const noiseLoad = 0.25;
+
 /** Whether a reading tells anything that the one before did not. */
 export function tellsMore(before: HostReading, now: HostReading): boolean {
   if (JSON.stringify(withoutFigures(before)) !== JSON.stringify(withoutFigures(now))) return true;
+  if (Math.abs((now.load ?? 0) - (before.load ?? 0)) > now.cpus * noiseLoad) return true;
   if (differs(before.freeMemoryBytes, now.freeMemoryBytes, now.memoryBytes)) return true;
   return now.pools.some((pool, at) =>
     differs(before.pools[at]?.availableBytes ?? 0, pool.availableBytes, pool.capacityBytes),
@@ -89,7 +106,7 @@ export function tellsMore(before: HostReading, now: HostReading): boolean {
 const differs = (before: number, now: number, whole: number): boolean =>
   Math.abs(now - before) > whole * noiseShare;
 
-const withoutFigures = ({ pools, ...rest }: HostReading): object => ({
+const withoutFigures = ({ pools, load: _load, ...rest }: HostReading): object => ({
   ...rest,
   readAt: '',
   freeMemoryBytes: 0,

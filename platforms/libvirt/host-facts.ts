@@ -1,6 +1,7 @@
 /** A host as the checks of a move need it, read fresh each time. */
 import { readFile } from 'node:fs/promises';
-import type { HostFacts, NeighbourVm } from '../../domain/host.ts';
+import type { Element } from '@xmldom/xmldom';
+import type { HostFacts, NeighbourVm, NumaNode } from '../../domain/host.ts';
 import {
   DomainXmlFlag,
   formatVersion,
@@ -16,7 +17,15 @@ import { isRefusal } from './faults.ts';
 import { isOff, vmStateOf } from './lifecycle.ts';
 import { remembering } from './remembering.ts';
 import { readPools } from './storage.ts';
-import { XmlError, attribute, childElements, elementAt, parseXml, textOf } from './xml.ts';
+import {
+  XmlError,
+  attribute,
+  childElements,
+  elementAt,
+  parseXml,
+  sizeBytesOf,
+  textOf,
+} from './xml.ts';
 
 /** The part of `HostFacts` that the platform can tell. */
 export type PlatformFacts = Omit<HostFacts, 'guard' | 'migrationAddress' | 'version' | 'name'>;
@@ -45,6 +54,7 @@ export async function readHostFacts(host: LibvirtHost): Promise<PlatformFacts> {
         freeMemoryBytes: free.freeMemory,
       }),
       cpus: node.cpus,
+      ...(await readLoad()),
       pools: await readPools(connection),
       networks: networks.nets.map(({ name }) => name).sort(),
       bridges: (await readBridges(host.name)).map(({ name }) => name),
@@ -62,7 +72,7 @@ export async function readDomainTypes(host: LibvirtHost): Promise<string[]> {
   });
 }
 
-type Capabilities = Pick<HostFacts, 'hostUuid' | 'arch' | 'machines'>;
+type Capabilities = Pick<HostFacts, 'hostUuid' | 'arch' | 'machines' | 'numa'>;
 
 /** They change with the host's software alone, and to read them takes 50 ms of a processor. */
 let latest: { xml: string; capabilities: Capabilities } | undefined;
@@ -96,11 +106,28 @@ function parseCapabilities(xml: string): Capabilities {
       }
     }
   }
+  const numa = readNuma(elementAt(root, 'host', 'topology', 'cells'));
   return {
+    ...(numa.length === 0 ? {} : { numa }),
     hostUuid: textOf(elementAt(root, 'host', 'uuid')),
     arch: textOf(elementAt(root, 'host', 'cpu', 'arch')),
     machines: [...machines].sort(),
   };
+}
+
+const readNuma = (cells: Element | undefined): NumaNode[] =>
+  cells === undefined
+    ? []
+    : childElements(cells, 'cell').map((cell) => ({
+        cpus: Number(attribute(elementAt(cell, 'cpus'), 'num') || 0),
+        memoryBytes: sizeBytesOf(elementAt(cell, 'memory'), 'KiB'),
+      }));
+
+/** The mean of five minutes: that of one would be news each minute. */
+async function readLoad(): Promise<Pick<HostFacts, 'load'>> {
+  const text = await readFile('/proc/loadavg', 'utf8').catch(() => '');
+  const load = Number(text.split(' ')[1] || Number.NaN);
+  return Number.isNaN(load) ? {} : { load };
 }
 
 /**

@@ -59,6 +59,9 @@ it('tells how full a real host is, and which groups its VMs belong to', async ()
     arch: 'x86_64',
   });
   expect(reading.freeMemoryBytes).toBeGreaterThan(0);
+  expect(reading.load).toBeGreaterThanOrEqual(0);
+  const nodes = reading.numa?.map(({ cpus }) => cpus) ?? [];
+  expect(nodes.reduce((sum, cpus) => sum + cpus, 0)).toBe(reading.cpus);
   expect(reading.pools).toMatchObject([{ name: 'default', active: true }]);
   expect(JSON.stringify(reading).length, 'small enough to be carried about').toBeLessThan(40_000);
 });

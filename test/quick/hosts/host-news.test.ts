@@ -41,6 +41,13 @@ describe('the news of a host', () => {
     expect(played.told).toEqual([first, more, group]);
   });
 
+  it('are told of a load that changed by a quarter of the CPUs', async () => {
+    const [first, noise, more] = [1, 2.9, 3.1].map((load) => reading({ load }));
+    const played = news([first!, noise!, more!]);
+    await played.news.run(played.over.signal);
+    expect(played.told).toEqual([first, more]);
+  });
+
   it('are told now and then though nothing changes', async () => {
     const played = news([reading(), reading(), reading()], 6);
     await played.news.run(played.over.signal);

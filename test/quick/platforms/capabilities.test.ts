@@ -14,6 +14,18 @@ const capabilities = `<capabilities>
   <guest><os_type>xen</os_type><arch name='x86_64'><machine>xenpv</machine><domain type='xen'/></arch></guest>
 </capabilities>`;
 
+it('reads how CPUs and memory lie together', () => {
+  const cell = (id: number, cpus: number) =>
+    `<cell id='${id}'><memory unit='KiB'>2097152</memory><cpus num='${cpus}'><cpu id='0'/></cpus></cell>`;
+  const topology = `<topology><cells num='2'>${cell(0, 8)}${cell(1, 4)}</cells></topology>`;
+  const { numa } = readCapabilities(capabilities.replace('</host>', `${topology}</host>`));
+  const memoryBytes = 2 * 1024 ** 3;
+  expect(numa).toEqual([
+    { cpus: 8, memoryBytes },
+    { cpus: 4, memoryBytes },
+  ]);
+});
+
 it('reads machines by domain type and architecture, with their canonical names', () => {
   expect(readCapabilities(capabilities)).toEqual({
     hostUuid: '11111111-2222-4333-8444-55555555aaaa',
