@@ -11,7 +11,10 @@ import type { RemoteKvmOptions } from '../../../platforms/remote-kvm/options.ts'
 import type { SshLogin } from '../../../platforms/ssh/hops.ts';
 import { RemoteKvmSource } from '../../../platforms/remote-kvm/source.ts';
 import { startPrivateLibvirtd } from '../libvirt-protocol/private-libvirtd.ts';
-import type { PrivateLibvirtd } from '../libvirt-protocol/private-libvirtd.ts';
+import type {
+  PrivateLibvirtd,
+  PrivateLibvirtdOptions,
+} from '../libvirt-protocol/private-libvirtd.ts';
 import { fileDisk, vmXml } from '../platforms/host.ts';
 import type { VmOptions } from '../platforms/host.ts';
 import { makeKey } from '../ssh/private-sshd.ts';
@@ -47,7 +50,10 @@ async function freePort(): Promise<number> {
 }
 
 /** `sshdLines` come first in sshd's configuration, where the first word on a matter counts. */
-export async function startForeignKvm(sshdLines: readonly string[] = []): Promise<ForeignKvm> {
+export async function startForeignKvm(
+  sshdLines: readonly string[] = [],
+  daemon: Pick<PrivateLibvirtdOptions, 'config' | 'env' | 'hostname'> = {},
+): Promise<ForeignKvm> {
   const dir = await mkdtemp('/var/tmp/vmfk-');
   const [pool, folder] = [join(dir, 'pool'), join(dir, 'f')];
   await mkdir(pool);
@@ -64,6 +70,7 @@ export async function startForeignKvm(sshdLines: readonly string[] = []): Promis
   await writeFile(join(dir, 'sshd_config'), `${sshdConfig.join('\n')}\n`);
   await writeFile(join(dir, 'shadow'), 'root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n');
   const libvirtd = await startPrivateLibvirtd({
+    ...daemon,
     dir: join(dir, 'host'),
     // To be reached on the machine's loopback, where this sshd has a port of its own.
     sharesNetwork: true,

@@ -1,17 +1,32 @@
 /** A foreign KVM host by SSH alone: a real libvirtd, sshd, qemu-nbd and QEMU; the guests have no operating system. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { copyFile, open, readFile, readdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import {
+  copyFile,
+  mkdtemp,
+  open,
+  readFile,
+  readdir,
+  rm,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ForeignVm } from '../../../domain/foreign.ts';
 import type { DiskSource } from '../../../domain/platform.ts';
+import type { SaslCredentials } from '../../../protocols/libvirt/index.ts';
 import { fileDisk, mebibyte, run, sshdIsHere, startForeignKvm, writeRaw } from './kvm-fixture.ts';
 import type { ForeignKvm } from './kvm-fixture.ts';
 import { describeForeignSource } from './suite.ts';
 
 if (!sshdIsHere) console.warn('! No /usr/sbin/sshd here: foreign KVM hosts are NOT tried.');
+
+const saslIsHere = existsSync('/usr/sbin/saslpasswd2');
+if (!saslIsHere)
+  console.warn('! No saslpasswd2 (sasl2-bin) here: SASL of a foreign host is NOT tried.');
 
 let kvm: ForeignKvm;
 /** Off: a qcow2 and a raw disk. */
@@ -149,20 +164,22 @@ describe.skipIf(!sshdIsHere)('a disk of a guest that runs', () => {
   });
 });
 
+/** Of SSH, on that host. */
+async function sessions({ libvirtd }: ForeignKvm): Promise<number> {
+  const { stdout } = await libvirtd.exec('ps', '-eo', 'args');
+  return stdout.split('\n').filter((line) => /^sshd: root(?!.*priv)/.test(line)).length;
+}
+
 describe.skipIf(!sshdIsHere)('a large disk', () => {
   it('is read by sessions of its own, which end with it', async () => {
     await writeRaw(at('large.raw'), { sizeMiB: 96, dataMiB: 12 });
     await kvm.define('large', { disks: fileDisk(at('large.raw')) });
-    const sessions = async (): Promise<number> => {
-      const { stdout } = await kvm.libvirtd.exec('ps', '-eo', 'args');
-      return stdout.split('\n').filter((line) => /^sshd: root(?!.*priv)/.test(line)).length;
-    };
-    const before = await sessions();
+    const before = await sessions(kvm);
     {
       await using source = kvm.source();
       const { source: disk } = await source.openDisk(await source.inspect('large'), 'vda');
       // One for all else.
-      expect((await sessions()) - before).toBeGreaterThan(2);
+      expect((await sessions(kvm)) - before).toBeGreaterThan(2);
       const [whole, wanted] = [await wholeOf(disk), await readFile(at('large.raw'))];
       expect(whole.equals(wanted)).toBe(true);
       const stop = new AbortController();
@@ -170,7 +187,41 @@ describe.skipIf(!sshdIsHere)('a large disk', () => {
       stop.abort();
       await expect(reading).rejects.toMatchObject({ code: 'cancelled' });
     }
-    await expect.poll(sessions, { timeout: 10_000 }).toBe(before);
+    await expect.poll(() => sessions(kvm), { timeout: 10_000 }).toBe(before);
+  });
+
+  it.each([
+    {
+      host: 'takes the key no more',
+      code: 'ssh-login-refused',
+      refuse: ({ dir }: ForeignKvm) => truncate(join(dir, 'user-key.pub')),
+    },
+    {
+      host: 'listens no more',
+      code: 'ssh-unreachable',
+      refuse: async ({ libvirtd }: ForeignKvm) => {
+        const { stdout } = await libvirtd.exec('pgrep', '-f', '^sshd: .*listener');
+        await libvirtd.exec('kill', '-9', stdout.trim());
+      },
+    },
+  ])('is read by the one session that there is, where the host $host', async ({ refuse, code }) => {
+    const narrow = await startForeignKvm();
+    try {
+      const file = join(narrow.pool, 'large.raw');
+      await writeRaw(file, { sizeMiB: 96, dataMiB: 12 });
+      await narrow.define('large', { disks: fileDisk(file) });
+      await using source = narrow.source();
+      const vm = await source.inspect('large');
+      await refuse(narrow);
+      await using other = narrow.source();
+      await expect(other.inspect('large')).rejects.toMatchObject({ code });
+      const { source: disk } = await source.openDisk(vm, 'vda');
+      expect(await sessions(narrow)).toBe(1);
+      expect((await wholeOf(disk)).equals(await readFile(file))).toBe(true);
+      await source.verifyUnchanged(vm);
+    } finally {
+      await narrow.end();
+    }
   });
 });
 
@@ -300,6 +351,38 @@ describe.skipIf(!sshdIsHere)('the way in', () => {
       expect(await closed.traces()).toEqual([]);
     } finally {
       await closed.end();
+    }
+  });
+
+  it.skipIf(!saslIsHere)('logs in at a libvirtd that asks for a name and a password', async () => {
+    const dir = await mkdtemp('/var/tmp/vmfk-sasl-');
+    const [hostname, password] = ['vmfk-sasl', 'open sesame'];
+    const database = join(dir, 'passwd.db');
+    await writeFile(
+      join(dir, 'libvirt.conf'),
+      `mech_list: SCRAM-SHA-256\nsasldb_path: ${database}\n`,
+    );
+    const making = run('saslpasswd2', ['-p', '-c', '-f', database, '-u', hostname, 'mover']);
+    making.child.stdin?.end(password);
+    await making;
+    const asking = await startForeignKvm([], {
+      ...{ hostname, config: ['auth_unix_rw = "sasl"'], env: { SASL_CONF_PATH: dir } },
+    });
+    try {
+      const codeOf = async (sasl?: SaslCredentials): Promise<unknown> => {
+        await using source = asking.source(sasl === undefined ? {} : { sasl });
+        return await source.inspect('nobody').then(
+          () => 'it is there',
+          (error: unknown) => (error as { code?: unknown }).code,
+        );
+      };
+      const mover = { username: 'mover', password: () => password };
+      expect(await codeOf(mover)).toBe('vm-not-found');
+      for (const wrong of [undefined, { ...mover, password: () => 'open barley' }])
+        expect(await codeOf(wrong)).toBe('libvirt-access-denied');
+    } finally {
+      await asking.end();
+      await rm(dir, { recursive: true, force: true });
     }
   });
 
