@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Handling } from '../../domain/errors.ts';
 import type { Fault } from '../../domain/errors.ts';
-import { slotAnswer } from '../../domain/hosts/slots.ts';
+import { holdsSlot, slotAnswer } from '../../domain/hosts/slots.ts';
 import type { SlotAnswer, SlotWish } from '../../domain/hosts/slots.ts';
 import { newHost } from '../../domain/hosts/state.ts';
 import type { HostSettings } from '../../domain/hosts/state.ts';
@@ -58,12 +58,18 @@ async function reserveBoth(
     return { granted: true, target: settingsOfTarget(answer.settings) };
   }
   const out: Place = { host: source, wish: wish('out') };
+  const state = (await fleet.state(target)) ?? newHost;
+  const foreseen = slotAnswer(target, state, into.wish);
+  const isHeld = holdsSlot(state, into.wish);
+  // What placement took for this move is not asked for again.
+  const askFor = (place: Place): Promise<SlotAnswer> =>
+    place === into && isHeld ? Promise.resolve(foreseen) : ask(fleet, place.host, place.wish);
   // Whoever would refuse is asked first: a place that is given back at once fills the history of its host.
-  const isFree = await wouldGrant(fleet, into);
+  const isFree = foreseen.granted;
   const [first, second] = isFree ? [out, into] : [into, out];
-  const firstAnswer = await ask(fleet, first.host, first.wish);
+  const firstAnswer = await askFor(first);
   if (!firstAnswer.granted) return refused(first, firstAnswer);
-  const secondAnswer = await ask(fleet, second.host, second.wish);
+  const secondAnswer = await askFor(second);
   if (!secondAnswer.granted) {
     await fleet.release(first.host, { moveId: move.moveId, arrived: false });
     return refused(second, secondAnswer);
@@ -85,11 +91,6 @@ const settingsOfTarget = ({
   limits,
   ...(migrationAddress === undefined ? {} : { migrationAddress }),
 });
-
-async function wouldGrant(fleet: FleetAccess, { host, wish }: Place): Promise<boolean> {
-  const state = await fleet.state(host);
-  return slotAnswer(host, state ?? newHost, wish).granted;
-}
 
 const refused = (
   { host, wish }: Place,

@@ -108,7 +108,7 @@ const hasRoom = ({ movesIn }: HostState, { moveId }: Pick<SlotWish, 'moveId'>): 
   movesIn.some((slot) => slot.moveId === moveId && slot.arrived === undefined);
 
 /** Whether the move has the place already; one that only lingers is none, and room alone is all that `waits` asks for. */
-const holdsSlot = (
+export const holdsSlot = (
   { movesIn, movesOut }: HostState,
   { moveId, direction, waits }: Pick<SlotWish, 'moveId' | 'direction' | 'waits'>,
 ): boolean =>

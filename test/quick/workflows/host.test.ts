@@ -182,6 +182,29 @@ describe.concurrent('places of a move', () => {
     expect((await fleet.state('seven'))?.movesIn).toEqual([]);
   }, 120_000);
 
+  it('into a target that placement took for the move stay taken, and none is asked for twice', async () => {
+    await Promise.all([
+      bench.announce('placed-from', reading()),
+      bench.announce('placed-to', reading()),
+    ]);
+    const { fleet } = bench;
+    const { move, vm } = asked('p', 'placed-from', 'placed-to');
+    await fleet.reserve('placed-to', { ...move, direction: 'in', vm, by: 'placed' });
+    const before = (await fleet.state('placed-to'))?.movesIn;
+    expect(await reserveMove(fleet, asked('p', 'placed-from', 'placed-to'))).toMatchObject({
+      granted: true,
+      target: { limits: { movesIn: 2 } },
+    });
+    expect((await fleet.state('placed-to'))?.movesIn).toEqual(before);
+    expect((await fleet.state('placed-from'))?.movesOut).toMatchObject([{ moveId: 'p' }]);
+    await releaseMove(fleet, {
+      cluster: bench.cluster,
+      moveId: 'p',
+      hosts: ['placed-from', 'placed-to'],
+    });
+    expect((await fleet.state('placed-to'))?.movesIn).toEqual([]);
+  }, 120_000);
+
   it('into the target alone are taken by a VM that comes from elsewhere, among the moves there', async () => {
     await Promise.all([bench.announce('twelve', reading()), bench.announce('far', reading())]);
     const { fleet } = bench;
