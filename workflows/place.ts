@@ -9,7 +9,7 @@ import type { VmFacts } from '../domain/vm.ts';
 import { hostQueue, moveId } from './contract.ts';
 import type { PlaceVmInput, PlannedPlace } from './contract.ts';
 import { failureOf, faultOf, MoveFailed } from './faults.ts';
-import { controlActivities } from './on-control.ts';
+import { controlAtOnce } from './on-control.ts';
 import { limits } from './on-host.ts';
 
 /** Which host takes a VM, and why. With `reserve` its room there is promised to the move that has to follow. */
@@ -39,7 +39,7 @@ export async function place(input: PlaceVmInput): Promise<PlannedPlace> {
 
 /** Asks the hosts' entities. */
 export const placed = (vm: PlacementVm, input: Omit<PlaceInput, 'vm'>): Promise<PlaceAnswer> =>
-  controlActivities(`choose a host for ${vm.name}`).place({ ...input, vm });
+  controlAtOnce(`choose a host for ${vm.name}`).place({ ...input, vm });
 
 /** A VM of a host, read now. */
 export const lookToPlace = (host: string, vm: string, what: string): Promise<VmToPlace> =>
