@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it, onTestFailed, vi } from 'vitest';
 import type { HostFerry } from '../../../cli/commands/hosts.ts';
 import type { HostLine } from '../../../cli/ferry.ts';
+import { defaultLiveWishes } from '../../../domain/live.ts';
 import type { HostState } from '../../../domain/hosts/state.ts';
 import type { LabHost } from '../../../lab/host.ts';
 import { defineTiny, must } from '../refusals/tiny-vm.ts';
@@ -87,4 +88,31 @@ it('tell their facts, take caps over at once, and let a move wait for a place', 
     vmOn: 'beta',
   });
   expect(await must(stage.lab.host('beta'), 'domstate', 'web')).toContain('shut off');
+});
+
+it('have a live move that is under way follow a cap that is set of its target', async () => {
+  onTestFailed(async () => console.error(await stage.logs()));
+  await hosts.setHost('alpha', { enabled: true });
+  await hosts.setHost('beta', { limits: { movesIn: 2, downBytesPerSecond: 4 * mebibyte } });
+  await stage.vm('alpha', { name: 'runner', memoryMiB: 96, nic: false, run: true });
+  const move = await stage.ferry.migrate({
+    ...{ vm: 'runner', from: 'alpha', to: 'beta', autoCommit: true, live: defaultLiveWishes },
+  });
+  const rates: number[] = [];
+  await until(
+    move,
+    ({ live }) => {
+      if (live !== undefined && live.iteration > 0) rates.push(live.bytesPerSecond);
+      return (live?.memoryProcessedBytes ?? 0) > 8 * mebibyte;
+    },
+    'the middle of its run',
+  );
+  expect(Math.max(...rates)).toBeLessThan(3 * mebibyte);
+  await hosts.setHost('beta', { limits: { downBytesPerSecond: 0 } });
+  const report = await ended(move);
+  expect(report).toMatchObject({ phase: 'committed', mode: 'live', vmOn: 'beta' });
+  expect(report.notes).toContain('the limits of beta were changed: no cap from here on');
+  // At its first share, 2 MiB/s, its memory alone takes some forty seconds.
+  expect(report.live?.totalMs).toBeLessThan(25_000);
+  console.log('rates', Math.max(...rates), JSON.stringify(report.live));
 });
