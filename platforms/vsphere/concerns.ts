@@ -78,14 +78,14 @@ const rules: readonly Rule[] = [
       [
         'vsphere-tools-not-running',
         `VMware Tools do not run in ${vm.name}: it cannot be asked to shut down, and its addresses are not known`,
-        'Start them in the guest, or allow it to be powered off and state its addresses.',
+        'Start them in the guest, or allow it to be powered off (--running shutdown-or-force-off) and see to its addresses on the target.',
       ],
     ),
   ({ vm }) =>
     one(vm.state === VmState.shutOff && vm.guestNetwork.length === 0, 'information', [
       'vsphere-addresses-unknown',
       `${vm.name} is off, so vSphere does not tell its addresses`,
-      'If it has static ones, power it on once and look again, or state them.',
+      'If it has static ones, power it on once and look again, or see to them on the target.',
     ]),
   ({ found, vm }) =>
     one(found.text('config.changeTrackingEnabled') !== 'true', 'information', [
