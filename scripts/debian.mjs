@@ -17,6 +17,8 @@ const wanted = [
   { name: 'socat', program: 'socat' },
   { name: 'busybox-static', program: 'busybox' },
   { name: 'iproute2', program: 'ip' },
+  // A test's firewall.
+  { name: 'nftables', program: 'nft' },
   { name: 'e2fsprogs', program: 'mkfs.ext4' },
   { name: 'util-linux', program: 'nsenter' },
   { name: 'procps', program: 'pgrep' },
