@@ -1,6 +1,6 @@
 // @ts-check
 /** Debian packages that the hosts, the lab and the contract tests use. */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { capture, findProgram, run } from './process.mjs';
 
 /** The package, and a program of it that tells whether a machine that is not Debian has the same. */
@@ -34,8 +34,12 @@ const wanted = [
   { name: 'qemu-block-extra', program: 'qemu-img' },
   { name: 'libvirt-daemon-driver-storage-rbd', program: 'libvirtd' },
 ];
-/** Storage servers that the contract tests run on loopback; where they are missing, those tests say so. */
-const servers = ['ceph-mon', 'ceph-osd', 'ceph-common', 'tgt', 'nfs-ganesha-vfs', 'rpcbind'];
+const sshServer = 'openssh-server';
+/** Servers that the contract tests run on loopback; where they are missing, those tests say so. */
+const servers = [
+  ...['ceph-mon', 'ceph-osd', 'ceph-common', 'tgt', 'nfs-ganesha-vfs', 'rpcbind'],
+  sshServer,
+];
 /** Any will do for the appliance of libguestfs; a machine that boots one of its own is not given another. */
 const hasKernel = () =>
   existsSync('/boot') && readdirSync('/boot').some((name) => /^vmlinu[xz]-/.test(name));
@@ -112,6 +116,12 @@ function systemName() {
 /** Debian's word for "start no service": https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt */
 const servicePolicy = '/usr/sbin/policy-rc.d';
 
+/** Debian's sshd stays down where this file is, at the next boot too: whoever sets up tests has not asked for a way in. */
+function keepSshdDown() {
+  mkdirSync('/etc/ssh', { recursive: true });
+  writeFileSync('/etc/ssh/sshd_not_to_be_run', '', { flag: 'a' });
+}
+
 /**
  * Installs without starting a service: the tests start their own storage servers, elsewhere.
  * @param {string[]} names
@@ -158,6 +168,7 @@ export const debianStep = {
   act: async () => {
     const names = await missing();
     await install(names.filter((name) => !optional.includes(name)));
+    if (names.includes(sshServer)) keepSshdDown();
     await installSilently(names.filter((name) => optional.includes(name)));
   },
   doing: 'apt-get install (one to four minutes)',
