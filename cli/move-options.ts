@@ -16,9 +16,12 @@ export interface StorageOptions {
   allocation: 'thin' | 'full';
 }
 
-export interface EndOptions {
+export interface SkipOptions {
   skipCpuCheck?: true;
   skipKernelCheck?: true;
+}
+
+export interface EndOptions extends SkipOptions {
   autoCommit?: true;
   detach?: true;
   dryRun?: true;
@@ -55,14 +58,27 @@ export const withStorageOptions = (command: Command): Command =>
         .default('thin'),
     );
 
-/** Which checks are left out, and what becomes of the command once the move is asked for. */
-export const withEndOptions = (command: Command): Command =>
+/** Which checks are left out. */
+export const withSkipOptions = (command: Command): Command =>
   command
     .option('--skip-cpu-check', 'take it upon yourself that the CPUs differ; recorded')
     .option(
       '--skip-kernel-check',
       'take it upon yourself that kernel or microcode differ; recorded',
-    )
+    );
+
+/** The part of a request that these are; nothing where none is said. */
+export function skipsOf(options: SkipOptions): { skip?: SkippedCheck[] } {
+  const skip: SkippedCheck[] = [
+    ...(options.skipCpuCheck === true ? (['cpu'] as const) : []),
+    ...(options.skipKernelCheck === true ? (['kernel'] as const) : []),
+  ];
+  return skip.length === 0 ? {} : { skip };
+}
+
+/** Which checks are left out, and what becomes of the command once the move is asked for. */
+export const withEndOptions = (command: Command): Command =>
+  withSkipOptions(command)
     .option('--auto-commit', 'commit at once: removes the VM from the source without asking')
     .option('--detach', 'start the move and return')
     .option('--dry-run', 'show findings, disks and steps; touch nothing')
@@ -111,10 +127,6 @@ export function partOf(
   | 'allocation'
   | 'skip'
 > {
-  const skip: SkippedCheck[] = [
-    ...(options.skipCpuCheck === true ? (['cpu'] as const) : []),
-    ...(options.skipKernelCheck === true ? (['kernel'] as const) : []),
-  ];
   return {
     autoCommit: options.autoCommit ?? false,
     targetPool: options.pool ?? '',
@@ -123,6 +135,6 @@ export function partOf(
     targetFormat: options.format ?? '',
     disks: options.disk,
     allocation: options.allocation,
-    ...(skip.length === 0 ? {} : { skip }),
+    ...skipsOf(options),
   };
 }

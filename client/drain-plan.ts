@@ -123,7 +123,9 @@ async function judge(
   leaver: Leaver,
 ): Promise<Ending | undefined> {
   const { vm, live, place: { host: to } = { host: '' } } = leaver;
-  const asked = { vm: vm.uuid, from: host, to, operator: request.operator };
+  const { operator, skip } = request;
+  const skipped = skip === undefined ? {} : { skip };
+  const asked = { vm: vm.uuid, from: host, to, operator, ...skipped };
   const { concerns } = await asker.plan(live === undefined ? asked : { ...asked, live });
   const critical = concerns.filter(({ level }) => level === 'critical');
   if (critical.length === 0) return { way: live === undefined ? 'cold' : 'live', to };

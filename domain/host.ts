@@ -85,6 +85,8 @@ export interface MachineFacts {
 /** From /proc/cpuinfo. */
 export interface CpuFacts {
   vendor: string;
+  /** Family, model and stepping, `6-143-8`: revisions of microcode compare within these. Empty where one is not told. */
+  signature: string;
   /** Revision of the microcode; empty where the kernel does not tell. */
   microcode: string;
   /** Whether it has long mode. */

@@ -163,12 +163,13 @@ function moveRequest(
   { uuid }: VmFacts,
   way: Pick<Way, 'live'>,
 ): MoveRequest {
-  const { autoCommit, bandwidthBytesPerSecond, operator } = input.request;
+  const { autoCommit, bandwidthBytesPerSecond, operator, skip } = input.request;
   const live = way.live === undefined ? {} : { live: way.live };
   return {
     ...moveDefaults,
     ...{ vm: uuid, from: input.host, bandwidthBytesPerSecond, autoCommit, operator },
     ...live,
+    ...(skip === undefined ? {} : { skip }),
   };
 }
 

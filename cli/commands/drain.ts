@@ -4,11 +4,13 @@ import { mostParallel } from '../../domain/drain/drain.ts';
 import type { DrainRequest } from '../../domain/drain/drain.ts';
 import { accompanyDrain } from '../drain.ts';
 import { usageError } from '../fault.ts';
+import { skipsOf, withSkipOptions } from '../move-options.ts';
+import type { SkipOptions } from '../move-options.ts';
 import { outputOption, readRate } from '../options.ts';
 import { drainPlanLines } from '../render/drain.ts';
 import type { Session } from '../session.ts';
 
-interface DrainOptions {
+interface DrainOptions extends SkipOptions {
   live?: true;
   coldOnly?: true;
   policy?: DrainRequest['rest'];
@@ -61,6 +63,7 @@ const requestOf = (session: Session, options: DrainOptions): Partial<DrainReques
   labels: options.to,
   autoCommit: options.autoCommit ?? false,
   bandwidthBytesPerSecond: options.bandwidth,
+  ...skipsOf(options),
   operator: session.operator,
 });
 
@@ -94,35 +97,37 @@ async function run(session: Session, host: string, options: DrainOptions): Promi
 
 /** `vmferry drain HOST` */
 export const drainCommand = (session: Session): Command =>
-  new Command('drain')
-    .summary('move all VMs of a host to other hosts')
-    .description(
-      'Takes every VM away from a host, some at a time: those that run live, those that are off cold. No VM comes to the host meanwhile, nor after it, until `vmferry undrain`. Said once more it follows the drain there is, and tries again what failed. The host keeps its copy of each VM until you commit that move.',
-    )
-    .argument('<host>', 'host to be emptied')
-    .option('--live', 'only VMs that run; those that are off stay')
-    .option('--cold-only', 'shut every VM down and move it cold')
-    .addOption(
-      new Option(
-        '--policy <what>',
-        'of a VM that runs and cannot move live: it runs on here, is shut down and moved, or counts as failed (default: leave)',
-      ).choices(['leave', 'cold', 'fail']),
-    )
-    .addOption(
-      new Option('--parallel <n>', 'moves at a time; the limits of the hosts hold beside it')
-        .argParser(readParallel)
-        .default(2),
-    )
-    .addOption(
-      new Option('--to <label=value>', 'only to hosts with this label; repeatable')
-        .argParser(readLabel)
-        .default({}, 'any host'),
-    )
-    .addOption(
-      new Option('--bandwidth <rate>', 'most that each move may take, e.g. 100MiB/s')
-        .argParser(readRate)
-        .default(0, 'no limit'),
-    )
+  withSkipOptions(
+    new Command('drain')
+      .summary('move all VMs of a host to other hosts')
+      .description(
+        'Takes every VM away from a host, some at a time: those that run live, those that are off cold. No VM comes to the host meanwhile, nor after it, until `vmferry undrain`. Said once more it follows the drain there is, and tries again what failed. The host keeps its copy of each VM until you commit that move.',
+      )
+      .argument('<host>', 'host to be emptied')
+      .option('--live', 'only VMs that run; those that are off stay')
+      .option('--cold-only', 'shut every VM down and move it cold')
+      .addOption(
+        new Option(
+          '--policy <what>',
+          'of a VM that runs and cannot move live: it runs on here, is shut down and moved, or counts as failed (default: leave)',
+        ).choices(['leave', 'cold', 'fail']),
+      )
+      .addOption(
+        new Option('--parallel <n>', 'moves at a time; the limits of the hosts hold beside it')
+          .argParser(readParallel)
+          .default(2),
+      )
+      .addOption(
+        new Option('--to <label=value>', 'only to hosts with this label; repeatable')
+          .argParser(readLabel)
+          .default({}, 'any host'),
+      )
+      .addOption(
+        new Option('--bandwidth <rate>', 'most that each move may take, e.g. 100MiB/s')
+          .argParser(readRate)
+          .default(0, 'no limit'),
+      ),
+  )
     .option('--auto-commit', 'commit each move at once: removes the VM from the host')
     .option('--dry-run', 'say what would become of each VM; touch nothing')
     .option('--cancel', 'call back the drain that runs; the host stays marked')

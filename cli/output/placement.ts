@@ -61,6 +61,7 @@ const request: z.ZodType<DrainRequest> = z.strictObject({
   autoCommit: flag,
   bandwidthBytesPerSecond: bytes,
   live,
+  skip: z.array(z.enum(['cpu', 'kernel'])).exactOptional(),
   operator: text,
 } satisfies ShapeOf<DrainRequest>);
 

@@ -2,7 +2,7 @@
 import type { Fault } from '../errors.ts';
 import { defaultLiveWishes } from '../live.ts';
 import type { LiveWishes } from '../live.ts';
-import type { MoveReport } from '../move.ts';
+import type { MoveReport, SkippedCheck } from '../move.ts';
 import type { StartPolicy } from '../placement/weighers.ts';
 
 /** What a person asked for. */
@@ -23,6 +23,8 @@ export interface DrainRequest {
   bandwidthBytesPerSecond: number;
   /** How far live moves may go with their guests. */
   live: LiveWishes;
+  /** Checks that are left out of each move. */
+  skip?: SkippedCheck[];
   operator: string;
 }
 

@@ -44,8 +44,10 @@ export function readCpu(cpuInfo: string): CpuFacts | undefined {
   const vendor = valueOf('vendor_id');
   const flags = valueOf('flags').split(' ');
   if (vendor === '' || flags.length < 2) return undefined;
+  const signature = ['cpu family', 'model', 'stepping'].map(valueOf);
   return {
     vendor,
+    signature: signature.includes('') ? '' : signature.join('-'),
     microcode: valueOf('microcode'),
     has64Bit: flags.includes('lm'),
     hasNx: flags.includes('nx'),

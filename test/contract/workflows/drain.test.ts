@@ -89,6 +89,14 @@ describe('a drain', { timeout: 60_000 }, () => {
     ]);
   });
 
+  it('leaves out of each move the checks that it was told to', async () => {
+    const host = await stage.host(new DrainedHost('a9', { strict: 'running' }));
+    const left = await resultOf(await stage.drain(host));
+    expect(left.vms).toMatchObject([{ name: 'strict', state: 'left' }]);
+    const moved = await resultOf(await stage.drain(host, { skip: ['kernel'] }));
+    expect(moved.vms).toMatchObject([{ name: 'strict', state: 'moved' }]);
+  });
+
   it('that is cancelled calls its moves back, and keeps those that got through', async () => {
     const host = await stage.host(
       new DrainedHost('a5', { hold: 'running', later: 'running', auto: 'running' }),

@@ -18,6 +18,7 @@ describe('vmferry drain', () => {
     [['alpha', '--live'], { off: 'leave' }],
     [['alpha', '--cold-only', '--parallel', '5'], { running: 'cold', parallel: 5 }],
     [['alpha', '--policy', 'cold', '--auto-commit'], { rest: 'cold', autoCommit: true }],
+    [['alpha', '--skip-kernel-check', '--skip-cpu-check'], { skip: ['cpu', 'kernel'] }],
     [['alpha', '--to', 'rack=2', '--to', 'disk=nvme'], { labels: { rack: '2', disk: 'nvme' } }],
   ])('%j asks for %j', async (args, wanted) => {
     const asked: Partial<DrainRequest>[] = [];

@@ -79,7 +79,13 @@ export const pool = (changes: Partial<HostFacts['pools'][number]> = {}) => ({
 export const machine = (changes: Partial<MachineFacts> = {}): MachineFacts => ({
   hostname: 'alpha',
   kernel: '6.1.0-30-amd64',
-  cpu: { vendor: 'AuthenticAMD', microcode: '0xa0011d1', has64Bit: true, hasNx: true },
+  cpu: {
+    vendor: 'AuthenticAMD',
+    signature: '25-1-1',
+    microcode: '0xa0011d1',
+    has64Bit: true,
+    hasNx: true,
+  },
   mtus: { bridges: { br0: 1500 }, networks: { default: 1500 } },
   clockAheadMs: 20,
   lockManager: '',

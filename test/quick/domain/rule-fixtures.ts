@@ -373,9 +373,19 @@ const targetCases: [code: string, Partial<TargetView>, says: string][] = [
     'alpha runs the kernel 6.1.0-30-amd64, beta runs 6.12.1',
   ],
   [
+    'kernel-older',
+    { machine: machine({ hostname: 'beta', kernel: '6.1.0-29-amd64' }) },
+    'alpha runs the kernel 6.1.0-30-amd64, beta runs 6.1.0-29-amd64',
+  ],
+  [
     'microcode-differs',
-    { machine: machine({ hostname: 'beta', cpu: { ...cpu, microcode: '0xa001' } }) },
-    'runs the microcode 0xa0011d1, that of beta 0xa001',
+    { machine: machine({ hostname: 'beta', cpu: { ...cpu, microcode: '0xa0011d2' } }) },
+    'runs the microcode 0xa0011d1, that of beta 0xa0011d2',
+  ],
+  [
+    'microcode-older',
+    { machine: machine({ hostname: 'beta', cpu: { ...cpu, microcode: '0xa0011d0' } }) },
+    'runs the microcode 0xa0011d1, that of beta 0xa0011d0',
   ],
   ['hostname-clash', { target: beta({ hostname: 'alpha' }) }, 'both have the hostname alpha'],
   [

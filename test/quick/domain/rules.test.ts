@@ -105,7 +105,12 @@ describe('a skip', () => {
       'cpu-not-64-bit',
       'nx-missing',
     ]);
-    expect(skippedBy('kernel')).toEqual(['kernel-differs', 'microcode-differs']);
+    expect(skippedBy('kernel')).toEqual([
+      'kernel-older',
+      'kernel-differs',
+      'microcode-older',
+      'microcode-differs',
+    ]);
   });
 
   it('unblocks a move that nothing else speaks against', () => {
@@ -115,10 +120,32 @@ describe('a skip', () => {
   });
 });
 
+describe('kernels and microcode', () => {
+  const kernelCode = (kernel: string): string[] =>
+    codes(targetConcerns(onTarget({ machine: machine({ hostname: 'beta', kernel }) })));
+  it.each([
+    ['6.1.0-29-amd64', 'kernel-older'],
+    ['5.14.0-427.13.1.el9', 'kernel-older'],
+    ['6.1.0-30-cloud-amd64', 'kernel-differs'],
+    ['6.1.0', 'kernel-differs'],
+    ['6.1.0-100-amd64', 'kernel-differs'],
+    ['7.0.0', 'kernel-differs'],
+    ['unknown', 'kernel-differs'],
+  ])('a target with %s, for a guest that runs on 6.1.0-30-amd64, is %s', (kernel, code) => {
+    expect(kernelCode(kernel)).toEqual([code]);
+  });
+
+  it('of different CPUs are no older or newer ones', () => {
+    const cpu = { ...machine().cpu!, signature: '25-1-2', microcode: '0x1' };
+    const found = codes(targetConcerns(onTarget({ machine: machine({ hostname: 'beta', cpu }) })));
+    expect(found).toEqual(['microcode-differs']);
+  });
+});
+
 describe('what the hosts’ CPUs say does not count', () => {
   const other = machine({
     hostname: 'beta',
-    cpu: { vendor: 'GenuineIntel', microcode: '0x1', has64Bit: false, hasNx: false },
+    cpu: { vendor: 'GenuineIntel', signature: '', microcode: '0x1', has64Bit: false, hasNx: false },
   });
   it('for a guest that is emulated', () => {
     const emulated = runningVm({ domainType: 'qemu' });

@@ -22,7 +22,7 @@ const summary = (name: string): VmSummary => ({
 /** Hosts that place by the true rules, and judge moves as `against` says. */
 class Fleet implements PlanAsker {
   readonly asked: PlaceRequest[] = [];
-  against: (asked: { vm: string; to: string }) => Concern[] = () => [];
+  against: (asked: { vm: string; to: string; skip: string[] }) => Concern[] = () => [];
   readonly #hosts: readonly PlacementHost[];
   readonly #vms: Record<string, PlacementVm>;
 
@@ -54,8 +54,8 @@ class Fleet implements PlanAsker {
     });
   };
 
-  plan: PlanAsker['plan'] = ({ vm: uuid, to = '' }) =>
-    Promise.resolve({ concerns: this.against({ vm: uuid, to }) } as never);
+  plan: PlanAsker['plan'] = ({ vm: uuid, to = '', skip = [] }) =>
+    Promise.resolve({ concerns: this.against({ vm: uuid, to, skip }) } as never);
 }
 
 const critical = (message: string, on: string): Concern => ({
@@ -87,6 +87,16 @@ describe('the plan of a drain', () => {
     ]);
     expect(third?.slice(0, 2)).toEqual(['c', 'fails']);
     expect(third?.[3]).toMatch(/no host takes it: .*memory/);
+  });
+
+  it('leaves out the checks that its moves would leave out', async () => {
+    const fleet = new Fleet([host('alpha'), host('beta')], { a: vm({ disks: [] }) });
+    fleet.against = ({ skip }) => (skip.includes('kernel') ? [] : [critical('older', 'beta')]);
+    const [refused] = await plan(fleet, [summary('a')]);
+    expect(refused?.slice(0, 2)).toEqual(['a', 'fails']);
+    expect(await plan(fleet, [summary('a')], { skip: ['kernel'] })).toEqual([
+      ['a', 'live', 'beta', ''],
+    ]);
   });
 
   it('counts none of its moves against the limit of moves at a time, since they come and go', async () => {

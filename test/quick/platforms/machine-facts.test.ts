@@ -5,8 +5,11 @@ const cpuInfo = (more: string): string =>
   `processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel name\t: Xeon\n${more}\n\nprocessor\t: 1\nvendor_id\t: other\n`;
 
 it('reads the first CPU', () => {
-  expect(readCpu(cpuInfo('microcode\t: 0xd0003b9\nflags\t\t: fpu nx pdpe1gb lm'))).toEqual({
+  const told =
+    'model\t\t: 143\nstepping\t: 8\nmicrocode\t: 0xd0003b9\nflags\t\t: fpu nx pdpe1gb lm';
+  expect(readCpu(cpuInfo(told))).toEqual({
     vendor: 'GenuineIntel',
+    signature: '6-143-8',
     microcode: '0xd0003b9',
     has64Bit: true,
     hasNx: true,
@@ -16,6 +19,7 @@ it('reads the first CPU', () => {
 it('does not take a longer flag for a shorter one', () => {
   expect(readCpu(cpuInfo('flags\t\t: fpu lahf_lm nxe'))).toEqual({
     vendor: 'GenuineIntel',
+    signature: '',
     microcode: '',
     has64Bit: false,
     hasNx: false,

@@ -17,7 +17,7 @@ export { place } from '../../../workflows/place.ts';
 
 /**
  * `auto...` commits, `wait...` awaits its commit, `park...` parks, `never...` cannot move, `full...` cannot to
- * beta, `there...` tells of its guest's arrival and holds, as `hold...` does from the start. */
+ * beta, `strict...` cannot unless the check of kernels is skipped, `there...` tells of its guest's arrival and holds, as `hold...` does from the start. */
 export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   const record = new MoveRecord(input);
   const { name } = input.vm;
@@ -27,7 +27,8 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
     let_ = true;
   });
   record.enter(Phase.copying);
-  if (name.startsWith('never') || (name.startsWith('full') && to === 'beta')) {
+  const isStrict = name.startsWith('strict') && input.request.skip?.includes('kernel') !== true;
+  if (name.startsWith('never') || isStrict || (name.startsWith('full') && to === 'beta')) {
     const host = name.startsWith('full') ? to : input.request.from;
     const fault = {
       code: 'no',
