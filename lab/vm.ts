@@ -11,7 +11,10 @@ export interface LabVmOptions {
   name: string;
   /** Default 96; the guest needs about 80. */
   memoryMiB?: number;
-  /** How much of the memory the guest fills before its first tick, and leaves alone from then on; default none. */
+  /**
+   * How much of the memory the guest fills before its first tick, and leaves alone from then on; default none. It ticks
+   * each 5 s then.
+   */
   usedMemoryMiB?: number;
   dataDisk?: {
     sizeMiB: number;
