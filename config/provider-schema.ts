@@ -310,7 +310,10 @@ export const conversion = z
     }),
     parallel: whole(1, 64)
       .default(10)
-      .meta({ description: 'Imports that are copied and converted at a time; others wait.', examples: [10] }),
+      .meta({
+        description: 'Imports that are copied and converted at a time; others wait.',
+        examples: [10],
+      }),
     virtioWin: absolutePath.optional().meta({
       description: 'Folder or ISO of virtio-win, with the drivers that a Windows guest gets.',
       examples: ['/usr/share/virtio-win/virtio-win.iso'],

@@ -51,7 +51,10 @@ describe('the call', () => {
 
   it('caps a post-copy as all else', () => {
     const caps = (more: object) =>
-      callOf({ bandwidthMiBPerSecond: 20, ...more }).params.map(({ field, value }) => [field, value]);
+      callOf({ bandwidthMiBPerSecond: 20, ...more }).params.map(({ field, value }) => [
+        field,
+        value,
+      ]);
     expect(caps({})).toEqual([['bandwidth', 20n]]);
     expect(caps({ allowPostCopy: true })).toEqual([
       ['bandwidth', 20n],

@@ -11,7 +11,8 @@ export const shutdownUnheard: ForeignRule<VmView, 'shutdown-unheard'> = {
       level: 'warning',
       meaning:
         'The VM is to be shut down in order, and nothing shows that guest tools run in it which would hear of it. When its time is over the import waits for a person, or cuts its power if --running says so.',
-      remedy: 'Start the guest tools, shut it down yourself, or say --running shutdown-or-force-off.',
+      remedy:
+        'Start the guest tools, shut it down yourself, or say --running shutdown-or-force-off.',
     },
   },
   judge: ({ vm, request }) =>
