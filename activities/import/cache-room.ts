@@ -1,5 +1,5 @@
 /** Room in the cache of this conversion host: who was promised how much of it, so that nothing is promised twice. */
-import { statfs } from 'node:fs/promises';
+import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Handling, permanent, transient } from '../../domain/errors.ts';
@@ -112,6 +112,8 @@ async function promiseRoom(
     const lock = { path, waitMs: lockMs, signal, busy: () => roomBusy(path, host) };
     // One at a time.
     return withFileLock(lock, async () => {
+      // Somebody may have removed all of it since the host told what it has.
+      await mkdir(parts.conversion.cacheDir, { recursive: true, mode: 0o700 });
       const own = { id: cache.key, neededBytes, writtenBytes: await cache.takenBytes() };
       const refusal = refusalOf(await look(parts), { host, input, own, parallel });
       if (refusal === undefined) {
