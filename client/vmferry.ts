@@ -25,6 +25,7 @@ import type {
   PlaceVmResult,
 } from '../workflows/contract.ts';
 import { Access } from './access.ts';
+import { untilClosed } from './closable.ts';
 import { ConversionHosts } from './conversion-hosts.ts';
 import type {
   ConversionHostLine,
@@ -118,6 +119,7 @@ export interface VmFerryOptions {
 /** A connection to the fleet; thin: everything durable happens in Temporal. */
 export class VmFerry {
   readonly #access: Access;
+  readonly #closed: AbortController;
   readonly #fleet: Fleet;
   readonly #moves: Moves;
   readonly #drains: Drains;
@@ -125,7 +127,8 @@ export class VmFerry {
   readonly #imports: Imports;
   readonly #conversionHosts: ConversionHosts;
 
-  private constructor(connection: Connection, options: VmFerryOptions) {
+  private constructor(connection: Connection, options: VmFerryOptions, closed: AbortController) {
+    this.#closed = closed;
     this.#access = new Access({
       connection,
       namespace: options.namespace ?? 'default',
@@ -168,19 +171,23 @@ export class VmFerry {
   /** The same from parts. Throws `temporal-unreachable` with the address. */
   static async connectWith(options: VmFerryOptions): Promise<VmFerry> {
     try {
+      const closed = new AbortController();
       const connection = await Connection.connect({
         address: options.address,
+        interceptors: untilClosed(closed.signal),
         connectTimeout: '5s',
         ...(options.tls === undefined ? {} : { tls: options.tls }),
         ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
       });
-      return new VmFerry(connection, options);
+      return new VmFerry(connection, options, closed);
     } catch (error) {
       throw toVmFerryError(error, { what: 'connect', address: options.address });
     }
   }
 
+  /** Ends whatever is still being asked, too. */
   async close(): Promise<void> {
+    this.#closed.abort();
     await this.#access.connection.close();
   }
 

@@ -108,6 +108,19 @@ async function logEnds({ control, temporal, hosts }: Fleet): Promise<string> {
   return (await Promise.all(shown)).join('\n');
 }
 
+/** Pauses of `everyMs`; the one in which `heard` resolves ends at once. */
+export function pauses(everyMs: number, heard?: Promise<unknown>): () => Promise<void> {
+  let isHeard = heard === undefined;
+  return async () => {
+    if (isHeard) await delay(everyMs);
+    else
+      isHeard = await Promise.race([
+        delay(everyMs, false),
+        Promise.resolve(heard).then(() => true),
+      ]);
+  };
+}
+
 /**
  * Asks a move until `done` says so; fails with the last report after a while. A server that is away is waited for. `heard`
  * ends a pause between two questions.
@@ -120,7 +133,7 @@ export async function until(
 ): Promise<MoveReport> {
   const deadline = performance.now() + moveMs;
   let last: unknown;
-  let isHeard = heard === undefined;
+  const pause = pauses(everyMs, heard);
   while (performance.now() < deadline) {
     try {
       const status = await move.status();
@@ -130,12 +143,7 @@ export async function until(
     } catch (error) {
       last = error;
     }
-    if (isHeard) await delay(everyMs);
-    else
-      isHeard = await Promise.race([
-        delay(everyMs, false),
-        Promise.resolve(heard).then(() => true),
-      ]);
+    await pause();
   }
   const shown = last instanceof Error ? String(last) : JSON.stringify(last, null, 1);
   throw new Error(

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import type { WorkflowHandle } from '@temporalio/client';
 import { parse, stringify } from 'yaml';
@@ -21,7 +20,7 @@ import {
   workflowTypes,
 } from '../../../workflows/contract.ts';
 import type { ImportVmInput } from '../../../workflows/contract.ts';
-import { openStage } from '../stage.ts';
+import { openStage, pauses } from '../stage.ts';
 import type { Stage } from '../stage.ts';
 
 const importMs = 240_000;
@@ -101,13 +100,18 @@ export const labRequest = (
 const reportOf = (handle: WorkflowHandle): Promise<ImportReport> =>
   handle.query<ImportReport>(queryNames.report);
 
-/** Asks an import until `done` says so; fails with the last report if it ends before. */
+/** Asks an import until `done` says so; fails with the last report if it ends before. `heard` ends a pause between two questions. */
 export async function untilImport(
   handle: WorkflowHandle,
   done: (report: ImportReport) => boolean | Promise<boolean>,
-  { limitMs = importMs, everyMs = 100 }: { limitMs?: number; everyMs?: number } = {},
+  {
+    limitMs = importMs,
+    everyMs = 100,
+    heard,
+  }: { limitMs?: number; everyMs?: number; heard?: Promise<unknown> } = {},
 ): Promise<ImportReport> {
   const deadline = performance.now() + limitMs;
+  const pause = pauses(everyMs, heard);
   let last: unknown;
   while (performance.now() < deadline) {
     try {
@@ -119,7 +123,7 @@ export async function untilImport(
     } catch (error) {
       last = error;
     }
-    await delay(everyMs);
+    await pause();
   }
   const shown = last instanceof Error ? String(last) : JSON.stringify(last, null, 1);
   throw new Error(`the import ended or its time was up; at last: ${shown}`);
@@ -130,14 +134,13 @@ export async function importEnded(
   handle: WorkflowHandle,
   limitMs = importMs,
 ): Promise<ImportReport> {
-  const looks = untilImport(handle, ({ phase }) => isImportEnd(phase), { limitMs, everyMs: 1_000 });
-  // Where the end was heard first, nobody asks what became of them.
-  looks.catch(() => undefined);
-  const isOver = handle.result().then(
+  const heard = handle.result().then(
     () => undefined,
     () => undefined,
   );
-  return (await Promise.race([looks, isOver])) ?? reportOf(handle);
+  return untilImport(handle, ({ phase }) => isImportEnd(phase), {
+    ...{ limitMs, everyMs: 1_000, heard },
+  });
 }
 
 /** SHA-256 of a raw file. */
