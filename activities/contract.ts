@@ -110,6 +110,17 @@ export interface ReserveTargetInput extends EpochRef {
   disks: DiskPlan[];
 }
 
+export interface ReserveLiveInput extends ReserveTargetInput {
+  /** As in `AdmitLiveInput`. */
+  mayHold?: true;
+}
+
+export interface ReserveLiveResult {
+  disks: DiskPlan[];
+  /** For the first run. */
+  leave: LiveAdmission;
+}
+
 export interface GuardSourceInput extends EpochRef {
   target: string;
   disks: DiskPlan[];
@@ -350,6 +361,8 @@ export interface HostActivities {
   /** Source, on commit: undefined, its volumes deleted; the ledger keeps saying `released`. */
   removeSource(input: RemoveSourceInput): Promise<RemoveSourceResult>;
 
+  /** Target: `reserveTarget`, and leave for the first run, in one way there. */
+  reserveLive(input: ReserveLiveInput): Promise<ReserveLiveResult>;
   /** Target: leave for one live migration; nothing of the VM may be here. */
   admitLive(input: AdmitLiveInput): Promise<LiveAdmission>;
   /**

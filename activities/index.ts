@@ -22,6 +22,7 @@ import { cancelAsked } from './live/cancel-asked.ts';
 import { endLive } from './live/end-live.ts';
 import { liveView } from './live/live-view.ts';
 import { moveLive } from './live/move-live.ts';
+import { reserveLive } from './live/reserve-live.ts';
 import { settleArrival } from './live/settle-arrival.ts';
 import { settleLive } from './live/settle-live.ts';
 import { tuneLive } from './live/tune-live.ts';
@@ -124,6 +125,7 @@ type Verb = <I, O>(
 ) => (input: I) => Promise<O>;
 
 type LiveVerb =
+  | 'reserveLive'
   | 'admitLive'
   | 'moveLive'
   | 'liveView'
@@ -141,6 +143,7 @@ function liveVerbs(
   shares: LiveShares,
 ): Pick<HostActivities, LiveVerb> {
   return {
+    reserveLive: verb('reserveLive', (input, { signal }) => reserveLive(parts, input, signal)),
     admitLive: verb('admitLive', (input, { signal }) => admitLive(parts, input, signal)),
     moveLive: verb('moveLive', async (input, attempt) => {
       const { log } = Context.current();

@@ -39,7 +39,11 @@ async function reserve(
     name: vm.name,
     note: `on its way from ${source} to ${name}`,
   };
-  await ledger.transition(vm.uuid, { ...incoming, disks: [], signal });
+  // Nothing is made beside the ledger for disks that stay where they are: one entry will do.
+  const makesNone = input.disks.every(({ how }) => how === 'shared');
+  const first = makesNone ? await identitiesOf(input.disks, 'target') : [];
+  await ledger.transition(vm.uuid, { ...incoming, disks: first, signal });
+  if (makesNone) return input.disks;
   return whileOurs(
     parts,
     { ref: input, states: ['incoming'], operation: 'make volumes', signal },

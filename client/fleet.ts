@@ -70,8 +70,10 @@ export class Fleet {
   async vm(host: string, vm: string): Promise<VmFacts> {
     const what = `look up ${vm} on ${host}`;
     return this.#access.attempt(what, async () => {
-      await this.directory.assertOnline(host);
-      return this.#access.read<VmFacts>(workflowTypes.inspectVm, { host, vm }, what);
+      const asked = this.#access.read<VmFacts>(workflowTypes.inspectVm, { host, vm }, what);
+      // Heard of sooner where no worker would take the question up.
+      const [facts] = await Promise.all([asked, this.directory.assertOnline(host)]);
+      return facts;
     });
   }
 

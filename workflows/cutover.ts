@@ -4,6 +4,7 @@ import type { Exports } from './copy.ts';
 import { undoEpoch } from './move.ts';
 import type { Checked, Move, Stopped } from './move.ts';
 import { limits } from './on-host.ts';
+import { giveSlots } from './slots.ts';
 
 /** How long a started guest has to stay up before the move calls it healthy, ms. */
 const healthyForMs = 2_000;
@@ -50,8 +51,11 @@ export async function cutOverLive(move: Move, checked: Checked): Promise<void> {
   const { record } = move;
   // From here on an undo is a way back, which starts the VM where it was.
   move.goingLive = false;
+  // Beside the rest: only the next move waits for it.
+  const given = giveSlots(move, move.input.request.to);
   record.skip('stop-source', 'export', 'copy', 'verify', 'define', 'start');
   await handOver(move, checked, { fingerprints: {}, live: true });
+  void given;
   const { live, disks } = record.report;
   if (live?.downtimeMs !== undefined) record.report.downtimeMs = live.downtimeMs;
   const copied = checked.disks.filter(({ how }) => how === 'copy').map(({ name }) => name);

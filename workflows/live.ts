@@ -13,6 +13,7 @@ import { isCancellation, MoveFailed } from './faults.ts';
 import { letGoOn, letNothingIn, whereItIs } from './live-whereabouts.ts';
 import type { Checked, Move } from './move.ts';
 import { limits, watchOn } from './on-host.ts';
+import { guard, reserveLive } from './reserve.ts';
 import { giveSlots } from './slots.ts';
 import { tellOfArrival } from './tell-parent.ts';
 import { capOf } from './tune.ts';
@@ -22,41 +23,54 @@ const mostRuns = 5;
 const firstPauseMs = 2_000;
 const longestPauseMs = 30_000;
 
-export interface LiveStart {
+/** Both hosts are ready for the first run. */
+export interface ReadyForLive {
+  checked: Checked;
   wishes: LiveWishes;
-  /** Has the source refuse every other start of the VM, and pushes what undoes that before it acts. */
-  guarding: () => Promise<void>;
+  leave: LiveAdmission;
+}
+
+/**
+ * The target has a place and lets the guest in, and the source refuses every other start of it. Neither needs the other,
+ * and no run begins before both.
+ */
+export async function readyForLive(
+  move: Move,
+  placed: Checked,
+  wishes: LiveWishes,
+): Promise<ReadyForLive> {
+  move.goingLive = true;
+  let ready: ReadyForLive | undefined;
+  await allOrNone([
+    () => guard(move, placed),
+    async () => {
+      undoLive(move, placed);
+      const mayHold = mayBeHeld(move, wishes);
+      ready = { wishes, ...(await reserveLive(move, placed, { mayHold })) };
+    },
+  ]);
+  if (ready === undefined) throw new Error('ready without a place');
+  return ready;
+}
+
+/** Runs before the source gets its VM back: nothing of it may come up at the target after that. */
+function undoLive(move: Move, { epoch }: Checked): void {
+  move.undo.push({
+    name: 'end the live migration',
+    run: async () => {
+      // Once it is handed over there is none, and the ledgers are no longer those of this epoch.
+      if (!move.cutoverBegan) await callOff(move, { ...move.ref, epoch });
+    },
+  });
 }
 
 /** Whether the VM is at the target now. False: it stayed, and is to be moved cold instead, as the plan allows. */
-export async function moveLive(
-  move: Move,
-  checked: Checked,
-  { wishes, guarding }: LiveStart,
-): Promise<boolean> {
-  const { record, undo, input } = move;
+export async function moveLive(move: Move, ready: ReadyForLive): Promise<boolean> {
+  const { record, input } = move;
+  const { checked, wishes } = ready;
   const ref: EpochRef = { ...move.ref, epoch: checked.epoch };
   record.enter(Phase.moving);
-  move.goingLive = true;
-  const fault = await record.during('live', async () => {
-    let leave: LiveAdmission | undefined;
-    // Neither needs the other, and no run begins before both.
-    await allOrNone([
-      guarding,
-      async () => {
-        // Run before the source gets its VM back: nothing of it may come up at the target after that.
-        undo.push({
-          name: 'end the live migration',
-          run: async () => {
-            // Once it is handed over there is none, and the ledgers are no longer those of this epoch.
-            if (!move.cutoverBegan) await callOff(move, ref);
-          },
-        });
-        leave = await admit(move, { wishes, ref }, 1);
-      },
-    ]);
-    return runs(move, { checked, wishes, ref, ...(leave === undefined ? {} : { leave }) });
-  });
+  const fault = await record.during('live', () => runs(move, { ...ready, ref }));
   if (fault === undefined) return true;
   if (wishes.fallback !== 'cold') throw new MoveFailed(fault);
   await callOff(move, ref);
@@ -66,13 +80,9 @@ export async function moveLive(
   return false;
 }
 
-interface Run {
-  checked: Checked;
-  /** As the move began with; a person may have changed a limit since. */
-  wishes: LiveWishes;
+/** `wishes` as the move began with; a person may have changed a limit since. */
+interface Run extends ReadyForLive {
   ref: EpochRef;
-  /** For the first run. */
-  leave?: LiveAdmission;
 }
 
 /** One run after the other until the VM is there. Gives why it is not; throws only if it is known to have stayed. */
@@ -149,19 +159,22 @@ async function endHold(move: Move, ref: EpochRef, held: HeldGuest): Promise<bool
 
 const runSuffix = (run: number): string => (run === 1 ? '' : `, run ${run}`);
 
-/** Leave for one run at the target. */
+/** A post-copy is over only once the guest runs there. */
+const mayBeHeld = ({ input }: Move, wishes: LiveWishes): boolean =>
+  !(input.request.live ?? wishes).postCopy;
+
+/** Leave for one run at the target after the first. */
 function admit(
-  { hosts, input }: Move,
+  move: Move,
   { wishes, ref }: Pick<Run, 'wishes' | 'ref'>,
   run: number,
 ): Promise<LiveAdmission> {
-  const { from, to, live } = input.request;
-  // A post-copy is over only once the guest runs there.
-  const mayHold = !(live ?? wishes).postCopy;
+  const { hosts, input } = move;
+  const { from, to } = input.request;
+  const mayHold = mayBeHeld(move, wishes);
   return hosts.do({
     host: to,
     what: `admit ${input.vm.name}${runSuffix(run)}`,
-    step: 'live',
     limit: limits.act,
     call: (at) => at.admitLive({ ...ref, source: from, run, ...(mayHold ? { mayHold } : {}) }),
   });
@@ -175,9 +188,9 @@ async function oneRun(
 ): Promise<MoveLiveResult> {
   const { hosts, input } = move;
   const { from, to } = input.request;
-  const { token, holds } =
-    run === 1 && leave !== undefined ? leave : await admit(move, { wishes, ref }, run);
-  const standby = holds === true ? standBy(move, { checked, wishes, ref }) : undefined;
+  const { token, holds } = run === 1 ? leave : await admit(move, { wishes, ref }, run);
+  move.liveRunBegan = true;
+  const standby = holds === true ? standBy(move, { checked, ref }) : undefined;
   try {
     return await hosts.do({
       host: from,
@@ -203,7 +216,10 @@ async function oneRun(
  * One of the two hosts' workers is enough for a guest to go on that arrived paused. Once it does, the move needs no place
  * on either host any more: libvirt takes its time to end what is over.
  */
-function standBy(move: Move, { checked, ref }: Run): CancellationScope | undefined {
+function standBy(
+  move: Move,
+  { checked, ref }: Pick<Run, 'checked' | 'ref'>,
+): CancellationScope | undefined {
   const { vm, migrationAddress: sourceAddress } = checked.source;
   if (vm.state === 'paused') return undefined;
   const { to } = move.input.request;
@@ -223,12 +239,14 @@ function standBy(move: Move, { checked, ref }: Run): CancellationScope | undefin
 
 /** No run goes on, and no other begins: first the source lets go, then the target lets nothing in any more. */
 async function callOff(move: Move, ref: EpochRef): Promise<void> {
-  await move.hosts.do({
-    host: move.input.request.from,
-    what: 'end the live migration',
-    limit: limits.act,
-    call: (at) => at.endLive(ref),
-  });
+  // Before the first run the source has nothing to end, and may not have taken the move up.
+  if (move.liveRunBegan === true)
+    await move.hosts.do({
+      host: move.input.request.from,
+      what: 'end the live migration',
+      limit: limits.act,
+      call: (at) => at.endLive(ref),
+    });
   await letNothingIn(move, ref);
 }
 

@@ -13,10 +13,11 @@ import type { MigrateVmInput } from './contract.ts';
 import { copyAll, verifyAll } from './copy.ts';
 import { cutOver, cutOverLive } from './cutover.ts';
 import { failureOf, isCancellation, MoveFailed } from './faults.ts';
-import { moveLive } from './live.ts';
+import { moveLive, readyForLive } from './live.ts';
 import { MoveRecord } from './move-record.ts';
 import { Hosts, limits } from './on-host.ts';
 import { Orders } from './orders.ts';
+import { guard, reserve } from './reserve.ts';
 import { settle } from './settle.ts';
 import { giveSlots, takeSlots } from './slots.ts';
 import { heedHostLimits, tune } from './tune.ts';
@@ -43,11 +44,10 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   try {
     const judged = await judge(move);
     const placed = await takePlaces(move, judged);
-    const checked = await reserve(move, placed);
     const { live } = move.input.request;
-    const guarding = (): Promise<void> => guard(move, checked);
-    if (live === undefined) await guarding();
-    if (live !== undefined && (await moveLive(move, checked, { wishes: live, guarding }))) {
+    const ready = live === undefined ? undefined : await readyForLive(move, placed, live);
+    const checked = ready?.checked ?? (await reserveAndGuard(move, placed));
+    if (ready !== undefined && (await moveLive(move, ready))) {
       await CancellationScope.nonCancellable(() => cutOverLive(move, checked));
     } else await moveCold(move, checked);
     await CancellationScope.nonCancellable(() => settle(move, checked));
@@ -68,48 +68,11 @@ async function takePlaces(move: Move, judged: Checked): Promise<Checked> {
   return { ...judged, targetAddress };
 }
 
-/** Volumes on the target; where a pool chooses their places, these are known only now. */
-async function reserve(move: Move, checked: Checked): Promise<Checked> {
-  const { record, hosts, input } = move;
-  const { from, to } = input.request;
-  const { epoch } = checked;
-  const ref: EpochRef = { ...move.ref, epoch };
-  record.enter(Phase.preparing);
-  move.reserving = true;
-  const disks = await record.during('reserve-target', () =>
-    hosts.do({
-      host: to,
-      what: 'reserve the target',
-      limit: limits.act,
-      call: (at) => at.reserveTarget({ ...ref, source: from, disks: checked.disks }),
-    }),
-  );
-  for (const disk of disks) {
-    const { targetVolume, capacityBytes, targetCapacityBytes = capacityBytes } = disk;
-    const more = targetCapacityBytes - capacityBytes;
-    if (more > 0)
-      record.note(
-        `volume ${targetVolume} on ${to} is ${more} bytes larger than disk ${disk.name}; the guest sees the larger size`,
-      );
-  }
-  return { ...checked, disks };
-}
-
-/** From here on the VM does not start on the source; one that runs goes on. */
-async function guard(move: Move, { disks, epoch }: Checked): Promise<void> {
-  const { record, hosts, undo, input } = move;
-  const { from, to } = input.request;
-  const ref: EpochRef = { ...move.ref, epoch };
-  undo.push({ name: `give ${from} back its VM`, run: () => restoreSource(move, epoch) });
-  await record.during('guard-source', () =>
-    hosts.do({
-      host: from,
-      what: 'guard the source',
-      step: 'guard-source',
-      limit: limits.act,
-      call: (at) => at.guardSource({ ...ref, target: to, disks }),
-    }),
-  );
+/** The target has its place first: a source that refuses to start its VM is to have a reason. */
+async function reserveAndGuard(move: Move, placed: Checked): Promise<Checked> {
+  const checked = await reserve(move, placed);
+  await guard(move, checked);
+  return checked;
 }
 
 async function moveCold(move: Move, checked: Checked): Promise<void> {
@@ -138,23 +101,6 @@ async function takeDown(move: Move, { epoch }: Checked): Promise<Stopped> {
   record.report.vmRunning = false;
   if (stopped.forced) record.note(`${input.vm.name} did not shut down in time and was powered off`);
   return { wasRunning: stopped.wasRunning, downSinceMs: Date.now() - stopped.downForMs };
-}
-
-async function restoreSource(move: Move, epoch: number): Promise<void> {
-  const { from } = move.input.request;
-  const restored = await move.hosts.do({
-    host: from,
-    what: 'give the source its VM back',
-    limit: limits.act,
-    call: (at) =>
-      at.restoreSource({
-        ...move.ref,
-        epoch: undoEpoch(move, epoch),
-        restart: !move.goingLive,
-      }),
-  });
-  move.record.report.vmOn = from;
-  move.record.report.vmRunning = restored.running;
 }
 
 /** An activity that ends well in spite of a cancel must not carry the move past the point of no return. */

@@ -21,6 +21,8 @@ export interface Move {
   reserving?: true;
   /** The guest is on its own legs, wherever it is: an undo does not start it. */
   goingLive: boolean;
+  /** The source was asked for a live run. */
+  liveRunBegan?: true;
   /** What its hosts take, by name, once it has its places: from then on each tells it of changes. */
   hostLimits: Readonly<Record<string, HostLimits>>;
   /** Whether its places were given back, or will be: then they are not given again. */

@@ -16,10 +16,20 @@ export const controlActivities = (summary: string): ControlActivities =>
     summary,
   });
 
+/** The same for what nobody waits for, and goes on beside the rest: tried for an hour. */
+export const controlBeside = (summary: string): ControlActivities =>
+  proxyActivities<ControlActivities>({
+    taskQueue: controlQueue,
+    startToCloseTimeout: '30s',
+    scheduleToCloseTimeout: '1h',
+    retry: { initialInterval: '500ms', maximumInterval: '10s' },
+    summary,
+  });
+
 /**
- * The same within a task of the workflow, where nobody waits for long: the worker that runs workflows is the one that
- * serves these verbs, and needs no way through Temporal to itself. What is transient is tried for as long as
- * `patience`.
+ * The same within a task of the workflow, for what all the rest waits for: the worker that runs workflows is the one
+ * that serves these verbs, and needs no way through Temporal to itself. Whatever else the task has asked for begins only
+ * after it. What is transient is tried for as long as `patience`.
  */
 export const controlAtOnce = (summary: string, patience: '2m' | '1h' = '2m'): ControlActivities =>
   proxyLocalActivities<ControlActivities>({

@@ -64,23 +64,24 @@ async function reserveBoth(
   // What placement took for this move is not asked for again.
   const askFor = (place: Place): Promise<SlotAnswer> =>
     place === into && isHeld ? Promise.resolve(foreseen) : ask(fleet, place.host, place.wish);
-  // Whoever would refuse is asked first: a place that is given back at once fills the history of its host.
-  const isFree = foreseen.granted;
-  const [first, second] = isFree ? [out, into] : [into, out];
-  const firstAnswer = await askFor(first);
-  if (!firstAnswer.granted) return refused(first, firstAnswer);
-  const secondAnswer = await askFor(second);
-  if (!secondAnswer.granted) {
-    await fleet.release(first.host, { moveId: move.moveId, arrived: false });
-    return refused(second, secondAnswer);
+  const giveBack = ({ host }: Place): Promise<void> =>
+    fleet.release(host, { moveId: move.moveId, arrived: false });
+  // A target that would refuse is asked alone: a place that is given back at once fills the history of its host.
+  const ahead = foreseen.granted ? undefined : await askFor(into);
+  if (ahead?.granted === false) return refused(into, ahead);
+  const [outAnswer, intoAnswer] = await Promise.all([askFor(out), ahead ?? askFor(into)]);
+  if (!intoAnswer.granted) {
+    if (outAnswer.granted) await giveBack(out);
+    return refused(into, intoAnswer);
   }
-  const [sourceSettings, targetSettings] = isFree
-    ? [firstAnswer.settings, secondAnswer.settings]
-    : [secondAnswer.settings, firstAnswer.settings];
+  if (!outAnswer.granted) {
+    if (!isHeld) await giveBack(into);
+    return refused(out, outAnswer);
+  }
   return {
     granted: true,
-    source: { limits: sourceSettings.limits },
-    target: settingsOfTarget(targetSettings),
+    source: { limits: outAnswer.settings.limits },
+    target: settingsOfTarget(intoAnswer.settings),
   };
 }
 
@@ -102,7 +103,9 @@ export async function releaseMove(
   fleet: FleetAccess,
   { moveId, hosts, arrivedOn }: ReleaseMoveInput,
 ): Promise<void> {
-  for (const host of hosts) await fleet.release(host, { moveId, arrived: host === arrivedOn });
+  await Promise.all(
+    hosts.map((host) => fleet.release(host, { moveId, arrived: host === arrivedOn })),
+  );
 }
 
 function refusedBy(

@@ -181,6 +181,7 @@ export function doneWords(work: StoryWork, story: Pick<Story, 'vm'>): string {
     checkSource: `${host} looked at ${vm} and at its own guard`,
     checkTarget: `${host} checked whether ${vm} fits there`,
     reserveTarget: `${host} made the volumes and a place for ${vm} in its ledger`,
+    reserveLive: `${host} has a place for ${vm} in its ledger, and is ready to let it in while it runs`,
     guardSource: `${host} began to refuse other starts of ${vm}`,
     admitLive: `${host} is ready to let ${vm} in while it runs`,
     tuneLive: `${host} took new limits for the live migration`,

@@ -31,6 +31,7 @@ const steps: Verbs['steps'] = {
   checkSource: 'check',
   checkTarget: 'check',
   reserveTarget: 'reserve-target',
+  reserveLive: 'reserve-target',
   guardSource: 'guard-source',
   admitLive: 'live',
   moveLive: 'live',

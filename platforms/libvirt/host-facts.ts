@@ -36,7 +36,9 @@ const maxCapabilitiesBytes = 8 * 1024 * 1024;
 /** Throws the domain errors of `LibvirtHost.use`. */
 export async function readHostFacts(host: LibvirtHost): Promise<PlatformFacts> {
   return host.use(async (connection) => {
-    const [capabilities, hostname, node, free, networks] = await Promise.all([
+    const [pools, vms, capabilities, hostname, node, free, networks] = await Promise.all([
+      readPools(connection),
+      readNeighbours(connection),
       connection.call('ConnectGetCapabilities', {}),
       connection.call('ConnectGetHostname', {}),
       connection.call('NodeGetInfo', {}),
@@ -55,10 +57,10 @@ export async function readHostFacts(host: LibvirtHost): Promise<PlatformFacts> {
       }),
       cpus: node.cpus,
       ...(await readLoad()),
-      pools: await readPools(connection),
+      pools,
       networks: networks.nets.map(({ name }) => name).sort(),
       bridges: (await readBridges(host.name)).map(({ name }) => name),
-      vms: await readNeighbours(connection),
+      vms,
     };
   });
 }

@@ -75,22 +75,18 @@ export class LibvirtSource implements SourcePlatform {
       const { xml } = await connection.call('DomainGetXMLDesc', { dom, flags });
       const defined = DomainDocument.parse(xml).facts();
       const { nvramTemplate: _, firmware, ...facts } = defined;
-      await refreshActivePools(connection);
-      const disks: VmDisk[] = [];
-      for (const disk of facts.disks) disks.push(await this.#disk(connection, disk, signal));
-      const running = isOff(vmStateOf(state.state))
-        ? undefined
-        : await readRunning(connection, dom, defined);
+      const [disks, running, present, offer, secrets] = await Promise.all([
+        this.#disks(connection, facts.disks, signal),
+        isOff(vmStateOf(state.state)) ? undefined : readRunning(connection, dom, defined),
+        presentState(defined, this.#host.fileRoot),
+        firmware && readMachineOffer(connection, facts),
+        readableSecrets(connection, facts.secrets),
+      ]);
       return {
         ...facts,
-        ...(await presentState(defined, this.#host.fileRoot)),
-        ...(firmware && {
-          firmware: {
-            ...firmware,
-            loaders: [...((await readMachineOffer(connection, facts))?.efiLoaders ?? [])],
-          },
-        }),
-        secrets: await readableSecrets(connection, facts.secrets),
+        ...present,
+        ...(firmware && { firmware: { ...firmware, loaders: [...(offer?.efiLoaders ?? [])] } }),
+        secrets,
         ...(running === undefined ? {} : { running }),
         host: this.#host.name,
         state: vmStateOf(state.state),
@@ -221,6 +217,18 @@ export class LibvirtSource implements SourcePlatform {
       if (isRefusal(error, 'NO_DOMAIN')) return undefined;
       throw error;
     }
+  }
+
+  /** One after the other, each by a program; pools are read anew first. */
+  async #disks(
+    connection: Connection,
+    defined: readonly DefinedDisk[],
+    signal?: AbortSignal,
+  ): Promise<VmDisk[]> {
+    await refreshActivePools(connection);
+    const disks: VmDisk[] = [];
+    for (const disk of defined) disks.push(await this.#disk(connection, disk, signal));
+    return disks;
   }
 
   async #disk(connection: Connection, disk: DefinedDisk, signal?: AbortSignal): Promise<VmDisk> {

@@ -24,22 +24,23 @@ const listPools = async (connection: Connection, flags: number): Promise<readonl
   (await connection.call('ConnectListAllStoragePools', { needResults: 1, flags })).pools;
 
 export async function refreshActivePools(connection: Connection): Promise<void> {
-  for (const pool of await listPools(connection, ListPoolsFlag.active)) {
-    await refreshPool(connection, pool);
-  }
+  const pools = await listPools(connection, ListPoolsFlag.active);
+  await Promise.all(pools.map((pool) => refreshPool(connection, pool)));
 }
 
 /** Every pool, refreshed if it is active. One that goes away meanwhile is left out. */
 export async function readPools(connection: Connection): Promise<PoolFacts[]> {
-  const pools: PoolFacts[] = [];
-  for (const pool of await listPools(connection, 0)) {
-    try {
-      pools.push(await readPool(connection, pool));
-    } catch (error) {
-      if (!isRefusal(error, 'NO_STORAGE_POOL')) throw error;
-    }
-  }
-  return pools;
+  const found = await Promise.all(
+    (await listPools(connection, 0)).map(async (pool) => {
+      try {
+        return await readPool(connection, pool);
+      } catch (error) {
+        if (!isRefusal(error, 'NO_STORAGE_POOL')) throw error;
+        return undefined;
+      }
+    }),
+  );
+  return found.filter((pool) => pool !== undefined);
 }
 
 async function readPool(connection: Connection, pool: PoolRef): Promise<PoolFacts> {

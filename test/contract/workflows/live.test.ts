@@ -287,7 +287,8 @@ describe.concurrent('a live move', () => {
 
 /** How the run ends in which a verb is called: a guest that arrives paused and is let go needs nobody to ask for it. */
 const verbs = [
-  ['beta', 'admitLive', 'let-go'],
+  ['beta', 'reserveLive', 'let-go'],
+  ['alpha', 'guardSource', 'let-go'],
   ['alpha', 'moveLive', 'let-go'],
   ['beta', 'settleArrival', 'kept'],
   ['beta', 'liveView', 'not-held'],
@@ -316,7 +317,7 @@ describe.concurrent('a fault at a live move', () => {
     },
   );
 
-  it.each(cases.slice(0, 4))(
+  it.each(cases.slice(0, 6))(
     '$when $verb on $host, for good: one copy runs, whichever',
     async ({ ends, ...at }) => {
       const { world, asked } = played(ends);

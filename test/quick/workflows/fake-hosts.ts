@@ -4,12 +4,15 @@
  */
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type {
+  AdmitLiveInput,
   DiskPlan,
   EpochRef,
   HostActivities,
   HeldGuest,
+  LiveAdmission,
   MoveLiveInput,
   MoveRef,
+  ReserveTargetInput,
   SourceCheck,
 } from '../../../activities/contract.ts';
 import type { Concern } from '../../../domain/concerns.ts';
@@ -327,16 +330,18 @@ const lostAnswer: Fault = {
 
 function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
   const view = () => ({ place: placeOf(host), job: 'none' as const });
+  const admit = (input: AdmitLiveInput): LiveAdmission => {
+    host.require('incoming', input);
+    if (host.running) throw new Error('it is here already');
+    host.token = `run ${input.run}`;
+    return { token: host.token, ...(input.mayHold === true ? { holds: true } : {}) };
+  };
   return {
-    admitLive: (input) => {
-      host.require('incoming', input);
-      if (host.running) throw new Error('it is here already');
-      host.token = `run ${input.run}`;
-      return Promise.resolve({
-        token: host.token,
-        ...(input.mayHold === true ? { holds: true as const } : {}),
-      });
+    reserveLive: (input) => {
+      const disks = reserve(host, world, input);
+      return Promise.resolve({ disks, leave: admit({ ...input, run: 1 }) });
     },
+    admitLive: (input) => Promise.resolve(admit(input)),
     moveLive: async (input) => {
       host.require('migrating-out', input);
       world.caps.push(input.bandwidthBytesPerSecond);
@@ -393,8 +398,21 @@ function liveVerbs(host: FakeHost, world: FakeWorld): LiveVerbs {
   };
 }
 
+function reserve(host: FakeHost, world: FakeWorld, input: ReserveTargetInput): DiskPlan[] {
+  host.set('incoming', input);
+  if (!host.volumes.has(disk.targetPath)) {
+    host.volumes.set(disk.targetPath, '');
+    host.made.push(disk.targetPath);
+  }
+  const { volumeSurplusBytes: more } = world;
+  return input.disks.map((one) =>
+    more === 0 ? one : { ...one, targetCapacityBytes: one.capacityBytes + more },
+  );
+}
+
 type LiveVerbs = Pick<
   HostActivities,
+  | 'reserveLive'
   | 'admitLive'
   | 'moveLive'
   | 'liveView'
@@ -436,19 +454,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
         disks: world.disks,
         ...view(host),
       }),
-    reserveTarget: async (input) => {
-      host.set('incoming', input);
-      if (!host.volumes.has(disk.targetPath)) {
-        host.volumes.set(disk.targetPath, '');
-        host.made.push(disk.targetPath);
-      }
-      const { volumeSurplusBytes: more } = world;
-      return now(
-        input.disks.map((one) =>
-          more === 0 ? one : { ...one, targetCapacityBytes: one.capacityBytes + more },
-        ),
-      );
-    },
+    reserveTarget: (input) => now(reserve(host, world, input)),
     guardSource: (input) => {
       host.memory ??= { wasRunning: host.running, autostart: host.autostart };
       host.set('migrating-out', input);
