@@ -10,7 +10,7 @@ import type { LiveStep, LiveWishes } from '../domain/live.ts';
 import type { LiveHostView } from '../domain/live-outcome.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import type { OwnerState } from '../domain/ownership.ts';
-import type { NetworkPlace, VmFacts, VmSummary } from '../domain/vm.ts';
+import type { NetworkPlace, VmFacts, VmGlance, VmSummary } from '../domain/vm.ts';
 
 export type { DiskPlan };
 
@@ -324,6 +324,8 @@ export interface RemoveSourceResult {
 export interface HostActivities {
   listVms(): Promise<VmSummary[]>;
   inspectVm(input: { vm: string }): Promise<VmFacts>;
+  /** By name or UUID. */
+  findVm(input: { vm: string }): Promise<VmGlance>;
   hostFacts(): Promise<HostFacts>;
 
   /** Source: facts, concerns, proof of the guard; offers the definition to the target's certificate only. */

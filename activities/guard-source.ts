@@ -24,11 +24,8 @@ async function guard(
   const { vm, epoch, migrationId, target } = input;
   const folder = folderOf(parts, input);
   if ((await folder.read('source')) === undefined) {
-    const facts = await hypervisor.inspect(vm.uuid);
-    await folder.write('source', {
-      wasRunning: facts.state === 'running',
-      autostart: facts.autostart,
-    });
+    const { state, autostart } = await hypervisor.glance(vm.uuid);
+    await folder.write('source', { wasRunning: state === 'running', autostart });
   }
   const disks = await identitiesOf(input.disks, 'source');
   await ledger.transition(vm.uuid, {

@@ -57,6 +57,7 @@ export function createHostActivities(
 
   return {
     listVms: () => verb('listVms', () => listVms(parts))(undefined),
+    findVm: verb('findVm', ({ vm }) => parts.hypervisor.glance(vm)),
     inspectVm: verb('inspectVm', ({ vm }) => parts.hypervisor.inspect(vm)),
     hostFacts: () => verb('hostFacts', () => hostFacts(parts))(undefined),
     checkSource: verb('checkSource', (input, { signal }) => checkSource(parts, input, signal)),

@@ -13,6 +13,7 @@ import type {
   SecretRef,
   VmDisk,
   VmFacts,
+  VmGlance,
   VmState,
   VmSummary,
 } from '../domain/vm.ts';
@@ -28,6 +29,8 @@ export interface Hypervisor {
   list(): Promise<VmSummary[]>;
   /** By name or UUID. Throws `vm-not-found`. */
   inspect(vm: string): Promise<VmFacts>;
+  /** The same VM as `inspect` finds, by libvirt's memory alone. Throws `vm-not-found`. */
+  glance(vm: string): Promise<VmGlance>;
   /** `undefined` if no such VM is defined or running. */
   state(uuid: string): Promise<VmState | undefined>;
   /** The persistent definition, secrets included. */

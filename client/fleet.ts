@@ -3,7 +3,7 @@ import type { HostFacts } from '../domain/host.ts';
 import type { HostChange } from '../domain/hosts/settings.ts';
 import type { HostState } from '../domain/hosts/state.ts';
 import type { OrphanOrder, OrphanOutcome } from '../domain/orphans.ts';
-import type { VmFacts } from '../domain/vm.ts';
+import type { VmFacts, VmGlance } from '../domain/vm.ts';
 import { workflowTypes } from '../workflows/contract.ts';
 import type { HostLine, ListOrphansResult, ListVmsResult } from '../workflows/contract.ts';
 import type { Access } from './access.ts';
@@ -67,13 +67,24 @@ export class Fleet {
     });
   }
 
-  async vm(host: string, vm: string): Promise<VmFacts> {
-    const what = `look up ${vm} on ${host}`;
+  vm(host: string, vm: string): Promise<VmFacts> {
+    return this.#look<VmFacts>(workflowTypes.inspectVm, { host, vm });
+  }
+
+  /** Which VM that is, without a look at its disks. */
+  findVm(host: string, vm: string): Promise<VmGlance> {
+    return this.#look<VmGlance>(workflowTypes.findVm, { host, vm });
+  }
+
+  #look<T>(type: string, asked: { host: string; vm: string }): Promise<T> {
+    const what = `look up ${asked.vm} on ${asked.host}`;
     return this.#access.attempt(what, async () => {
-      const asked = this.#access.read<VmFacts>(workflowTypes.inspectVm, { host, vm }, what);
-      // Heard of sooner where no worker would take the question up.
-      const [facts] = await Promise.all([asked, this.directory.assertOnline(host)]);
-      return facts;
+      // That no worker would take the question up is known sooner than that none does.
+      const [found] = await Promise.all([
+        this.#access.read<T>(type, asked, what),
+        this.directory.assertOnline(asked.host),
+      ]);
+      return found;
     });
   }
 

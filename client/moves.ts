@@ -139,11 +139,10 @@ export class Moves {
         ? undefined
         : (await directory.remembered(host)).announcement?.migrationAddress;
     const [{ name, uuid, state }, addressOfNamed] = await Promise.all([
-      this.#fleet.vm(named.from, named.vm),
+      this.#fleet.findVm(named.from, named.vm),
       named.to === ''
         ? undefined
-        : directory.assertOnline(named.to).then(() => addressOf(named.to)),
-      directory.assertOnline(named.from),
+        : Promise.all([addressOf(named.to), directory.assertOnline(named.to)]).then(([at]) => at),
     ]);
     const placed =
       named.to === '' ? await this.#placed({ asked, named, uuid, name }, reserve) : undefined;

@@ -154,6 +154,14 @@ export interface RunningFacts {
 }
 
 /** One line of `vmferry vms`. */
+/** Which VM is meant, and whether it runs: what a host knows without looking at any disk. */
+export interface VmGlance {
+  uuid: string;
+  name: string;
+  state: VmState;
+  autostart: boolean;
+}
+
 export interface VmSummary {
   host: string;
   uuid: string;

@@ -16,7 +16,7 @@ import { StorageProof } from '../platforms/libvirt/storage-proof.ts';
 import { LibvirtSource } from '../platforms/libvirt/source.ts';
 import { LibvirtTarget } from '../platforms/libvirt/target.ts';
 import { LibvirtState } from '../platforms/libvirt/vm-state.ts';
-import type { VmFacts, VmState, VmSummary } from '../domain/vm.ts';
+import type { VmFacts, VmGlance, VmState, VmSummary } from '../domain/vm.ts';
 import { GuardProof } from './guard-proof.ts';
 
 /** The host's libvirt as the verbs see it: source and target of moves in one. */
@@ -57,6 +57,7 @@ export class LibvirtHypervisor implements Hypervisor {
   endOrphans = (): Promise<number> => this.#proof.endOrphans();
   list = (): Promise<VmSummary[]> => this.#source.list();
   inspect = (vm: string): Promise<VmFacts> => this.#source.inspect(vm);
+  glance = (vm: string): Promise<VmGlance> => this.#source.glance(vm);
   state = (uuid: string): Promise<VmState | undefined> => this.#source.stateIfKnown(uuid);
   definition = (uuid: string): Promise<string> => this.#source.definition(uuid);
   requestShutdown = (uuid: string): Promise<void> => this.#source.requestShutdown(uuid);

@@ -43,6 +43,7 @@ export const hostQueue = (host: string): string => `vmferry.host.${host}`;
 export const workflowTypes = {
   migrateVm: 'migrateVm',
   inspectVm: 'inspectVm',
+  findVm: 'findVm',
   inspectHost: 'inspectHost',
   listVms: 'listVms',
   host: 'host',
@@ -108,7 +109,7 @@ export interface DropCacheInput extends AtConversionHost {
 
 export interface MigrateVmInput {
   cluster: string;
-  /** Resolved by the client through `inspectVm`, so that the workflow's ID names the VM. */
+  /** Resolved by the client through `findVm`, so that the workflow's ID names the VM. */
   vm: { name: string; uuid: string };
   /** Whether it ran when the client looked it up. */
   running: boolean;

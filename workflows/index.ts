@@ -14,4 +14,4 @@ export {
   inspectForeign,
   listForeign,
 } from './read-foreign.ts';
-export { inspectHost, inspectVm, listVms } from './read-hosts.ts';
+export { findVm, inspectHost, inspectVm, listVms } from './read-hosts.ts';

@@ -1,10 +1,19 @@
 import type { HostFacts } from '../domain/host.ts';
-import type { VmFacts } from '../domain/vm.ts';
+import type { VmFacts, VmGlance } from '../domain/vm.ts';
 import type { ListVmsInput, ListVmsResult } from './contract.ts';
 import { faultOf, orFault } from './faults.ts';
 import { activitiesOf, limits } from './on-host.ts';
 
-/** One VM's facts, read on its host now; the client resolves names by it before a move starts. */
+/** Which VM of a host is meant; the client resolves names by it before a move starts. */
+export async function findVm(input: { host: string; vm: string }): Promise<VmGlance> {
+  return orFault(input.host, `look up ${input.vm}`, () =>
+    activitiesOf(input.host, `${input.host}: find ${input.vm}`, limits.check).findVm({
+      vm: input.vm,
+    }),
+  );
+}
+
+/** One VM's facts, read on its host now. */
 export async function inspectVm(input: { host: string; vm: string }): Promise<VmFacts> {
   return orFault(input.host, `look up ${input.vm}`, () =>
     activitiesOf(input.host, `${input.host}: look up ${input.vm}`, limits.check).inspectVm({

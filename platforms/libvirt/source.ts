@@ -1,6 +1,6 @@
 /** A libvirt host as the place that VMs move away from. */
 import type { SourcePlatform } from '../../domain/platform.ts';
-import type { VmDisk, VmFacts, VmState, VmSummary } from '../../domain/vm.ts';
+import type { VmDisk, VmFacts, VmGlance, VmState, VmSummary } from '../../domain/vm.ts';
 import { unsafe } from '../../domain/errors.ts';
 import { DomainXmlFlag, LibvirtError, ShutdownFlag } from '../../protocols/libvirt/index.ts';
 import type { Connection, DomainRef } from '../../protocols/libvirt/index.ts';
@@ -98,6 +98,18 @@ export class LibvirtSource implements SourcePlatform {
         disks,
       };
     }, signal);
+  }
+
+  /** Which VM that is, by name or UUID. Throws `vm-not-found`. */
+  async glance(vm: string): Promise<VmGlance> {
+    return this.#host.use(async (connection) => {
+      const dom = await lookUp(connection, vm);
+      const [{ state }, autostart] = await Promise.all([
+        connection.call('DomainGetState', { dom }),
+        readAutostart(connection, dom),
+      ]);
+      return { uuid: dom.uuid, name: dom.name, state: vmStateOf(state), autostart };
+    });
   }
 
   async state(uuid: string): Promise<VmState> {

@@ -25,14 +25,15 @@ async function lasts(): Promise<never> {
   return context.cancelled.finally(() => clearInterval(beat));
 }
 
+const factsOn = (host: DrainedHost, vm: string) =>
+  host.inspect(host.list().find(({ name }) => name === vm)?.uuid ?? vm);
+
 const verbsOf = (host: DrainedHost) => ({
   checkSource: lasts,
   listVms: () => Promise.resolve(host.list()),
   listOrphans: () => Promise.resolve([]),
-  inspectVm: ({ vm }: { vm: string }) =>
-    Promise.resolve().then(() =>
-      host.inspect(host.list().find(({ name }) => name === vm)?.uuid ?? vm),
-    ),
+  inspectVm: ({ vm }: { vm: string }) => Promise.resolve().then(() => factsOn(host, vm)),
+  findVm: ({ vm }: { vm: string }) => Promise.resolve().then(() => factsOn(host, vm)),
 });
 
 /** Lists come from the visibility store, which is a moment behind. */

@@ -148,8 +148,13 @@ describe.each([
       autostart: false,
       disks: [{ name: 'vda', path: disk(twin), capacityBytes: diskBytes, pool: 'default' }],
     });
+    for (const word of [vm.uuid, vm.name])
+      expect(await hypervisor.glance(word)).toEqual({
+        ...{ uuid: vm.uuid, name: vm.name, state: 'shut-off', autostart: false },
+      });
     await twin.clear();
     expect(await hypervisor.state(vm.uuid)).toBeUndefined();
+    await expect(hypervisor.glance(vm.uuid)).rejects.toMatchObject({ code: 'vm-not-found' });
     await expect(hypervisor.inspect(vm.uuid)).rejects.toMatchObject({ code: 'vm-not-found' });
     await expect(hypervisor.start(vm.uuid)).rejects.toMatchObject({ code: 'vm-not-found' });
   });

@@ -141,6 +141,12 @@ export function memoryHypervisor(host: MemoryHost): Hypervisor {
     live: {} as Hypervisor['live'],
     list: () => act(() => []),
     inspect: () => act(() => (known(), host.facts())),
+    glance: () =>
+      act(() => {
+        known();
+        const { uuid, name, state, autostart } = host.facts();
+        return { uuid, name, state, autostart };
+      }),
     state: () =>
       act(() => (host.defined === undefined ? undefined : host.running ? 'running' : 'shut-off')),
     definition: () => act(() => known().xml),

@@ -431,6 +431,7 @@ function verbs(host: FakeHost, world: FakeWorld): HostActivities {
     ...liveVerbs(host, world),
     listVms: () => now([]),
     inspectVm: () => now(facts(host)),
+    findVm: () => now(facts(host)),
     hostFacts: () => Promise.reject(new Error('not played')),
     checkSource: ({ migrationId, request }) => {
       if (mayGoCold(request)) host.exports.add(`${migrationId}:definition`);
