@@ -1,19 +1,19 @@
 /** Options of `vmferry v2v`: how they are read, and the requests that they are. */
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
-import { parseBytes } from '../config/units.ts';
-import { VmFerryError } from '../domain/errors.ts';
-import type { ImportBus, ImportRequest, ImportShape, RunningPolicy } from '../domain/import.ts';
+import type { ImportRequest, RunningPolicy } from '../domain/import.ts';
 import type { VerifyPolicy } from '../domain/move.ts';
 import type { DiskFormat } from '../domain/vm.ts';
 import { formats } from './disk-option.ts';
 import { usageError } from './fault.ts';
 import type { V2vRequest } from './ferry.ts';
-import { collect, outputOption, readCount, readDuration, readRate } from './options.ts';
+import { collect, outputOption, readDuration, readRate } from './options.ts';
 import { wishOf, withCheck } from './rehearse-options.ts';
 import type { CheckOptions } from './rehearse-options.ts';
+import { assertShapesFit, shapeFor, withShape } from './v2v-shape.ts';
+import type { ShapeOptions } from './v2v-shape.ts';
 
-export interface V2vOptions extends CheckOptions {
+export interface V2vOptions extends CheckOptions, ShapeOptions {
   provider: string;
   on?: string;
   to?: string;
@@ -22,15 +22,6 @@ export interface V2vOptions extends CheckOptions {
   mapStorage: Record<string, string>;
   pool?: string;
   format?: DiskFormat;
-  name?: string;
-  cpus?: number;
-  memory?: number;
-  disks?: string[];
-  bus?: ImportBus;
-  newMacs?: true;
-  emulate?: true;
-  tpm?: boolean;
-  secureBoot?: boolean;
   running: RunningPolicy;
   shutdownTimeout: number;
   restartSource: boolean;
@@ -50,7 +41,6 @@ export interface V2vOptions extends CheckOptions {
   detach?: true;
 }
 
-const buses: readonly ImportBus[] = ['virtio-scsi', 'virtio-blk', 'sata', 'ide'];
 const running: readonly RunningPolicy[] = [
   ...(['shutdown', 'shutdown-or-force-off', 'force-off', 'pause', 'leave'] as const),
 ];
@@ -63,21 +53,6 @@ function readMap(text: string, before: Record<string, string> = {}): Record<stri
   if (Object.hasOwn(before, from)) throw new InvalidArgumentError(`${from} was mapped before.`);
   return { ...before, [from]: to };
 }
-
-const mebibyte = 1024 ** 2;
-
-function readMemory(text: string): number {
-  try {
-    const bytes = parseBytes(text);
-    if (bytes >= mebibyte) return bytes;
-    throw new InvalidArgumentError('That is less than 1 MiB: name the unit, as in 8GiB.');
-  } catch (error) {
-    if (!(error instanceof VmFerryError)) throw error;
-    throw new InvalidArgumentError(`${error.message}. ${error.remedy}`);
-  }
-}
-
-const readKeys = (text: string): string[] => text.split(',').filter((key) => key !== '');
 
 /** Where it comes from and where it goes. */
 export const withPlaces = (command: Command): Command =>
@@ -111,31 +86,6 @@ export const withPlaces = (command: Command): Command =>
         formats,
       ),
     );
-
-/** What it becomes. */
-export const withShape = (command: Command): Command =>
-  command
-    .option('--name <name>', 'another name on the target; for one VM')
-    .addOption(new Option('--cpus <n>', 'another number of CPUs').argParser(readCount))
-    .addOption(new Option('--memory <size>', 'another size, e.g. 8GiB').argParser(readMemory))
-    .addOption(
-      new Option(
-        '--disks <keys>',
-        'keys of the disks that come beside the boot disk; for one VM',
-      ).argParser(readKeys),
-    )
-    .addOption(
-      new Option(
-        '--bus <bus>',
-        'of the disks of a guest that is converted (default: virtio-scsi)',
-      ).choices(buses),
-    )
-    .option('--new-macs', 'new addresses for all its cards')
-    .option('--emulate', 'without KVM, where the target offers it and it does not work: slow')
-    .option('--tpm', 'with a TPM')
-    .option('--no-tpm', 'without a TPM')
-    .option('--secure-boot', 'with Secure Boot')
-    .option('--no-secure-boot', 'without Secure Boot');
 
 /** What becomes of the source, and of the VM once it is there. */
 const withWay = (command: Command): Command =>
@@ -212,14 +162,7 @@ export const withV2vOptions = (command: Command): Command =>
 
 /** What needs no server to be known as wrong. Throws `usage`. */
 export function assertV2vMakesSense(vms: readonly string[], options: V2vOptions): void {
-  const single = ['name', 'disks'] as const;
-  for (const option of single) {
-    if (vms.length === 1 || options[option] === undefined) continue;
-    throw usageError(
-      `--${option} is for one VM, and ${vms.length} are named`,
-      'Name one, or leave it out.',
-    );
-  }
+  assertShapesFit(vms, options);
   if (options.dryRun === true && (options.yes === true || options.detach === true)) {
     throw usageError('--dry-run begins nothing', 'Leave --yes and --detach out.');
   }
@@ -256,7 +199,7 @@ export function v2vRequests(
   const { pool, format } = options;
   const { on, to, defaultNetwork, root } = options;
   const luksKeys = options.luksKey.map(luksKeyOf);
-  const common: Omit<V2vRequest, 'vm'> = {
+  const common: Omit<V2vRequest, 'vm' | 'shape'> = {
     provider: options.provider,
     operator,
     ...(on === undefined ? {} : { on }),
@@ -268,7 +211,6 @@ export function v2vRequests(
       ...(pool === undefined ? {} : { pool }),
       ...(format === undefined ? {} : { format }),
     },
-    shape: shapeOf(options),
     running: options.running,
     shutdownTimeoutMs: options.shutdownTimeout,
     restartSource: options.restartSource,
@@ -286,31 +228,7 @@ export function v2vRequests(
       ? {}
       : { cacheSeconds: Math.round(options.keepCache / 1000) }),
   };
-  return vms.map((vm) => ({ ...common, vm }));
-}
-
-function shapeOf({
-  name,
-  cpus,
-  memory,
-  disks,
-  bus,
-  newMacs,
-  emulate,
-  tpm,
-  secureBoot,
-}: V2vOptions): ImportShape {
-  return {
-    ...(name === undefined ? {} : { name }),
-    ...(cpus === undefined ? {} : { cpus }),
-    ...(memory === undefined ? {} : { memoryBytes: memory }),
-    ...(disks === undefined ? {} : { disks }),
-    ...(bus === undefined ? {} : { bus }),
-    ...(newMacs === undefined ? {} : { newMacs }),
-    ...(emulate === undefined ? {} : { domainType: 'qemu' }),
-    ...(tpm === undefined ? {} : { tpm }),
-    ...(secureBoot === undefined ? {} : { secureBoot }),
-  };
+  return vms.map((vm) => ({ ...common, vm, shape: shapeFor(vm, options) }));
 }
 
 function luksKeyOf(text: string): NonNullable<ImportRequest['luksKeys']>[number] {

@@ -3,7 +3,8 @@ import { Command } from 'commander';
 import { outputOption } from '../options.ts';
 import { withCheck } from '../rehearse-options.ts';
 import type { Session } from '../session.ts';
-import { withBegin, withConversion, withCopy, withPlaces, withShape } from '../v2v-options.ts';
+import { withBegin, withConversion, withCopy, withPlaces } from '../v2v-options.ts';
+import { withShape } from '../v2v-shape.ts';
 import type { V2vOptions } from '../v2v-options.ts';
 import { runV2v } from './v2v.ts';
 

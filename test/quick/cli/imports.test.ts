@@ -172,7 +172,23 @@ describe('vmferry v2v asks', () => {
     expect((await asked('web', 'db')).map(({ vm }) => vm)).toEqual(['web', 'db']);
   });
 
+  it('with a shape for each where one is said of it alone, else with what is said of all', async () => {
+    const shapes = await asked(
+      ...['web', 'a=b', 'db', '--cpus', '2', '--cpus', 'a=b=8', '--memory', 'db=4GiB'],
+      ...['--name', 'web=w', '--name', 'a=b=ab', '--disks', 'web=2000,2001'],
+    );
+    expect(shapes.map(({ shape }) => shape)).toEqual([
+      { name: 'w', cpus: 2, disks: ['2000', '2001'] },
+      { name: 'ab', cpus: 8 },
+      { cpus: 2, memoryBytes: 2 ** 32 },
+    ]);
+  });
+
   it.each([
+    [['web', 'db', '--cpus', '2', '--cpus', '4'], '--cpus is given twice for all VMs'],
+    [['web', 'db', '--name', 'db=a', '--name', 'db=b'], '--name is given twice for db'],
+    [['web', 'db', '--memory', 'dp=4GiB'], '--memory is for dp, which is not among the VMs'],
+    [['web', '--cpus', 'web=few'], "argument 'web=few' is invalid"],
     [['web', '--map-network', 'x'], 'SOURCE=TARGET'],
     [['web', '--map-network', 'x=a', '--map-network', 'x=b'], 'mapped before'],
     [['web', 'db', '--name', 'w'], '--name is for one VM'],

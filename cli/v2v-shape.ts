@@ -1,0 +1,139 @@
+/** What imported VMs become: options for all VMs of a command, or for one of them as `VM=VALUE`. */
+import { InvalidArgumentError, Option } from 'commander';
+import type { Command } from 'commander';
+import { parseBytes } from '../config/units.ts';
+import { VmFerryError } from '../domain/errors.ts';
+import type { ImportBus, ImportShape } from '../domain/import.ts';
+import { usageError } from './fault.ts';
+import { readCount } from './options.ts';
+
+interface Said<T> {
+  /** Absent: for all VMs of the command. */
+  vm?: string;
+  value: T;
+}
+
+export interface ShapeOptions {
+  name?: Said<string>[];
+  cpus?: Said<number>[];
+  memory?: Said<number>[];
+  disks?: Said<string[]>[];
+  bus?: ImportBus;
+  newMacs?: true;
+  emulate?: true;
+  tpm?: boolean;
+  secureBoot?: boolean;
+}
+
+const buses: readonly ImportBus[] = ['virtio-scsi', 'virtio-blk', 'sata', 'ide'];
+const ofEach = ['name', 'cpus', 'memory', 'disks'] as const;
+/** What two VMs cannot share. */
+const ofOne: readonly string[] = ['name', 'disks'];
+
+const mebibyte = 1024 ** 2;
+
+function readMemory(text: string): number {
+  try {
+    const bytes = parseBytes(text);
+    if (bytes >= mebibyte) return bytes;
+    throw new InvalidArgumentError('That is less than 1 MiB: name the unit, as in 8GiB.');
+  } catch (error) {
+    if (!(error instanceof VmFerryError)) throw error;
+    throw new InvalidArgumentError(`${error.message}. ${error.remedy}`);
+  }
+}
+
+const readKeys = (text: string): string[] => text.split(',').filter((key) => key !== '');
+
+/** `VALUE`, or `VM=VALUE`: a VM's name may hold a `=`, a value does not. */
+const readSaid =
+  <T>(read: (text: string) => T) =>
+  (text: string, before: readonly Said<T>[] = []): Said<T>[] => {
+    const at = text.lastIndexOf('=');
+    const value = read(text.slice(at + 1));
+    return [...before, at === -1 ? { value } : { vm: text.slice(0, at), value }];
+  };
+
+export const withShape = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('--name <[vm=]name>', 'another name on the target; repeatable').argParser(
+        readSaid(String),
+      ),
+    )
+    .addOption(
+      new Option('--cpus <[vm=]n>', 'another number of CPUs; repeatable').argParser(
+        readSaid(readCount),
+      ),
+    )
+    .addOption(
+      new Option('--memory <[vm=]size>', 'another size, e.g. 8GiB; repeatable').argParser(
+        readSaid(readMemory),
+      ),
+    )
+    .addOption(
+      new Option(
+        '--disks <[vm=]keys>',
+        'keys of the disks that come beside the boot disk; repeatable',
+      ).argParser(readSaid(readKeys)),
+    )
+    .addOption(
+      new Option(
+        '--bus <bus>',
+        'of the disks of a guest that is converted (default: virtio-scsi)',
+      ).choices(buses),
+    )
+    .option('--new-macs', 'new addresses for all its cards')
+    .option('--emulate', 'without KVM, where the target offers it and it does not work: slow')
+    .option('--tpm', 'with a TPM')
+    .option('--no-tpm', 'without a TPM')
+    .option('--secure-boot', 'with Secure Boot')
+    .option('--no-secure-boot', 'without Secure Boot');
+
+/** Throws `usage` where an option is for a VM that is not named, for one twice, or for several that cannot share it. */
+export function assertShapesFit(vms: readonly string[], options: ShapeOptions): void {
+  for (const option of ofEach) {
+    const said = options[option] ?? [];
+    const of = said.map(({ vm }) => vm);
+    if (of.includes(undefined) && vms.length !== 1 && ofOne.includes(option))
+      throw usageError(
+        `--${option} is for one VM, and ${vms.length} are named`,
+        `Say which, as in --${option} ${vms[0] ?? 'VM'}=VALUE, name one VM, or leave it out.`,
+      );
+    const stranger = of.find((vm) => vm !== undefined && !vms.includes(vm));
+    if (stranger !== undefined)
+      throw usageError(
+        `--${option} is for ${stranger}, which is not among the VMs that are named`,
+        'Write its name as it stands before the options.',
+      );
+    const twice = of.find((vm, index) => of.indexOf(vm) !== index);
+    if (twice !== undefined || of.filter((vm) => vm === undefined).length > 1)
+      throw usageError(
+        `--${option} is given twice for ${twice ?? 'all VMs'}`,
+        'Leave one of them out.',
+      );
+  }
+}
+
+/** What `vm` becomes: what is said of it alone, else what is said of all. */
+export function shapeFor(vm: string, options: ShapeOptions): ImportShape {
+  const { bus, newMacs, emulate, tpm, secureBoot } = options;
+  const name = saidOf(vm, options.name);
+  const cpus = saidOf(vm, options.cpus);
+  const memoryBytes = saidOf(vm, options.memory);
+  const disks = saidOf(vm, options.disks);
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(disks === undefined ? {} : { disks }),
+    ...(bus === undefined ? {} : { bus }),
+    ...(newMacs === undefined ? {} : { newMacs }),
+    ...(emulate === undefined ? {} : { domainType: 'qemu' }),
+    ...(tpm === undefined ? {} : { tpm }),
+    ...(secureBoot === undefined ? {} : { secureBoot }),
+  };
+}
+
+const saidOf = <T>(vm: string, said: readonly Said<T>[] = []): T | undefined =>
+  (said.find((one) => one.vm === vm) ?? said.find((one) => one.vm === undefined))?.value;
