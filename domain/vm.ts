@@ -154,6 +154,9 @@ export interface RunningFacts {
 }
 
 /** One line of `vmferry vms`. */
+/** Code of the fault that a host has not the memory which a guest asks for at its start. */
+export const lacksMemory = 'host-lacks-memory';
+
 /** Which VM is meant, and whether it runs: what a host knows without looking at any disk. */
 export interface VmGlance {
   uuid: string;

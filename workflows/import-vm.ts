@@ -6,6 +6,7 @@ import { CancellationScope, CancelledFailure } from '@temporalio/workflow';
 import type { Fault } from '../domain/errors.ts';
 import { ImportPhase } from '../domain/import.ts';
 import type { ImportReport } from '../domain/import.ts';
+import { lacksMemory } from '../domain/vm.ts';
 import { Compensations } from './compensations.ts';
 import type { ImportVmInput } from './contract.ts';
 import { failureOf, isCancellation, MoveFailed } from './faults.ts';
@@ -146,7 +147,20 @@ async function cutOver(run: Import, placed: Placed, stopped: SourceStopped): Pro
     return;
   }
   record.enter(ImportPhase.starting);
-  await record.during('start', () => start(run, placed, stopped));
+  await startOrLeaveOff(run, placed, stopped);
+}
+
+/** Where the target has not the memory for it just now, the VM is there all the same, and its source stays off. */
+async function startOrLeaveOff(run: Import, placed: Placed, stopped: SourceStopped): Promise<void> {
+  const { record, input } = run;
+  try {
+    await record.during('start', () => start(run, placed, stopped));
+  } catch (error) {
+    if (!(error instanceof MoveFailed) || error.fault.code !== lacksMemory) throw error;
+    record.note(
+      `${placed.plan.name} stays off on ${input.request.to}, where memory lacks for it just now (${error.fault.message}); start it there once there is some`,
+    );
+  }
 }
 
 const startsBy = ({ input }: Import, { plan }: Placed, { wasRunning }: SourceStopped): boolean =>
@@ -180,6 +194,7 @@ async function start(
     host: to,
     what: `start ${plan.name}`,
     limit: limits.act,
+    takes: [lacksMemory],
     call: (at) => at.ensureStarted(ref),
   });
   record.report.targetRunning = true;

@@ -73,6 +73,8 @@ export interface HostCall<T> {
   limit: Limits;
   /** Nothing is undone from here on without a person's word: also what no retry mends waits for one. */
   neverUndo?: true;
+  /** Codes of faults that the caller takes as an answer: nobody is asked, and nothing is tried again. */
+  takes?: readonly string[];
   call: (activities: HostActivities & ImportActivities) => Promise<T>;
 }
 
@@ -89,7 +91,7 @@ export class Hosts {
     this.#orders = orders;
   }
 
-  async do<T>({ host, what, step, limit, call, neverUndo }: HostCall<T>): Promise<T> {
+  async do<T>({ host, what, step, limit, call, neverUndo, takes = [] }: HostCall<T>): Promise<T> {
     // From the start of the first attempt that failed: waiting in vain for a worker counts.
     let troubledSinceMs: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
@@ -104,6 +106,7 @@ export class Hosts {
         if (isCancellation(error) || error instanceof MoveFailed) throw error;
         const fault = faultOf(error, { host, what });
         this.#record.failedAttempt(fault, step);
+        if (takes.includes(fault.code)) throw new MoveFailed(fault);
         if (!mayRetry(fault) && neverUndo !== true) throw new MoveFailed(fault);
         troubledSinceMs ??= beganMs;
         const patient = Date.now() - troubledSinceMs < limit.patienceMs;

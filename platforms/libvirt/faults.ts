@@ -8,6 +8,7 @@ import {
   VmFerryError,
 } from '../../domain/errors.ts';
 import type { FaultOptions } from '../../domain/errors.ts';
+import { lacksMemory } from '../../domain/vm.ts';
 import {
   AuthenticationRequired,
   CallAborted,
@@ -119,6 +120,14 @@ function meaningOfWords(message: string): Meaning | undefined {
       make: needsOperator,
       code: 'target-disk-full',
       remedy: 'Free room in that pool, then `vmferry retry`.',
+    };
+  }
+  // QEMU's word for memory that the kernel does not give, and that of pools of huge pages.
+  if (/[Cc]annot allocate memory|backing store for guest RAM/.test(message)) {
+    return {
+      make: needsOperator,
+      code: lacksMemory,
+      remedy: 'Make memory free on that host, or give the VM less, then `vmferry retry`.',
     };
   }
   if (/Failed to get (?:shared )?".*" lock/.test(message)) {

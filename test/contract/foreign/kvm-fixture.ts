@@ -2,7 +2,17 @@
 import { execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -49,11 +59,46 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** A user of the host who is not root: its group may use libvirt, and the folder for sockets is its own. */
+const plainUser = { name: 'ferry', id: 61_000 } as const;
+
 /** `sshdLines` come first in sshd's configuration, where the first word on a matter counts. */
 export async function startForeignKvm(
   sshdLines: readonly string[] = [],
   daemon: Pick<PrivateLibvirtdOptions, 'config' | 'env' | 'hostname'> = {},
 ): Promise<ForeignKvm> {
+  return startKvm({ sshdLines, daemon, username: 'root', before: () => Promise.resolve('') });
+}
+
+/** The same, where one logs in as a user who is not root. */
+export async function startForeignKvmOfAUser(): Promise<ForeignKvm> {
+  const { name, id } = plainUser;
+  return startKvm({
+    ...{ sshdLines: [], username: name },
+    daemon: { config: [`unix_sock_group = "${name}"`, 'unix_sock_rw_perms = "0770"'] },
+    before: async (dir) => {
+      const known = `${name}:x:${id}:${id}::/nonexistent:/bin/sh\n`;
+      await writeFile(join(dir, 'passwd'), (await readFile('/etc/passwd', 'utf8')) + known);
+      const group = `${name}:x:${id}:\n`;
+      await writeFile(join(dir, 'group'), (await readFile('/etc/group', 'utf8')) + group);
+      await chmod(dir, 0o711);
+      await chown(join(dir, 'f'), id, id);
+      return ['passwd', 'group']
+        .map((file) => `mount --bind ${dir}/${file} /etc/${file}\n`)
+        .join('');
+    },
+  });
+}
+
+interface KvmOfTest {
+  sshdLines: readonly string[];
+  daemon: Pick<PrivateLibvirtdOptions, 'config' | 'env' | 'hostname'>;
+  username: string;
+  /** Commands that the host begins with; gets the folder of all of it. */
+  before: (dir: string) => Promise<string>;
+}
+
+async function startKvm({ sshdLines, daemon, username, before }: KvmOfTest): Promise<ForeignKvm> {
   const dir = await mkdtemp('/var/tmp/vmfk-');
   const [pool, folder] = [join(dir, 'pool'), join(dir, 'f')];
   await mkdir(pool);
@@ -68,19 +113,22 @@ export async function startForeignKvm(
     ...['PermitRootLogin yes', 'Subsystem sftp internal-sftp', 'SetEnv HOME=/nonexistent'],
   ];
   await writeFile(join(dir, 'sshd_config'), `${sshdConfig.join('\n')}\n`);
-  await writeFile(join(dir, 'shadow'), 'root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n');
+  await writeFile(
+    join(dir, 'shadow'),
+    `root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n${plainUser.name}:*:19000:0:99999:7:::\n`,
+  );
   const libvirtd = await startPrivateLibvirtd({
     ...daemon,
     dir: join(dir, 'host'),
     // To be reached on the machine's loopback, where this sshd has a port of its own.
     sharesNetwork: true,
-    before: `mount --bind ${dir}/shadow /etc/shadow
+    before: `${await before(dir)}mount --bind ${dir}/shadow /etc/shadow
 mkdir -p /run/sshd; /usr/sbin/sshd -f ${dir}/sshd_config -E ${dir}/sshd.log\n`,
   });
   const ssh: SshLogin = {
     host: '127.0.0.1',
     port,
-    username: 'root',
+    username,
     auth: { privateKey: userKey.privateKey },
     hostKeySha256: hostKey.fingerprint,
   };

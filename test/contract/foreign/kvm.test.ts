@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import {
+  chmod,
   copyFile,
   mkdtemp,
   open,
@@ -18,7 +19,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ForeignVm } from '../../../domain/foreign.ts';
 import type { DiskSource } from '../../../domain/platform.ts';
 import type { SaslCredentials } from '../../../protocols/libvirt/index.ts';
-import { fileDisk, mebibyte, run, sshdIsHere, startForeignKvm, writeRaw } from './kvm-fixture.ts';
+import {
+  fileDisk,
+  mebibyte,
+  run,
+  sshdIsHere,
+  startForeignKvm,
+  startForeignKvmOfAUser,
+  writeRaw,
+} from './kvm-fixture.ts';
 import type { ForeignKvm } from './kvm-fixture.ts';
 import { describeForeignSource } from './suite.ts';
 
@@ -278,6 +287,65 @@ describe.skipIf(!sshdIsHere)('a copy of a VM that is off', () => {
     } finally {
       await bare.end();
     }
+  });
+});
+
+describe.skipIf(!sshdIsHere)('a user of the host who is not root', () => {
+  let theirs: ForeignKvm;
+  const inPool = (name: string): string => join(theirs.pool, name);
+  beforeAll(async () => {
+    theirs = await startForeignKvmOfAUser();
+    await writeRaw(inPool('one.raw'), { sizeMiB: 8, dataMiB: 3 });
+    await run('qemu-img', [
+      ...['convert', '-f', 'raw', '-O', 'qcow2', inPool('one.raw'), inPool('two.qcow2')],
+    ]);
+    await writeRaw(inPool('secret.raw'), { sizeMiB: 4, dataMiB: 1 });
+    await chmod(inPool('secret.raw'), 0o600);
+    await theirs.define('plain', {
+      disks:
+        fileDisk(inPool('one.raw')) +
+        fileDisk(inPool('two.qcow2'), 'qcow2', 'vdb') +
+        fileDisk(inPool('secret.raw'), 'raw', 'vdc'),
+    });
+    await writeRaw(inPool('busy.raw'), { sizeMiB: 4, dataMiB: 1 });
+    await theirs.define('busy', { disks: fileDisk(inPool('busy.raw')) });
+    await theirs.virsh('start', 'busy');
+  });
+  afterAll(() => theirs.end());
+
+  it.each(['nbd', 'sftp'] as const)(
+    'whose group may use libvirt reads the disks of a VM that is off, by %s',
+    async (road) => {
+      await using source = theirs.source(road === 'sftp' ? { offPath: 'sftp' } : {});
+      const vm = await source.inspect('plain');
+      for (const name of road === 'sftp' ? ['vda'] : ['vda', 'vdb']) {
+        const { source: disk } = await source.openDisk(vm, name);
+        expect((await wholeOf(disk)).equals(await readFile(inPool('one.raw')))).toBe(true);
+      }
+      await source.verifyUnchanged(vm);
+      await source[Symbol.asyncDispose]();
+      await expect.poll(() => theirs.traces()).toEqual([]);
+    },
+  );
+
+  it('is told what to do about a disk that they may not read', async () => {
+    await using source = theirs.source();
+    const vm = await source.inspect('plain');
+    await expect(source.openDisk(vm, 'vdc')).rejects.toMatchObject({
+      ...{ code: 'disk-not-permitted', handling: 'needs-operator', host: 'elsewhere' },
+    });
+  });
+
+  it('is told what to do about a VM that runs, and no backup is left', async () => {
+    await using source = theirs.source();
+    const vm = await source.inspect('busy');
+    await expect(source.openDisk(vm, 'vda')).rejects.toMatchObject({
+      code: 'export-not-permitted',
+      remedy: 'Log in as root, or shut the VM down first, if this user may read its disks.',
+    });
+    await source[Symbol.asyncDispose]();
+    await expect.poll(() => theirs.traces()).toEqual([]);
+    expect(await theirs.virsh('domstate', 'busy')).toBe('running');
   });
 });
 

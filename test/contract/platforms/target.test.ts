@@ -255,6 +255,17 @@ it('starts one VM when two ask at the same moment', async () => {
   expect(await host.source.state(uuid)).toBe('running');
 });
 
+it('says so where the host has no memory for a guest', async () => {
+  const uuid = randomUUID();
+  // More than an address space holds: also where the kernel promises whatever is asked.
+  const xml = vmXml('huge', { uuid }).replace("unit='MiB'>32<", "unit='TiB'>400<");
+  await host.target.ensureDefined(xml, { uuid });
+  await expect(host.target.start(uuid)).rejects.toEqual(
+    fault('host-lacks-memory', 'needs-operator'),
+  );
+  expect(await host.source.state(uuid)).toBe('shut-off');
+});
+
 it('carries the words of the hook that refused a start', async () => {
   const uuid = await host.define('released-vm');
   await expect(host.target.start(uuid)).rejects.toEqual(

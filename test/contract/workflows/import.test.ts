@@ -54,6 +54,20 @@ describe.concurrent('an import without faults', () => {
     expect(world.splitBrain).toBeUndefined();
   });
 
+  it('is done where the target has no memory for the guest: it stays off there, and that is said', async () => {
+    const world = new ImportWorld({ running: true });
+    const code = 'host-lacks-memory';
+    const injection = { verb: 'ensureStarted', when: 'before', handling: 'needs-operator' } as const;
+    world.injections.push({ ...injection, code, times: 1 });
+    const report = await bench.run(world, importRequest());
+    expect(report).toMatchObject({ phase: 'committed', sourceRunning: false });
+    expect(report.targetRunning).toBe(false);
+    expect(report.steps.find(({ name }) => name === 'start')).toMatchObject({ state: 'failed' });
+    expect(report.notes.join()).toContain('stays off on beta, where memory lacks for it just now');
+    expect(world.target).toMatchObject({ defined: true, running: false });
+    expect(world.log.filter((verb) => verb === 'ensureStarted')).toHaveLength(1);
+  });
+
   it('says of a VM that it had to be powered off', async () => {
     const world = new ImportWorld({ running: true });
     const report = await bench.run(world, importRequest({ running: 'shutdown-or-force-off' }));

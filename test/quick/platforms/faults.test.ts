@@ -64,6 +64,8 @@ describe('what libvirt refuses', () => {
     expect(summary(refusal('SYSTEM_ERROR', 'cannot extend: No space left on device'))).toBe(
       'needs-operator target-disk-full',
     );
+    const words = "cannot set up guest memory 'pc.ram': Cannot allocate memory";
+    expect(summary(refusal('INTERNAL_ERROR', words))).toBe('needs-operator host-lacks-memory');
     expect(summary(refusal('INTERNAL_ERROR', 'qemu: Failed to get "write" lock'))).toBe(
       'unsafe disk-in-use',
     );
