@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import { parseBytes } from '../config/units.ts';
 import { VmFerryError } from '../domain/errors.ts';
-import type { ImportBus, ImportShape } from '../domain/import.ts';
+import type { CardWish, ImportBus, ImportShape } from '../domain/import.ts';
 import { usageError } from './fault.ts';
 import { readCount } from './options.ts';
 
@@ -18,6 +18,7 @@ export interface ShapeOptions {
   cpus?: Said<number>[];
   memory?: Said<number>[];
   disks?: Said<string[]>[];
+  nics?: Said<CardWish[]>[];
   bus?: ImportBus;
   newMacs?: true;
   emulate?: true;
@@ -26,9 +27,9 @@ export interface ShapeOptions {
 }
 
 const buses: readonly ImportBus[] = ['virtio-scsi', 'virtio-blk', 'sata', 'ide'];
-const ofEach = ['name', 'cpus', 'memory', 'disks'] as const;
+const ofEach = ['name', 'cpus', 'memory', 'disks', 'nics'] as const;
 /** What two VMs cannot share. */
-const ofOne: readonly string[] = ['name', 'disks'];
+const ofOne: readonly string[] = ['name', 'disks', 'nics'];
 
 const mebibyte = 1024 ** 2;
 
@@ -44,6 +45,13 @@ function readMemory(text: string): number {
 }
 
 const readKeys = (text: string): string[] => text.split(',').filter((key) => key !== '');
+
+/** `KEY`, or `KEY@MAC`. */
+const readCards = (text: string): CardWish[] =>
+  readKeys(text).map((word) => {
+    const at = word.lastIndexOf('@');
+    return at === -1 ? { key: word } : { key: word.slice(0, at), mac: word.slice(at + 1) };
+  });
 
 /** `VALUE`, or `VM=VALUE`: a VM's name may hold a `=`, a value does not. */
 const readSaid =
@@ -76,6 +84,12 @@ export const withShape = (command: Command): Command =>
         '--disks <[vm=]keys>',
         'keys of the disks that come beside the boot disk; repeatable',
       ).argParser(readSaid(readKeys)),
+    )
+    .addOption(
+      new Option(
+        '--nics <[vm=]keys>',
+        'keys of the network cards that come, in their order there, KEY or KEY@MAC; repeatable',
+      ).argParser(readSaid(readCards)),
     )
     .addOption(
       new Option(
@@ -122,11 +136,13 @@ export function shapeFor(vm: string, options: ShapeOptions): ImportShape {
   const cpus = saidOf(vm, options.cpus);
   const memoryBytes = saidOf(vm, options.memory);
   const disks = saidOf(vm, options.disks);
+  const nics = saidOf(vm, options.nics);
   return {
     ...(name === undefined ? {} : { name }),
     ...(cpus === undefined ? {} : { cpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(disks === undefined ? {} : { disks }),
+    ...(nics === undefined ? {} : { nics }),
     ...(bus === undefined ? {} : { bus }),
     ...(newMacs === undefined ? {} : { newMacs }),
     ...(emulate === undefined ? {} : { domainType: 'qemu' }),

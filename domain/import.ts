@@ -63,6 +63,8 @@ export interface ImportShape {
   memoryBytes?: number;
   /** Keys of the disks that come along; all if absent. */
   disks?: string[];
+  /** The cards that come along, in their order here; all of them if absent. */
+  nics?: CardWish[];
   newMacs?: boolean;
   tpm?: boolean;
   secureBoot?: boolean;
@@ -70,6 +72,13 @@ export interface ImportShape {
   bus?: ImportBus;
   /** KVM if absent and the target offers it; `qemu` is emulation, for where KVM is offered and does not work. */
   domainType?: 'kvm' | 'qemu';
+}
+
+export interface CardWish {
+  /** `ForeignNic.key`. */
+  key: string;
+  /** On the target; absent: as the source's, or a new one where all are new. */
+  mac?: string;
 }
 
 /** What a person asked for. Everything else is found out. */

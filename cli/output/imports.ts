@@ -160,6 +160,7 @@ const shape: z.ZodType<ImportShape> = z.strictObject({
   cpus: count.exactOptional(),
   memoryBytes: bytes.exactOptional(),
   disks: z.array(text).exactOptional(),
+  nics: z.array(z.strictObject({ key: text, mac: text.exactOptional() })).exactOptional(),
   newMacs: flag.exactOptional(),
   tpm: flag.exactOptional(),
   secureBoot: flag.exactOptional(),

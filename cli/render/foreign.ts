@@ -100,13 +100,15 @@ function nicRows({ nics, guestNetwork }: ForeignVm, view: View): string[] {
       .map(({ address, prefix, origin }) => `${address}/${prefix} ${origin}`)
       .join(', ');
   const rows = nics.map((nic): Cell[] => [
-    { text: nic.network, paint: 'bold' },
+    { text: nic.key, paint: 'bold' },
+    { text: nic.network },
     { text: nic.mac },
     { text: nic.model },
     { text: nic.connected ? '' : 'not connected', paint: 'yellow' },
     { text: addressesOf(nic) },
   ]);
   const columns = [
+    { title: 'Key' },
     { title: 'Network' },
     { title: 'MAC' },
     { title: 'Model' },

@@ -1,7 +1,8 @@
 /** MAC addresses of cards on the target. */
-import type { ForeignVm } from '../foreign.ts';
+import type { ForeignNic, ForeignVm } from '../foreign.ts';
 import type { ImportShape } from '../import.ts';
 import type { ImportMode } from './mode.ts';
+import { broughtCards } from './networks.ts';
 
 /** Whether the cards get new addresses: a clone must not speak with those of its source. */
 export const hasNewMacs = (mode: ImportMode, { newMacs }: Pick<ImportShape, 'newMacs'>): boolean =>
@@ -24,13 +25,30 @@ export function repeatedMacs(macs: readonly string[]): string[] {
   return [...repeated];
 }
 
-/** Those of the VM's cards, as they will be on the target; without those that are still to be made. */
-export const keptMacs = (
-  { nics }: Pick<ForeignVm, 'nics'>,
+/**
+ * A card's address on the target, lower case: as it was asked for, else the source's where that is kept; empty where one
+ * is to be made.
+ */
+export function settledMac(
+  { key, mac }: Pick<ForeignNic, 'key' | 'mac'>,
   mode: ImportMode,
-  shape: Pick<ImportShape, 'newMacs'>,
+  shape: MacShape,
+): string {
+  const wished = shape.nics?.find((one) => one.key === key)?.mac;
+  return (wished ?? (hasNewMacs(mode, shape) ? '' : mac)).toLowerCase();
+}
+
+type MacShape = Pick<ImportShape, 'newMacs' | 'nics'>;
+
+/** Those of the cards that come, as they will be on the target; without those that are still to be made. */
+export const keptMacs = (
+  vm: Pick<ForeignVm, 'nics'>,
+  mode: ImportMode,
+  shape: MacShape,
 ): string[] =>
-  hasNewMacs(mode, shape) ? [] : nics.map(({ mac }) => mac.toLowerCase()).filter(isUsableMac);
+  broughtCards(vm, shape)
+    .map((nic) => settledMac(nic, mode, shape))
+    .filter(isUsableMac);
 
 /** Prefix of the addresses that QEMU and libvirt make. */
 const ours = '52:54:00';

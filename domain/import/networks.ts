@@ -1,7 +1,7 @@
 /** Which network of the target each card of a foreign VM comes to. */
 import type { ForeignNic, ForeignVm } from '../foreign.ts';
 import type { HostFacts } from '../host.ts';
-import type { ImportRequest, NetworkChoice } from '../import.ts';
+import type { ImportRequest, ImportShape, NetworkChoice } from '../import.ts';
 
 type Maps = Pick<ImportRequest, 'networks' | 'defaultNetwork'>;
 
@@ -32,6 +32,20 @@ export const hasNetwork = (
   { bridges, networks }: Pick<HostFacts, 'bridges' | 'networks'>,
 ): boolean => (kind === 'bridge' ? bridges : networks).includes(name);
 
-/** The VM's cards, or the one that a VM without any gets: a guest without a card is out of reach for ever. */
-export const cardsOf = ({ nics }: Pick<ForeignVm, 'nics'>): (ForeignNic | undefined)[] =>
-  nics.length === 0 ? [undefined] : nics;
+/** The VM's cards that come along, in their order on the target. */
+export const broughtCards = (
+  { nics }: Pick<ForeignVm, 'nics'>,
+  { nics: wished }: Pick<ImportShape, 'nics'>,
+): ForeignNic[] =>
+  wished === undefined
+    ? nics
+    : wished.flatMap((wish) => nics.find(({ key }) => key === wish.key) ?? []);
+
+/** The same, or the one that a VM without any gets: a guest without a card is out of reach for ever. */
+export function cardsOf(
+  vm: Pick<ForeignVm, 'nics'>,
+  shape: Pick<ImportShape, 'nics'>,
+): (ForeignNic | undefined)[] {
+  const brought = broughtCards(vm, shape);
+  return brought.length === 0 ? [undefined] : brought;
+}

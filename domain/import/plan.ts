@@ -6,10 +6,10 @@ import type { HostFacts } from '../host.ts';
 import type { ImportPlan, ImportRequest, PlannedImportDisk, PlannedImportNic } from '../import.ts';
 import { broughtDisks, diskFit, diskName, poolNameFor, volumeName } from './disks.ts';
 import type { DiskFit } from './disks.ts';
-import { hasNewMacs, isUsableMac, madeMac, repeatedMacs } from './macs.ts';
+import { isUsableMac, madeMac, repeatedMacs, settledMac } from './macs.ts';
 import { modeOfImport } from './mode.ts';
 import { nameTrouble } from './names.ts';
-import { cardsOf, networkFor } from './networks.ts';
+import { broughtCards, cardsOf, networkFor } from './networks.ts';
 import {
   busFor,
   cpusOf,
@@ -38,7 +38,8 @@ const invalid = (code: string, message: string, remedy: string) =>
  * Settles the plan; equal input gives an equal plan. The rules of `checks/foreign` tell everything that speaks against
  * it, this the first thing that makes it impossible. Throws a permanent `name-invalid`, `no-disk`, `disk-unknown`,
  * `cpus-unfit`, `memory-unfit`, `secure-boot-impossible`, `machine-unsupported`, `storage-unmapped`, `pool-missing`,
- * `pool-unusable`, `format-unfit`, `network-unmapped`, `mac-unusable`, `mac-twice`.
+ * `pool-unusable`, `format-unfit`, `network-unmapped`, `nic-unfit`,
+ * `mac-unusable`, `mac-twice`.
  */
 export function planImport(context: PlanContext): ImportPlan {
   const { vm, request, newUuid } = context;
@@ -169,13 +170,18 @@ function noPlace(
 function plannedNics({ vm, request, target }: PlanContext, uuid: string): PlannedImportNic[] {
   // A rehearsal alone meets nobody, and its guest is to find the cards that the import itself will give it.
   const mode = request.rehearse?.only === true ? 'move' : modeOfImport(vm, request);
-  const areNew = hasNewMacs(mode, request.shape);
+  const { shape } = request;
+  checkCards(vm, shape);
   const foreign = vm.nics.map(({ mac }) => mac.toLowerCase()).filter((mac) => mac !== '');
-  if (!areNew) checkMacs(vm, foreign);
+  const settled = broughtCards(vm, shape).map((nic) => settledMac(nic, mode, shape));
+  checkMacs(
+    vm,
+    settled.filter((mac) => mac !== ''),
+  );
   const others = target.vms.filter((other) => other.uuid !== uuid);
   // A clone must not get one of its source's either.
   const taken = new Set([...others.flatMap(({ macs }) => macs.map(lower)), ...foreign]);
-  return cardsOf(vm).map((nic, card) => {
+  return cardsOf(vm, shape).map((nic, card) => {
     const network = networkFor(nic, request);
     if (network === undefined) {
       const message =
@@ -184,7 +190,7 @@ function plannedNics({ vm, request, target }: PlanContext, uuid: string): Planne
           : `the network ${JSON.stringify(nic.network.slice(0, 200))} of ${vm.name} is mapped to nothing`;
       throw invalid('network-unmapped', message, 'Map it: --map-network SOURCE=bridge:NAME.');
     }
-    const kept = areNew ? '' : (nic?.mac ?? '').toLowerCase();
+    const kept = settled[card] ?? '';
     const mac = kept === '' ? madeMac({ uuid, card }, taken) : kept;
     taken.add(mac);
     return { key: nic?.key ?? '', mac, network };
@@ -193,8 +199,19 @@ function plannedNics({ vm, request, target }: PlanContext, uuid: string): Planne
 
 const lower = (text: string): string => text.toLowerCase();
 
+function checkCards(vm: ForeignVm, { nics = [] }: ImportRequest['shape']): void {
+  const keys = nics.map(({ key }) => key);
+  const odd = keys.find(
+    (key, index) => !vm.nics.some((nic) => nic.key === key) || keys.indexOf(key) !== index,
+  );
+  if (odd === undefined) return;
+  const message = `${vm.name} has no network card ${JSON.stringify(odd.slice(0, 200))}, or it is named twice`;
+  throw invalid('nic-unfit', message, 'Correct --nics.');
+}
+
 function checkMacs(vm: ForeignVm, macs: readonly string[]): void {
-  const remedy = 'Correct it at the source, or let all cards have new ones: --new-macs.';
+  const remedy =
+    'Correct it at the source or give another one with --nics, or let all cards have new ones: --new-macs.';
   const unusable = macs.find((mac) => !isUsableMac(mac));
   if (unusable !== undefined) {
     const message = `a card of ${vm.name} has the MAC address ${JSON.stringify(unusable)}, which is none for a card`;

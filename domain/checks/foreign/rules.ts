@@ -46,6 +46,7 @@ import { windowsAsleepUnseen } from './rules/guest/windows-asleep-unseen.ts';
 import { mac } from './rules/network/mac.ts';
 import { networkUnmapped } from './rules/network/network-unmapped.ts';
 import { nicDisconnected } from './rules/network/nic-disconnected.ts';
+import { nicUnfit } from './rules/network/nic-unfit.ts';
 import { noNic } from './rules/network/no-nic.ts';
 import { firmwareMissing } from './rules/target/firmware-missing.ts';
 import { guardNotLive } from './rules/target/guard-not-live.ts';
@@ -123,6 +124,7 @@ export const vmRules: readonly ForeignRule<VmView>[] = [
 /** Of what was asked, whatever the target. */
 export const requestRules: readonly ForeignRule<RequestView>[] = [
   diskUnknown,
+  nicUnfit,
   networkUnmapped,
   wishWithoutEffect,
 ];

@@ -150,14 +150,14 @@ export async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** What a guest sees of an image of a host, as SHA-256. */
+/** What a guest sees of an image of a host, as SHA-256; one that a guest has open had better stand still. */
 export async function imageHash(stage: Stage, host: string, path: string): Promise<string> {
   const folder = join(stage.dir, 'out');
   await mkdir(folder, { recursive: true });
   const raw = join(folder, `${host}-${basename(path)}.raw`);
   await stage.lab
     .host(host)
-    .exec(['qemu-img', 'convert', '-O', 'raw', path, raw], { timeoutMs: 120_000 });
+    .exec(['qemu-img', 'convert', '-U', '-O', 'raw', path, raw], { timeoutMs: 120_000 });
   return hashOf(raw);
 }
 

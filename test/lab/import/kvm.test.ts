@@ -129,6 +129,23 @@ describe('a VM of a foreign KVM host', () => {
     },
   );
 
+  it('stands still for its copy, comes as a clone with the bytes of that moment, and goes on', async () => {
+    onTestFailed(async () => console.error(await stage.logs()));
+    const vm = await stage.vm('old', { name: 'still', dataDisk, run: true });
+    const request = bring(vm.uuid, { running: 'pause', bandwidthBytesPerSecond: 2 * 2 ** 20 });
+    const handle = await stage.start(request, 'still');
+    const isStill = async () => (await stage.virsh('old', 'domstate', 'still')) === 'paused';
+    await untilImport(handle, async ({ phase }) => phase === 'copying' && (await isStill()));
+    const then = await imageHash(stage, 'old', vm.diskPath);
+    expect(await isStill()).toBe(true);
+    const report = await importEnded(handle);
+    expect(report).toMatchObject({ phase: 'committed', clone: true, oneRunning: 'none' });
+    expect(await volumeHash(stage, 'beta', 'still-0.qcow2')).toBe(then);
+    expect(await stage.virsh('old', 'domstate', 'still')).toBe('running');
+    expect(await stage.virsh('beta', 'domstate', 'still')).toBe('shut off');
+    expect(await login.traces(report.runId)).toEqual([]);
+  });
+
   it('is left running, and comes as a clone that is off', async () => {
     onTestFailed(async () => console.error(await stage.logs()));
     const vm = await stage.vm('old', { name: 'stays', dataDisk, run: true });

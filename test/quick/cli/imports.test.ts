@@ -176,11 +176,15 @@ describe('vmferry v2v asks', () => {
     const shapes = await asked(
       ...['web', 'a=b', 'db', '--cpus', '2', '--cpus', 'a=b=8', '--memory', 'db=4GiB'],
       ...['--name', 'web=w', '--name', 'a=b=ab', '--disks', 'web=2000,2001'],
+      ...['--nics', 'db=4001,4000@52:54:00:aa:bb:cc'],
     );
     expect(shapes.map(({ shape }) => shape)).toEqual([
       { name: 'w', cpus: 2, disks: ['2000', '2001'] },
       { name: 'ab', cpus: 8 },
-      { cpus: 2, memoryBytes: 2 ** 32 },
+      {
+        ...{ cpus: 2, memoryBytes: 2 ** 32 },
+        nics: [{ key: '4001' }, { key: '4000', mac: '52:54:00:aa:bb:cc' }],
+      },
     ]);
   });
 
@@ -193,6 +197,7 @@ describe('vmferry v2v asks', () => {
     [['web', '--map-network', 'x=a', '--map-network', 'x=b'], 'mapped before'],
     [['web', 'db', '--name', 'w'], '--name is for one VM'],
     [['web', 'db', '--disks', '2000'], '--disks is for one VM'],
+    [['web', 'db', '--nics', '4000'], '--nics is for one VM'],
     [['web', 'web', '--yes'], 'named twice'],
     [['web', '--dry-run', '--yes'], 'begins nothing'],
     [['web', '--running', 'kill'], 'Allowed choices'],

@@ -202,6 +202,11 @@ const requestRows: Row[] = [
     { request: { shape: { disks: ['vdz'] } } },
     'web has no disk "vdz"; it has: disk1',
   ],
+  [
+    'nic-unfit',
+    { request: { shape: { nics: [{ key: 'nic9' }] } } },
+    'web has no network card "nic9"; it has: nic1',
+  ],
   ['network-unmapped', { request: { networks: {} } }, '"VM Network" of web is mapped to nothing'],
   [
     'wish-without-effect',

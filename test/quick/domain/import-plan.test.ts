@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { VmFerryError } from '../../../domain/errors.ts';
 import type { ForeignVm } from '../../../domain/foreign.ts';
-import type { ImportPlan, ImportRequest } from '../../../domain/import.ts';
+import type { CardWish, ImportPlan, ImportRequest } from '../../../domain/import.ts';
 import { planImport } from '../../../domain/import/plan.ts';
 import { beta, gibibyte, pool } from './facts.ts';
 import { foreignDisk, foreignNic, foreignVm, importRequest } from './foreign-facts.ts';
@@ -96,6 +96,38 @@ describe('UUID and MACs', () => {
     };
     const second = planned(running, { running: 'leave' }, beta({ vms: [taken] }));
     expect(second.nics[0]?.mac).not.toBe(first.nics[0]?.mac);
+  });
+  describe('the cards that were named', () => {
+    const nics = [
+      foreignNic({ key: 'a' }),
+      foreignNic({ key: 'b', mac: '00:50:56:00:00:02' }),
+      foreignNic({ key: 'c', mac: '00:50:56:00:00:03' }),
+    ];
+    const cards = (wished: CardWish[], request: Partial<ImportRequest> = {}) =>
+      planned({ nics, ...running }, { ...request, shape: { nics: wished } }).nics;
+
+    it('come in their order, the others not; one has the address that was asked for', () => {
+      expect(cards([{ key: 'c', mac: '52:54:00:AA:BB:CC' }, { key: 'a' }])).toMatchObject([
+        { key: 'c', mac: '52:54:00:aa:bb:cc' },
+        { key: 'a', mac: '00:50:56:00:00:01' },
+      ]);
+    });
+    it('have it in a clone too, whose other cards have new ones', () => {
+      const wished = [{ key: 'c', mac: '52:54:00:aa:bb:cc' }, { key: 'a' }];
+      const [first, second] = cards(wished, { running: 'leave' });
+      expect(first?.mac).toBe('52:54:00:aa:bb:cc');
+      expect(second?.mac).toMatch(/^52:54:00:/);
+      expect(second?.mac).not.toBe(first?.mac);
+    });
+    it.each<[string, CardWish[]]>([
+      ['nic-unfit', [{ key: 'd' }]],
+      ['nic-unfit', [{ key: 'a' }, { key: 'a' }]],
+      ['mac-unusable', [{ key: 'a', mac: '01:00:5e:00:00:01' }]],
+      ['mac-unusable', [{ key: 'a', mac: 'any' }]],
+      ['mac-twice', [{ key: 'a' }, { key: 'b', mac: '00:50:56:00:00:01' }]],
+    ])('are refused with %s for %j', (code, wished) => {
+      expect(faultOf(() => cards(wished)).code).toBe(code);
+    });
   });
   it('a VM that is shut down for it keeps them', () => {
     expect(planned(running)).toMatchObject({ clone: false, uuid: foreignVm().uuid });

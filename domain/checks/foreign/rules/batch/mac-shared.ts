@@ -15,7 +15,8 @@ export const macShared: ForeignRule<BatchView, 'mac-shared'> = {
     'mac-shared': {
       level: 'critical',
       meaning: 'Two VMs would have one MAC address.',
-      remedy: 'Give one of them a new one, at the source, or --new-macs for all of them.',
+      remedy:
+        'Give one of them another one, at the source or with --nics, or --new-macs for all of them.',
     },
   },
   judge: ({ entries }) =>

@@ -1,5 +1,6 @@
-import { hasNewMacs, isUsableMac, repeatedMacs } from '../../../../import/macs.ts';
+import { hasNewMacs, isUsableMac, repeatedMacs, settledMac } from '../../../../import/macs.ts';
 import { modeOfImport } from '../../../../import/mode.ts';
+import { broughtCards } from '../../../../import/networks.ts';
 import type { Finding } from '../../../rule.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
@@ -21,24 +22,33 @@ export const mac: ForeignRule<VmView, Code> = {
       level: 'critical',
       meaning:
         'A card has a MAC address that libvirt takes for no card’s: of a group, or malformed.',
-      remedy: 'Correct it at the source, or let all cards have new ones: --new-macs.',
+      remedy:
+        'Correct it at the source or give another one with --nics, or let all cards have new ones: --new-macs.',
     },
     'mac-twice': {
       level: 'critical',
       meaning: 'Two cards of the VM have one MAC address.',
-      remedy: 'Correct it at the source, or let all cards have new ones: --new-macs.',
+      remedy:
+        'Correct it at the source or give another one with --nics, or let all cards have new ones: --new-macs.',
     },
   },
   judge: ({ vm, request }) => {
-    if (hasNewMacs(modeOfImport(vm, request), request.shape)) return [];
-    const single = vm.nics.flatMap((nic): Finding<Code>[] => {
-      const card = `card ${quoted(nic.key)} of ${vm.name}`;
-      if (nic.mac === '') return [{ code: 'mac-missing', message: `${card} has no MAC address` }];
-      if (isUsableMac(nic.mac.toLowerCase())) return [];
-      const message = `${card} has the MAC address ${quoted(nic.mac)}, which is none for a card`;
+    const { shape } = request;
+    const mode = modeOfImport(vm, request);
+    const areNew = hasNewMacs(mode, shape);
+    const cards = broughtCards(vm, shape).map((nic) => ({
+      key: nic.key,
+      mac: settledMac(nic, mode, shape),
+    }));
+    const single = cards.flatMap(({ key, mac: address }): Finding<Code>[] => {
+      const card = `card ${quoted(key)} of ${vm.name}`;
+      if (address === '')
+        return areNew ? [] : [{ code: 'mac-missing', message: `${card} has no MAC address` }];
+      if (isUsableMac(address)) return [];
+      const message = `${card} has the MAC address ${quoted(address)}, which is none for a card`;
       return [{ code: 'mac-unusable', message }];
     });
-    const twice = repeatedMacs(vm.nics.map((nic) => nic.mac)).map((each): Finding<Code> => ({
+    const twice = repeatedMacs(cards.map((card) => card.mac)).map((each): Finding<Code> => ({
       code: 'mac-twice',
       message: `several cards of ${vm.name} have the MAC address ${each}`,
     }));

@@ -15,7 +15,9 @@ export const networkUnmapped: ForeignRule<RequestView, 'network-unmapped'> = {
     },
   },
   judge: ({ vm, request }) => {
-    const unmapped = cardsOf(vm).filter((nic) => networkFor(nic, request) === undefined);
+    const unmapped = cardsOf(vm, request.shape).filter(
+      (nic) => networkFor(nic, request) === undefined,
+    );
     // Told once of a network, however many cards are on it.
     const names = new Set(unmapped.map((nic) => nic?.network));
     return [...names].map((name) => ({

@@ -1,3 +1,4 @@
+import { broughtCards } from '../../../../import/networks.ts';
 import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { VmView } from '../../views.ts';
@@ -12,8 +13,8 @@ export const nicDisconnected: ForeignRule<VmView, 'nic-disconnected'> = {
       remedy: 'Nothing to do; virsh domif-setlink plugs it in.',
     },
   },
-  judge: ({ vm }) => {
-    const number = vm.nics.filter(({ connected }) => !connected).length;
+  judge: ({ vm, request }) => {
+    const number = broughtCards(vm, request.shape).filter(({ connected }) => !connected).length;
     return number === 0
       ? []
       : [

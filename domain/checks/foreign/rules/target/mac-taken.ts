@@ -12,7 +12,7 @@ export const macTaken: ForeignRule<TargetView, 'mac-taken'> = {
     'mac-taken': {
       level: 'critical',
       meaning: 'Another VM of the target has a MAC address that the VM would keep.',
-      remedy: 'Give one of them another address: virsh edit there, or --new-macs here.',
+      remedy: 'Give one of them another address: virsh edit there, or --nics or --new-macs here.',
     },
   },
   judge: ({ vm, request, target }) => {

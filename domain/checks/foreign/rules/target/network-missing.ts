@@ -22,7 +22,7 @@ export const networkMissing: ForeignRule<TargetView, Code> = {
     },
   },
   judge: ({ vm, request, target }) => {
-    const choices = new Set(cardsOf(vm).map((nic) => networkFor(nic, request)));
+    const choices = new Set(cardsOf(vm, request.shape).map((nic) => networkFor(nic, request)));
     return [...choices].flatMap((choice): Finding<Code>[] => {
       if (choice === undefined) return [];
       const { kind, name } = networkOf(choice);
