@@ -1,5 +1,6 @@
 /** Moments of a move, each known by something that happened on a host and stays so: none can be missed. */
-import { access, readdir } from 'node:fs/promises';
+import { access, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Ledger } from '../../../guard/ledger.ts';
 import type { StepName } from '../../../domain/move.ts';
 import type { LabHost } from '../../../lab/host.ts';
@@ -30,6 +31,25 @@ const isDefined = (host: LabHost, vm: string): Promise<boolean> =>
     () => false,
   );
 
+const mebibyte = 1024 * 1024;
+
+/** What the VM's files take of the pool's file system. */
+async function allocatedBytes(host: LabHost, vm: string): Promise<number> {
+  const pool = host.rootOf(host.poolPath);
+  const own = (await readdir(pool)).filter(
+    (name) => name.startsWith(`${vm}.`) || name.startsWith(`${vm}-`),
+  );
+  const sizes = await Promise.all(
+    own.map((name) =>
+      stat(join(pool, name)).then(
+        ({ blocks }) => blocks * 512,
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((total, bytes) => total + bytes, 0);
+}
+
 /** A step runs, or has run. */
 const stepBegins =
   (step: StepName): Moment =>
@@ -58,9 +78,16 @@ export const moments = {
       { what: 'the export of vda', ...limit },
     );
   },
-  /** A third of the data is on the target's storage. */
-  copying: async ({ move }) => {
-    await midCopy(move, 0.3);
+  /** A third of the data is on the target's storage. What a file has stays to be seen; of a device only the move tells. */
+  copying: async ({ move, storage, target, vm }) => {
+    if (storage === 'block') {
+      await midCopy(move, 0.3);
+      return;
+    }
+    const what = `a third of ${vm.name}'s data to be on ${target.name}`;
+    await waitUntil(async () => (await allocatedBytes(target, vm.name)) >= 10 * mebibyte, {
+      ...{ what, ...limit },
+    });
   },
   verifying: stepBegins('verify'),
   defining: stepBegins('define'),
