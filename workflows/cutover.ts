@@ -52,10 +52,9 @@ export async function cutOverLive(move: Move, checked: Checked): Promise<void> {
   // From here on an undo is a way back, which starts the VM where it was.
   move.goingLive = false;
   // Beside the rest: only the next move waits for it.
-  const given = giveSlots(move, move.input.request.to);
+  void giveSlots(move, move.input.request.to);
   record.skip('stop-source', 'export', 'copy', 'verify', 'define', 'start');
   await handOver(move, checked, { fingerprints: {}, live: true });
-  void given;
   const { live, disks } = record.report;
   if (live?.downtimeMs !== undefined) record.report.downtimeMs = live.downtimeMs;
   const copied = checked.disks.filter(({ how }) => how === 'copy').map(({ name }) => name);

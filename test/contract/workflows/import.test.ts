@@ -57,7 +57,11 @@ describe.concurrent('an import without faults', () => {
   it('is done where the target has no memory for the guest: it stays off there, and that is said', async () => {
     const world = new ImportWorld({ running: true });
     const code = 'host-lacks-memory';
-    const injection = { verb: 'ensureStarted', when: 'before', handling: 'needs-operator' } as const;
+    const injection = {
+      verb: 'ensureStarted',
+      when: 'before',
+      handling: 'needs-operator',
+    } as const;
     world.injections.push({ ...injection, code, times: 1 });
     const report = await bench.run(world, importRequest());
     expect(report).toMatchObject({ phase: 'committed', sourceRunning: false });
