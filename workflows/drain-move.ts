@@ -26,7 +26,7 @@ import type { MigrateVmInput } from './contract.ts';
 import type { DrainRecord } from './drain-record.ts';
 import { faultOf, isCancellation, MoveFailed } from './faults.ts';
 import type { migrateVm } from './migrate-vm.ts';
-import { controlAtOnce } from './on-control.ts';
+import { controlActivities } from './on-control.ts';
 import { asksOf, lookToPlace, placed } from './place.ts';
 
 /** Takes one VM away, or says on the board why not. Rejects only by a defect. */
@@ -131,7 +131,7 @@ async function placeOf(
 /** A room that no move will use. What fails here is found by the hosts: nobody holds it. */
 async function giveBack({ input }: DrainRecord, id: string, to: string): Promise<void> {
   await CancellationScope.nonCancellable(() =>
-    controlAtOnce(`give back the room on ${to}`)
+    controlActivities(`give back the room on ${to}`)
       .releaseMove({ cluster: input.cluster, moveId: id, hosts: [to] })
       .catch((error: unknown) => log.warn('room was not given back', { id, error: String(error) })),
   );

@@ -39,7 +39,7 @@ export async function place(input: PlaceVmInput): Promise<PlannedPlace> {
 
 /** Asks the hosts' entities. */
 export const placed = (vm: PlacementVm, input: Omit<PlaceInput, 'vm'>): Promise<PlaceAnswer> =>
-  controlAtOnce(`choose a host for ${vm.name}`).place({ ...input, vm });
+  controlAtOnce(`choose a host for ${vm.name}`, (control) => control.place({ ...input, vm }));
 
 /** A VM of a host, read now. */
 export const lookToPlace = (host: string, vm: string, what: string): Promise<VmToPlace> =>

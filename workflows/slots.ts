@@ -103,9 +103,9 @@ async function askHosts(
   const on = input.source === undefined ? `on ${input.target}` : 'on both hosts';
   try {
     const summary = `take a place ${on}`;
-    const control =
-      input.waitMs === undefined ? controlAtOnce(summary, '1h') : waitOnControl(summary);
-    return await control.reserveMove(input);
+    return input.waitMs === undefined
+      ? await controlAtOnce(summary, (control) => control.reserveMove(input), '1h')
+      : await waitOnControl(summary).reserveMove(input);
   } catch (error) {
     if (isCancellation(error)) {
       await giveBack();

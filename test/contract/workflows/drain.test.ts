@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { DrainReport } from '../../../domain/drain/drain.ts';
 import { signalNames } from '../../../workflows/contract.ts';
 import { DrainedHost } from '../../quick/workflows/drained-host.ts';
@@ -131,5 +131,26 @@ describe('a drain', { timeout: 60_000 }, () => {
       handle.firstExecutionRunId,
     );
     expect((await first.describe()).historyLength).toBeLessThan(400);
+  });
+
+  it('places VMs whose places come out of order', async () => {
+    const host = await stage.host(
+      new DrainedHost('a6', { wait1: 'running', wait2: 'running', wait3: 'running' }),
+    );
+    host.placeMs.set('wait1', 90).set('wait2', 60).set('wait3', 30);
+    const report = await resultOf(await stage.drain(host, { parallel: 3 }));
+    expect(report.vms.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      ...['wait1 moved', 'wait2 moved', 'wait3 moved'],
+    ]);
+  });
+
+  // Last of all: it looks at what the others left.
+  it('goes on wherever its worker died: each history leads through the same steps again', async () => {
+    // A server lists what it ran after a moment.
+    await vi.waitFor(async () => expect((await stage.drains()).length).toBeGreaterThanOrEqual(11), {
+      timeout: 20_000,
+      interval: 100,
+    });
+    await stage.replayDrains();
   });
 });

@@ -120,6 +120,23 @@ export class DrainStage {
     }
   }
 
+  /** Every run of every drain, as the server lists them. */
+  async drains(): Promise<{ workflowId: string; runId: string }[]> {
+    const { workflow } = this.environment.client;
+    const found = [];
+    for await (const one of workflow.list({ query: "WorkflowType = 'drain'" })) found.push(one);
+    return found;
+  }
+
+  /** Goes through them once more, as a worker does that takes one over. */
+  async replayDrains(): Promise<void> {
+    const { workflow } = this.environment.client;
+    for (const { workflowId, runId } of await this.drains()) {
+      const history = await workflow.getHandle(workflowId, runId).fetchHistory();
+      await Worker.runReplayHistory({ workflowBundle: { code: this.#code } }, history, workflowId);
+    }
+  }
+
   async close(): Promise<void> {
     for (const worker of this.#workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     await Promise.all(this.#running);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ControlActivities, PlaceInput } from '../../../activities/control/contract.ts';
 import type { VmFacts, VmSummary } from '../../../domain/vm.ts';
@@ -11,6 +12,8 @@ export class DrainedHost {
   /** VMs that none of them takes. */
   readonly refused = new Set<string>();
   readonly placed: PlaceInput[] = [];
+  /** How long it takes until a VM is placed, ms. */
+  readonly placeMs = new Map<string, number>();
   readonly orders: unknown[] = [];
 
   constructor(name: string, vms: Record<string, VmSummary['state']>) {
@@ -41,12 +44,14 @@ export class DrainedHost {
     };
   }
 
-  place(input: PlaceInput): ReturnType<ControlActivities['place']> {
+  async place(input: PlaceInput): ReturnType<ControlActivities['place']> {
     this.placed.push(input);
+    const ms = this.placeMs.get(input.vm.name);
+    if (ms !== undefined) await delay(ms);
     const takes = (host: string): boolean =>
       !this.refused.has(input.vm.name) && input.exclude?.includes(host) !== true;
     const chosen = this.targets.find(takes);
-    return Promise.resolve({
+    return {
       vm: input.vm.name,
       policy: 'fewest-vms',
       ...(chosen === undefined ? {} : { chosen }),
@@ -54,6 +59,6 @@ export class DrainedHost {
       rows: [],
       refusals: [],
       note: { policy: 'fewest-vms', reasons: ['beta is ruled out: it is full'] },
-    });
+    };
   }
 }
