@@ -21,6 +21,7 @@ import {
 } from '../../../workflows/contract.ts';
 import type { ImportVmInput } from '../../../workflows/contract.ts';
 import { openHosts } from '../workflows/open-hosts.ts';
+import { Histories } from '../workflows/histories.ts';
 import { foreignVm, ImportWorld } from './fake-import.ts';
 import type { PlayedVerbs } from './fake-import.ts';
 
@@ -41,8 +42,7 @@ export class ImportBench {
   readonly #workers: Worker[];
   readonly #running: Promise<void>[];
   readonly #worlds: Map<string, ImportWorld>;
-  /** Of the last import that was run: to be saved for replays. */
-  lastHistory: History | undefined;
+  readonly #histories = new Histories();
 
   private constructor(
     environment: TestWorkflowEnvironment,
@@ -83,10 +83,17 @@ export class ImportBench {
     return new ImportBench(environment, workers, worlds);
   }
 
+  /** Of the last import that was run: to be saved for replays. */
+  get lastHistory(): History | undefined {
+    return this.#histories.last;
+  }
+
+  /** Throws if what was played here goes another way when it is replayed. */
   async close(): Promise<void> {
     for (const worker of this.#workers) worker.shutdown();
     await Promise.all(this.#running);
     await this.#environment.teardown();
+    await this.#histories.replay();
   }
 
   /** What an import in a world would do. */
@@ -122,7 +129,7 @@ export class ImportBench {
       await handle.result().catch((error: unknown) => {
         if (!(error instanceof WorkflowFailedError)) throw error;
       });
-      this.lastHistory = await handle.fetchHistory();
+      this.#histories.add(workflowId, await handle.fetchHistory());
       return await handle.query<ImportReport>(queryNames.report);
     } catch (error) {
       await handle.terminate('the test failed').catch(() => undefined);

@@ -18,6 +18,7 @@ import {
 } from '../../../workflows/contract.ts';
 import type { DrainInput } from '../../../workflows/contract.ts';
 import type { DrainedHost } from './drained-host.ts';
+import { Histories } from './histories.ts';
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
@@ -131,10 +132,10 @@ export class DrainStage {
   /** Goes through them once more, as a worker does that takes one over. */
   async replayDrains(): Promise<void> {
     const { workflow } = this.environment.client;
-    for (const { workflowId, runId } of await this.drains()) {
-      const history = await workflow.getHandle(workflowId, runId).fetchHistory();
-      await Worker.runReplayHistory({ workflowBundle: { code: this.#code } }, history, workflowId);
-    }
+    const histories = new Histories();
+    for (const { workflowId, runId } of await this.drains())
+      histories.add(workflowId, await workflow.getHandle(workflowId, runId).fetchHistory());
+    await histories.replay(this.#code);
   }
 
   async close(): Promise<void> {

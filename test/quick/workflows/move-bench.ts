@@ -20,6 +20,7 @@ import {
 } from '../../../workflows/contract.ts';
 import type { MigrateVmInput } from '../../../workflows/contract.ts';
 import { openHosts } from './open-hosts.ts';
+import { Histories } from './histories.ts';
 import { FakeWorld, vm } from './fake-hosts.ts';
 import type { Verb } from './fake-hosts.ts';
 
@@ -30,8 +31,7 @@ export class MoveBench {
   readonly #workers: Worker[];
   readonly #running: Promise<void>[];
   readonly #worlds: Worlds;
-  /** Of the last move that was run: to be saved for replays. */
-  lastHistory: History | undefined;
+  readonly #histories = new Histories();
 
   private constructor(environment: TestWorkflowEnvironment, workers: Worker[], worlds: Worlds) {
     this.#environment = environment;
@@ -74,10 +74,17 @@ export class MoveBench {
     return new MoveBench(environment, workers, worlds);
   }
 
+  /** Of the last move that was run: to be saved for replays. */
+  get lastHistory(): History | undefined {
+    return this.#histories.last;
+  }
+
+  /** Throws if what was played here goes another way when it is replayed. */
   async close(): Promise<void> {
     for (const worker of this.#workers) worker.shutdown();
     await Promise.all(this.#running);
     await this.#environment.teardown();
+    await this.#histories.replay();
   }
 
   /** Starts a move in a world, lets `during` act on it, and gives the last report when the workflow is over. */
@@ -105,7 +112,7 @@ export class MoveBench {
       await handle.result().catch((error: unknown) => {
         if (!(error instanceof WorkflowFailedError)) throw error;
       });
-      this.lastHistory = await handle.fetchHistory();
+      this.#histories.add(workflowId, await handle.fetchHistory());
       return await handle.query<MoveReport>(queryNames.report);
     } catch (error) {
       await handle.terminate('the test failed').catch(() => undefined);
