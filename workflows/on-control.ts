@@ -6,22 +6,15 @@ import {
 import type { ControlActivities } from '../activities/control/contract.ts';
 import { controlQueue } from './contract.ts';
 
-/** Asks the hosts' entities through the control worker, with what the UI shows of it. What is transient is tried again. */
+/**
+ * Asks the hosts' entities through the control worker, beside all else, with what the UI shows of it. What is transient
+ * is tried again, for two minutes; a worker that died with the question in hand is found out after ten seconds.
+ */
 export const controlActivities = (summary: string): ControlActivities =>
   proxyActivities<ControlActivities>({
     taskQueue: controlQueue,
-    startToCloseTimeout: '30s',
+    startToCloseTimeout: '10s',
     scheduleToCloseTimeout: '2m',
-    retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: 5 },
-    summary,
-  });
-
-/** The same for what nobody waits for, and goes on beside the rest: tried for an hour. */
-export const controlBeside = (summary: string): ControlActivities =>
-  proxyActivities<ControlActivities>({
-    taskQueue: controlQueue,
-    startToCloseTimeout: '30s',
-    scheduleToCloseTimeout: '1h',
     retry: { initialInterval: '500ms', maximumInterval: '10s' },
     summary,
   });

@@ -11,7 +11,7 @@ const commitReminderMs = 30 * 24 * 3_600_000;
 /** The target runs the VM; the source still has its copy until a person (or the request) commits. */
 export async function settle(move: Move, checked: Checked): Promise<void> {
   const { input } = move;
-  // Nobody waits for it but the next move.
+  // Nobody waits for it but the next move, which may be one of this VM once this one says that it is over.
   const given = giveSlots(move);
   // Of a move that could only go live nothing was opened.
   if (mayGoCold(input.request)) await closeExports(move);
@@ -20,6 +20,7 @@ export async function settle(move: Move, checked: Checked): Promise<void> {
   if (verdict === 'rollback') await rollBack(move);
   else await commit(move, checked, { atOnce: mayCommit });
   await given;
+  move.record.end(verdict === 'rollback' ? Phase.rolledBack : Phase.committed);
 }
 
 async function verdictOf({ orders, record }: Move): Promise<Verdict> {
@@ -63,7 +64,6 @@ async function commit(
     for (const end of await Promise.allSettled([settled, removeSource(move, checked)]))
       if (end.status === 'rejected') throw end.reason;
   });
-  record.end(Phase.committed);
 }
 
 async function settleTarget(
@@ -102,5 +102,4 @@ async function rollBack({ record, undo }: Move): Promise<void> {
   record.enter(Phase.rollingBack);
   record.skip('commit');
   await undo.runAll();
-  record.end(Phase.rolledBack);
 }

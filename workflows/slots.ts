@@ -14,7 +14,7 @@ import type {
 import { placementVmOf } from '../domain/placement/from-facts.ts';
 import { controlQueue } from './contract.ts';
 import { faultOf, isCancellation, MoveFailed } from './faults.ts';
-import { controlAtOnce, controlBeside } from './on-control.ts';
+import { controlActivities, controlAtOnce } from './on-control.ts';
 import type { Checked, Move } from './move.ts';
 import { untilGranted, waitMs } from './until-granted.ts';
 
@@ -86,7 +86,7 @@ const placesGiven = ({ input, ref }: Move, vmOn: string): Promise<boolean> =>
 export async function placesReleased(input: ReleaseMoveInput): Promise<boolean> {
   try {
     await CancellationScope.nonCancellable(() =>
-      controlBeside('give the places back').releaseMove(input),
+      controlActivities('give the places back').releaseMove(input),
     );
     return true;
   } catch (error) {
