@@ -1,4 +1,5 @@
 /** Follows a drain on the screen to its end, prints its report and sets the exit code. */
+import { isUnderWay } from '../domain/drain/board.ts';
 import { DrainState, isDrained } from '../domain/drain/drain.ts';
 import type { DrainLine, DrainReport } from '../domain/drain/drain.ts';
 import { ExitCode, exitCodeOfSignal } from './exit-code.ts';
@@ -48,7 +49,7 @@ function plainDisplay(session: Session): Display {
 }
 
 const markOf = ({ state, to, why }: DrainLine): string =>
-  JSON.stringify([state, to, state === DrainState.moving ? '' : why]);
+  JSON.stringify([state, to, isUnderWay({ state }) ? '' : why]);
 
 const silent: Display = { show: () => undefined, close: () => undefined };
 

@@ -118,6 +118,8 @@ export interface MigrateVmInput {
   placement?: PlacementNote;
   /** Address that the target's worker announced, for a live move; the source tries it before anything is touched. */
   targetAddress?: string;
+  /** It waits after its checks, before anything is touched, for the word that it may go; for this long at most, ms. */
+  heldForMs?: number;
 }
 
 export interface HostInput {
@@ -173,6 +175,8 @@ export const signalNames = {
   moveNews: 'moveNews',
   /** To a drain: what failed or was left is tried once more. `DrainAgainOrder`. */
   drainAgain: 'drainAgain',
+  /** From a drain to a move that it began ahead: its turn has come. */
+  mayGo: 'mayGo',
   /** From a host's entity to the moves that have a place there: `HostLimitsNews`. */
   hostLimits: 'hostLimits',
 } as const;

@@ -13,6 +13,7 @@ import type { ChildWorkflowHandle } from '@temporalio/workflow';
 import type { PlaceAnswer } from '../activities/control/contract.ts';
 import type { VmToPlace } from '../activities/upkeep.ts';
 import * as boards from '../domain/drain/board.ts';
+import { DrainState } from '../domain/drain/drain.ts';
 import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
 import { wayOf } from '../domain/drain/way.ts';
 import type { Way } from '../domain/drain/way.ts';
@@ -21,7 +22,7 @@ import type { Fault } from '../domain/errors.ts';
 import { moveDefaults } from '../domain/move.ts';
 import type { MoveRequest } from '../domain/move.ts';
 import type { VmFacts } from '../domain/vm.ts';
-import { labelsOfMove, moveId, workflowTypes } from './contract.ts';
+import { labelsOfMove, moveId, signalNames, workflowTypes } from './contract.ts';
 import type { MigrateVmInput } from './contract.ts';
 import type { DrainRecord } from './drain-record.ts';
 import { faultOf, isCancellation, MoveFailed } from './faults.ts';
@@ -29,15 +30,32 @@ import type { migrateVm } from './migrate-vm.ts';
 import { controlActivities } from './on-control.ts';
 import { asksOf, lookToPlace, placed } from './place.ts';
 
-/** Takes one VM away, or says on the board why not. Rejects only by a defect. */
-export async function moveAway(drain: DrainRecord, line: DrainLine): Promise<void> {
-  drain.change((board) => boards.began(board, line.uuid));
+/** A move that was held this long goes without a word: the drain that began it may be no more. */
+const heldForMs = 60 * 60_000;
+
+/** Takes one VM away, or says on the board why not. `ahead`: its move waits for `letGo`. Rejects only by a defect. */
+export async function moveAway(drain: DrainRecord, line: DrainLine, ahead: boolean): Promise<void> {
+  drain.change((board) => boards.began(board, line.uuid, { ahead }));
   try {
     await tryToMove(drain, line);
   } catch (error) {
     if (!isCancellation(error)) throw error;
     drain.change((board) => boards.isLeft(board, line.uuid, 'the drain was cancelled'));
   }
+}
+
+/** Its turn has come, whether its move is there already or is just being begun. */
+export function letGo(drain: DrainRecord, { uuid }: DrainLine): void {
+  drain.change((board) => boards.goes(board, uuid));
+  const move = drain.held.get(uuid);
+  drain.held.delete(uuid);
+  if (move !== undefined) tellToGo(move);
+}
+
+function tellToGo(move: ChildWorkflowHandle<typeof migrateVm>): void {
+  CancellationScope.nonCancellable(() => move.signal(signalNames.mayGo)).catch((error: unknown) => {
+    log.info('a move that may go is over already', { error: String(error) });
+  });
 }
 
 async function tryToMove(drain: DrainRecord, line: DrainLine): Promise<void> {
@@ -68,8 +86,12 @@ async function tryToMove(drain: DrainRecord, line: DrainLine): Promise<void> {
     running: facts.state === 'running',
     request: { ...asked, to },
     placement: answer.note,
+    ...(isHeld(drain, uuid) ? { heldForMs } : {}),
   });
 }
+
+const isHeld = ({ board }: DrainRecord, uuid: string): boolean =>
+  board.some((line) => line.uuid === uuid && line.state === DrainState.next);
 
 /** Read anew for each VM: it may have been started, stopped or removed since the list was made. */
 async function lookAt(drain: DrainRecord, line: DrainLine): Promise<VmToPlace | undefined> {
@@ -108,7 +130,7 @@ async function placeOf(
         cluster,
         wishes: { policy: request.placement },
         exclude,
-        move: { moveId: id, workflowId: id },
+        move: { moveId: id, workflowId: id, ...(isHeld(drain, line.uuid) ? { waits: true } : {}) },
       }),
     );
     if (answer.chosen === undefined) {
@@ -181,7 +203,11 @@ async function moved(drain: DrainRecord, line: DrainLine, input: MigrateVmInput)
   await CancellationScope.nonCancellable(async () => {
     try {
       const child = await begun(input);
-      const report = await child.result();
+      if (input.heldForMs !== undefined) {
+        if (isHeld(drain, uuid)) drain.held.set(uuid, child);
+        else tellToGo(child);
+      }
+      const report = await child.result().finally(() => drain.held.delete(uuid));
       drain.change((board) => boards.ended(board, uuid, report));
     } catch (error) {
       if (error instanceof WorkflowExecutionAlreadyStartedError) {
@@ -203,11 +229,14 @@ function afterFailure(
   { line, request }: { line: DrainLine; request: DrainRequest },
   fault: Fault,
 ): void {
-  drain.change((board) =>
-    boards.failedByTarget(line, fault)
+  drain.change((board) => {
+    // It may have waited for its turn for a while.
+    if (fault.code === 'vm-not-found' && fault.host === drain.input.host)
+      return boards.isGone(board, line.uuid);
+    return boards.failedByTarget(line, fault)
       ? boards.elsewhere(board, line.uuid, fault)
-      : boards.failed(board, line.uuid, { fault, request }),
-  );
+      : boards.failed(board, line.uuid, { fault, request });
+  });
 }
 
 const begun = (input: MigrateVmInput): Promise<ChildWorkflowHandle<typeof migrateVm>> =>

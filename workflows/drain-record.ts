@@ -5,12 +5,14 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { ChildWorkflowHandle } from '@temporalio/workflow';
 import { again, told } from '../domain/drain/board.ts';
 import type { Board } from '../domain/drain/board.ts';
 import { drainCounts } from '../domain/drain/drain.ts';
 import type { DrainPhase, DrainReport } from '../domain/drain/drain.ts';
 import type { CancelOrder, DrainAgainOrder, DrainInput, MoveNews } from './contract.ts';
 import { queryNames, signalNames } from './contract.ts';
+import type { migrateVm } from './migrate-vm.ts';
 
 const reportQuery = defineQuery<DrainReport>(queryNames.report);
 const newsSignal = defineSignal<[MoveNews]>(signalNames.moveNews);
@@ -23,6 +25,8 @@ export class DrainRecord {
   readonly report: DrainReport;
   /** Grows with each change: who waits for news compares it. */
   changes = 0;
+  /** Moves that wait for their turn, by the UUID of their VM. */
+  readonly held = new Map<string, ChildWorkflowHandle<typeof migrateVm>>();
   #broken: { error: unknown } | undefined;
 
   constructor(input: DrainInput) {

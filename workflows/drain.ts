@@ -13,11 +13,11 @@ import {
 } from '@temporalio/workflow';
 import * as boards from '../domain/drain/board.ts';
 import { DrainState } from '../domain/drain/drain.ts';
-import type { DrainReport } from '../domain/drain/drain.ts';
+import type { DrainLine, DrainReport } from '../domain/drain/drain.ts';
 import { Handling } from '../domain/errors.ts';
 import { signalNames } from './contract.ts';
 import type { CancelOrder, DrainInput } from './contract.ts';
-import { moveAway } from './drain-move.ts';
+import { letGo, moveAway } from './drain-move.ts';
 import { DrainRecord } from './drain-record.ts';
 import { failureOf, faultOf, isCancellation } from './faults.ts';
 import { controlActivities } from './on-control.ts';
@@ -111,8 +111,15 @@ async function empty(record: DrainRecord): Promise<void> {
       lookDueMs = Date.now() + lookEveryMs;
     }
     record.change((board) => boards.givenUp(board, Date.now(), record.input.request));
-    const due = full ? [] : boards.nextUp(record.board, parallel, retry ? turn : undefined);
-    for (const line of due) moveAway(record, line).catch((error: unknown) => record.broke(error));
+    for (const line of boards.mayGo(record.board, parallel)) letGo(record, line);
+    if (!full) {
+      const begin = (lines: readonly DrainLine[], ahead: boolean): void => {
+        for (const line of lines)
+          moveAway(record, line, ahead).catch((error: unknown) => record.broke(error));
+      };
+      begin(boards.nextUp(record.board, parallel, retry ? turn : undefined), false);
+      begin(boards.toPrepare(record.board, parallel), true);
+    }
     if (isOver(record)) {
       await look(record);
       if (isOver(record)) return;
@@ -153,7 +160,7 @@ async function stop(record: DrainRecord): Promise<void> {
     if (state === DrainState.waiting)
       record.change((board) => boards.isLeft(board, uuid, 'the drain was cancelled'));
   }
-  const underWay = record.board.filter(({ state }) => state === DrainState.moving);
+  const underWay = record.board.filter(boards.isUnderWay);
   await Promise.all(underWay.map(({ uuid, moveId = '' }) => callBack(record, uuid, moveId)));
   await condition(() => !boards.isMoving(record.board), stopLimitMs);
 }
@@ -163,7 +170,7 @@ async function callBack(record: DrainRecord, uuid: string, moveId: string): Prom
   const order: CancelOrder = { operator: record.report.cancelledBy ?? '' };
   const move = getExternalWorkflowHandle(moveId);
   const isUnderWay = (): boolean =>
-    record.board.some((line) => line.uuid === uuid && line.state === DrainState.moving);
+    record.board.some((line) => line.uuid === uuid && boards.isUnderWay(line));
   for (let attempt = 1; attempt <= mostCalls && moveId !== '' && isUnderWay(); attempt += 1) {
     try {
       await move.signal(signalNames.cancelling, order);

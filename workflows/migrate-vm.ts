@@ -2,13 +2,20 @@
  * The story of a move, top to bottom. Each verb is an activity on one host (activities/contract.ts says what
  * it promises); what to undo is pushed before a step acts; from the cutover on nothing is cancelled half-way.
  */
-import { CancellationScope, CancelledFailure } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  defineSignal,
+  setHandler,
+} from '@temporalio/workflow';
 import type { EpochRef } from '../activities/contract.ts';
 import type { Fault } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
 import type { MoveReport } from '../domain/move.ts';
 import { clearingOfTarget, judge } from './check.ts';
 import { Compensations } from './compensations.ts';
+import { signalNames } from './contract.ts';
 import type { MigrateVmInput } from './contract.ts';
 import { copyAll, verifyAll } from './copy.ts';
 import { cutOver, cutOverLive } from './cutover.ts';
@@ -41,8 +48,10 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   };
   orders.tuner = (order) => tune(move, order);
   heedHostLimits(move);
+  const turn = turnOf(move);
   try {
     const judged = await judge(move);
+    await turn();
     const placed = await takePlaces(move, judged);
     const { live } = move.input.request;
     const ready = live === undefined ? undefined : await readyForLive(move, placed, live);
@@ -55,6 +64,22 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
     await undoAndEnd(move, error);
   }
   return record.report;
+}
+
+/** What is to be awaited until the move may go: nothing, unless who began it holds it. */
+function turnOf({ input, record }: Move): () => Promise<void> {
+  const { heldForMs, request, vm } = input;
+  if (heldForMs === undefined) return () => Promise.resolve();
+  let mayGo = false;
+  setHandler(defineSignal(signalNames.mayGo), () => {
+    mayGo = true;
+  });
+  return async () => {
+    if (mayGo) return;
+    record.note(`${vm.name} is looked into; it goes as soon as others have left ${request.from}`);
+    // Who holds it may be no more: the hosts' own limits say then how many go at a time.
+    await condition(() => mayGo, heldForMs);
+  };
 }
 
 /** As many moves at a time as each of the hosts takes; what is said of their links holds for this move. */

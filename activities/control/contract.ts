@@ -28,8 +28,11 @@ export interface PlaceInput {
   exclude?: readonly string[];
   /** For a plan: what holds beside what the hosts know. */
   supposed?: Supposed;
-  /** Present: the chosen host's room is reserved for it. Absent: only an explanation. */
-  move?: ReservingMove;
+  /**
+   * Present: the chosen host's room is reserved for it; with `waits` its room alone, as its move begins later, and no
+   * limit of moves under way counts. Absent: only an explanation.
+   */
+  move?: ReservingMove & { waits?: true };
 }
 
 /** A choice, small enough for history. */

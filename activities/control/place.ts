@@ -1,11 +1,11 @@
 import { explain } from '../../domain/placement/choose.ts';
 import type { HostVerdict, PlacementResult } from '../../domain/placement/choose.ts';
 import { fleetOf } from '../../domain/placement/fleet.ts';
-import type { PlacementHost, Supposed } from '../../domain/placement/host.ts';
+import type { PlacementHost } from '../../domain/placement/host.ts';
 import { noteOf } from '../../domain/placement/note-of.ts';
 import { placementRows, refusalCounts } from '../../domain/placement/rows.ts';
 import type { Refusal } from '../../domain/placement/filters/all.ts';
-import { placementHost, supposedHost } from '../../domain/hosts/standing.ts';
+import { placementHost, supposedHost, withoutMovesIn } from '../../domain/hosts/standing.ts';
 import type { HostState } from '../../domain/hosts/state.ts';
 import type { PlaceAnswer, PlaceInput } from './contract.ts';
 import { dropOver, reserveFirmly } from './fleet.ts';
@@ -33,9 +33,9 @@ export async function place(fleet: FleetAccess, input: PlaceInput): Promise<Plac
 }
 
 async function tryToPlace(fleet: FleetAccess, input: PlaceInput): Promise<PlaceAnswer> {
-  const { vm, wishes, move, supposed, exclude = [] } = input;
+  const { vm, wishes, move, exclude = [] } = input;
   const hosts = await fleet.hosts();
-  const result = explain(fleetOf(hosts.map((known) => seen(known, supposed))), vm, wishes);
+  const result = explain(fleetOf(hosts.map((known) => seen(known, input))), vm, wishes);
   const beside = new Map<string, Refusal>();
   for (const { name, state } of hosts) {
     if (exclude.includes(name))
@@ -57,8 +57,12 @@ async function tryToPlace(fleet: FleetAccess, input: PlaceInput): Promise<PlaceA
   return answerOf(settled(result, beside), hosts, input);
 }
 
-function seen({ name, state }: Known, supposed: Supposed | undefined): PlacementHost {
-  const host = placementHost(name, state ?? unknownState);
+function seen(
+  { name, state }: Known,
+  { supposed, move }: Pick<PlaceInput, 'supposed' | 'move'>,
+): PlacementHost {
+  const known = placementHost(name, state ?? unknownState);
+  const host = move?.waits === true ? withoutMovesIn(known) : known;
   return supposed === undefined ? host : supposedHost(host, supposed);
 }
 

@@ -10,13 +10,13 @@ import { harmless, shellWord, wrap } from './text.ts';
 import type { View } from './theme.ts';
 
 const paints: Record<DrainState, NonNullable<Cell['paint']>> = {
-  ...{ waiting: 'dim', moving: 'cyan', moved: 'green', parked: 'yellow' },
+  ...{ waiting: 'dim', next: 'cyan', moving: 'cyan', moved: 'green', parked: 'yellow' },
   ...{ left: 'yellow', failed: 'red', gone: 'dim' },
 };
 
 /** What is shown first when not all VMs fit: what happens now, then what went wrong. */
 const order: readonly DrainState[] = [
-  ...(['moving', 'failed', 'parked', 'left', 'waiting', 'moved', 'gone'] as const),
+  ...(['moving', 'failed', 'parked', 'left', 'next', 'waiting', 'moved', 'gone'] as const),
 ];
 
 const stateWords = ({ state, awaitsCommit }: DrainLine, move?: MoveStatus): string => {

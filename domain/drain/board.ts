@@ -81,12 +81,41 @@ export function nextUp(board: Board, parallel: number, turn?: number): DrainLine
   );
 }
 
+/** Those whose turn it is: they were begun ahead, and there is a place for them now. */
+export function mayGo(board: Board, parallel: number): DrainLine[] {
+  const free = parallel - board.filter(takesPart).length;
+  return board.filter(({ state }) => state === DrainState.next).slice(0, Math.max(0, free));
+}
+
+/**
+ * Those to be begun ahead, so that they go as soon as others are there: as many again as go at a time, once all of those
+ * have their moves. Not those that wait for anything. Ask after `nextUp`.
+ */
+export function toPrepare(board: Board, parallel: number): DrainLine[] {
+  const isJustBegun = ({ state, moveId }: DrainLine): boolean =>
+    state === DrainState.moving && moveId === undefined;
+  if (board.some(isJustBegun)) return [];
+  const ready = board.filter(({ state }) => state === DrainState.next).length;
+  return board
+    .filter(({ state, blocked }) => state === DrainState.waiting && blocked === undefined)
+    .slice(0, Math.max(0, parallel - ready));
+}
+
 /** Whether a move takes something of both hosts now. */
 const takesPart = ({ state, arrived }: DrainLine): boolean =>
   state === DrainState.moving && arrived !== true;
 
-export const began = (board: Board, uuid: string): Board =>
-  change(board, uuid, (line) => ({ ...settled(line), ...lastFault(line), state: 'moving' }));
+/** `ahead`: it is to wait for its turn. */
+export const began = (board: Board, uuid: string, { ahead }: { ahead: boolean }): Board =>
+  change(board, uuid, (line) => ({
+    ...settled(line),
+    ...lastFault(line),
+    state: ahead ? 'next' : 'moving',
+  }));
+
+/** Its turn has come. */
+export const goes = (board: Board, uuid: string): Board =>
+  change(board, uuid, (line) => ({ ...line, state: 'moving' }));
 
 /** Why the last target was none: it stands for good if no other takes the VM. */
 const lastFault = ({ fault }: DrainLine): Pick<DrainLine, 'fault'> =>
@@ -145,7 +174,7 @@ export const told = (
 ): Board =>
   board.map((line): DrainLine => {
     if (line.moveId !== id) return line;
-    if (arrived === true) return line.state === DrainState.moving ? { ...line, arrived } : line;
+    if (arrived === true) return isUnderWay(line) ? { ...line, state: 'moving', arrived } : line;
     if (phase === 'awaiting-commit')
       return { ...settled(line), state: 'moved', mode, awaitsCommit: true };
     if (phase !== 'parked') return line;
@@ -181,15 +210,18 @@ export const again = (board: Board): Board =>
       : line,
   );
 
-export const isMoving = (board: Board): boolean =>
-  board.some(({ state }) => state === DrainState.moving);
+/** Whether it has a move that is not over, or is being given one. */
+export const isUnderWay = ({ state }: Pick<DrainLine, 'state'>): boolean =>
+  state === DrainState.moving || state === DrainState.next;
+
+export const isMoving = (board: Board): boolean => board.some(isUnderWay);
 
 export const isWaiting = (board: Board): boolean =>
   board.some(({ state }) => state === DrainState.waiting);
 
 /** How many VMs nothing more happens to by itself; grows as room is made. */
 export const overCount = (board: Board): number =>
-  board.filter(({ state }) => state !== DrainState.moving && state !== DrainState.waiting).length;
+  board.filter((line) => !isUnderWay(line) && line.state !== DrainState.waiting).length;
 
 /** Once nothing is under way that could make room: those that no time will help, and those that waited long enough, fail. */
 export function givenUp(board: Board, nowMs: number, request: DrainRequest): Board {

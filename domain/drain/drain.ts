@@ -43,11 +43,13 @@ export const drainDefaults = (operator: string): DrainRequest => ({
 });
 
 /**
- * Where one VM of the host stands. `parked`: its move waits for a person and goes on by itself after that. `left`: it
- * stays as the policy or an order has it. `gone`: it was there and is not any more, by no doing of the drain.
+ * Where one VM of the host stands. `next`: it has a target, and its move is looked into and waits for its turn; nothing of
+ * the VM was touched. `parked`: its move waits for a person and goes on by itself after that. `left`: it stays as the
+ * policy or an order has it. `gone`: it was there and is not any more, by no doing of the drain.
  */
 export const DrainState = {
   waiting: 'waiting',
+  next: 'next',
   moving: 'moving',
   moved: 'moved',
   parked: 'parked',
@@ -114,7 +116,7 @@ export type DrainCounts = Readonly<Record<DrainState, number>> & {
 /** How many VMs stand where. */
 export function drainCounts(lines: readonly DrainLine[]): DrainCounts {
   const counts = {
-    ...{ waiting: 0, moving: 0, moved: 0, parked: 0, left: 0, failed: 0, gone: 0 },
+    ...{ waiting: 0, next: 0, moving: 0, moved: 0, parked: 0, left: 0, failed: 0, gone: 0 },
     awaitsCommit: 0,
   };
   for (const { state, awaitsCommit } of lines) {

@@ -7,7 +7,7 @@ import { reservationOf } from '../placement/reserve.ts';
 import type { PlacementHost } from '../placement/host.ts';
 import type { PlacementVm } from '../placement/vm.ts';
 import { limitsInForce } from './bandwidth.ts';
-import { placementHost } from './standing.ts';
+import { placementHost, withoutMovesIn } from './standing.ts';
 import type { HostState, InSlot, OutSlot, SlotHolder } from './state.ts';
 
 /** What a move asks of one host. */
@@ -128,7 +128,8 @@ function outRefusals(host: string, { settings, movesOut }: HostState): Refusal[]
 function inRefusals(host: string, given: HostState, wish: SlotWish): Refusal[] {
   const { vm, by, moveId } = wish;
   const state = { ...given, movesIn: given.movesIn.filter((slot) => slot.moveId !== moveId) };
-  const known = placementHost(host, state);
+  const present = placementHost(host, state);
+  const known = wish.waits === true ? withoutMovesIn(present) : present;
   const found = refusalsAt(known, vm);
   if (by === 'placed') {
     if (state.reading !== undefined) return found;
@@ -136,9 +137,7 @@ function inRefusals(host: string, given: HostState, wish: SlotWish): Refusal[] {
   }
   // One that has its room already is under way: only the limit may keep it.
   if (hasRoom(given, wish)) return found.filter(({ filter }) => filter === 'move-limit');
-  // A limit of none lets nobody in, ever.
-  const isCounted = wish.waits === undefined || given.settings.limits.movesIn === 0;
-  const standing = ['enabled', 'not-draining', ...(isCounted ? ['move-limit'] : [])];
+  const standing = ['enabled', 'not-draining', 'move-limit'];
   // Lacking also where nothing was promised: that is for the move's own checks, which look freshly.
   const anyway = refusalsAt({ ...known, reservations: [] }, vm).map(({ filter }) => filter);
   const room = ['memory', 'vcpus', 'pool-room'].filter((filter) => !anyway.includes(filter));

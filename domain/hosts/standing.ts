@@ -50,6 +50,12 @@ export function placementHost(name: string, state: HostState): PlacementHost {
   };
 }
 
+/** The host as it is to a VM that comes later: moves under way are over by then. A limit of none stands. */
+export const withoutMovesIn = (host: PlacementHost): PlacementHost => ({
+  ...host,
+  movesIn: { ...host.movesIn, underWay: 0 },
+});
+
 /** The host as it would be then. Of the moves that are supposed none counts against its limit: they come and go. */
 export function supposedHost(host: PlacementHost, { draining, promised }: Supposed): PlacementHost {
   const more = promised.filter((one) => one.host === host.name);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { DrainReport } from '../../../domain/drain/drain.ts';
-import { signalNames } from '../../../workflows/contract.ts';
+import type { MoveReport } from '../../../domain/move.ts';
+import { queryNames, signalNames } from '../../../workflows/contract.ts';
 import { DrainedHost } from '../../quick/workflows/drained-host.ts';
 import { DrainStage, reportWhen, statesOf } from '../../quick/workflows/drain-stage.ts';
 
@@ -51,15 +52,59 @@ describe('a drain', { timeout: 60_000 }, () => {
   });
 
   it('sees what comes up and goes while it runs', async () => {
-    const host = await stage.host(new DrainedHost('a3', { hold: 'running', late: 'running' }));
+    const host = await stage.host(
+      new DrainedHost('a3', { hold: 'running', 'late-gone': 'running', later: 'running' }),
+    );
     const handle = await stage.drain(host, { parallel: 1 });
-    await reportWhen(handle, ({ hold }) => hold === 'moving');
-    host.vms.delete('late');
+    await reportWhen(handle, (_, { vms }) => vms[1]?.moveId !== undefined);
+    for (const name of ['late-gone', 'later']) host.vms.delete(name);
     host.vms.set('wait-new', 'running');
     await stage.go(host, 'hold');
     expect(statesOf(await resultOf(handle))).toEqual({
-      ...{ hold: 'moved', late: 'gone', 'wait-new': 'moved' },
+      ...{ hold: 'moved', 'late-gone': 'gone', later: 'gone', 'wait-new': 'moved' },
     });
+  });
+
+  it('has the next moves looked into while others go, with no place of theirs taken yet', async () => {
+    const host = await stage.host(
+      new DrainedHost('b1', { hold1: 'running', hold2: 'running', hold3: 'running' }),
+    );
+    const handle = await stage.drain(host, { parallel: 1 });
+    const isReady = (_: unknown, { vms }: DrainReport): boolean => vms[1]?.moveId !== undefined;
+    const { vms } = await reportWhen(handle, isReady);
+    expect(vms).toMatchObject([
+      ...[{ state: 'moving' }, { state: 'next', to: 'beta' }, { state: 'waiting' }],
+    ]);
+    expect(host.placed.map(({ vm, move }) => [vm.name, move?.waits])).toEqual([
+      ['hold1', undefined],
+      ['hold2', true],
+    ]);
+    const expectPhase = (vm: string, phase: string): Promise<void> =>
+      vi.waitFor(
+        async () => {
+          const report = await stage.move(host, vm).query<MoveReport>(queryNames.report);
+          expect(report.phase).toBe(phase);
+        },
+        { timeout: 20_000, interval: 50 },
+      );
+    await expectPhase('hold2', 'planned');
+    await stage.go(host, 'hold1');
+    await reportWhen(handle, ({ hold2, hold3 }) => hold2 === 'moving' && hold3 === 'next');
+    await expectPhase('hold2', 'copying');
+    for (const vm of ['hold2', 'hold3']) await stage.go(host, vm);
+    expect(statesOf(await resultOf(handle))).toEqual({
+      ...{ hold1: 'moved', hold2: 'moved', hold3: 'moved' },
+    });
+  });
+
+  it('that is cancelled calls back what waits for its turn, too', async () => {
+    const host = await stage.host(new DrainedHost('b2', { hold1: 'running', hold2: 'running' }));
+    const handle = await stage.drain(host, { parallel: 1 });
+    await reportWhen(handle, (_, { vms }) => vms[1]?.moveId !== undefined);
+    await handle.signal(signalNames.cancelling, { operator: 'bob' });
+    await handle.cancel();
+    expect(statesOf(await resultOf(handle))).toEqual({ hold1: 'left', hold2: 'left' });
+    expect((await stage.move(host, 'hold2').describe()).status.name).toBe('CANCELLED');
   });
 
   it('turns to the next VM once the guest of one has arrived, and awaits the ends of all', async () => {
@@ -147,7 +192,7 @@ describe('a drain', { timeout: 60_000 }, () => {
   // Last of all: it looks at what the others left.
   it('goes on wherever its worker died: each history leads through the same steps again', async () => {
     // A server lists what it ran after a moment.
-    await vi.waitFor(async () => expect((await stage.drains()).length).toBeGreaterThanOrEqual(11), {
+    await vi.waitFor(async () => expect((await stage.drains()).length).toBeGreaterThanOrEqual(13), {
       timeout: 20_000,
       interval: 100,
     });

@@ -140,3 +140,64 @@ describe('a move and its places', () => {
     );
   }, 120_000);
 });
+
+describe('a move that was begun ahead', () => {
+  const isHeld = async (handle: WorkflowHandle): Promise<void> => {
+    for (;;) {
+      const { notes } = await handle.query<MoveReport>(queryNames.report);
+      if (notes.some((text) => text.includes('as soon as others have left alpha'))) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const placesOf = (id: string) => asked.filter(({ move }) => move.moveId === id).length;
+
+  it('is looked into, takes no place and touches nothing until it may go', async () => {
+    const world = new FakeWorld({ running: true });
+    let atRest: string[] = [];
+    const report = await bench.run(
+      world,
+      request(),
+      async (handle) => {
+        await isHeld(handle);
+        atRest = [...world.log];
+        expect(placesOf(handle.workflowId)).toBe(0);
+        await handle.signal(signalNames.mayGo);
+      },
+      { heldForMs: 3_600_000 },
+    );
+    expect(report.phase).toBe('committed');
+    expect(atRest.join(' ')).toContain('checkTarget');
+    expect(atRest.join(' ')).not.toMatch(/reserveTarget|guardSource/);
+  });
+
+  it('goes at once where its turn comes before it has been looked into', async () => {
+    const world = new FakeWorld({ running: true });
+    const report = await bench.run(world, request(), (handle) => handle.signal(signalNames.mayGo), {
+      heldForMs: 3_600_000,
+    });
+    expect(report.phase).toBe('committed');
+  });
+
+  it('is called off with nothing left anywhere', async () => {
+    const world = new FakeWorld({ running: true });
+    const report = await bench.run(
+      world,
+      request(),
+      async (handle) => {
+        await isHeld(handle);
+        await handle.cancel();
+      },
+      { heldForMs: 3_600_000 },
+    );
+    expect(report.phase).toBe('cancelled');
+    expect(world.alpha.running).toBe(true);
+    expect(world.beta.defined).toBe(false);
+    expect(released.at(-1)?.hosts).toEqual(['alpha', 'beta']);
+  });
+
+  it('goes by itself where nobody says a word for too long', async () => {
+    const world = new FakeWorld({ running: true });
+    const report = await bench.run(world, request(), isHeld, { heldForMs: 300 });
+    expect(report.phase).toBe('committed');
+  });
+});

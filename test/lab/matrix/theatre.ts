@@ -1,6 +1,7 @@
 /** Plays rows of the fault table on one stage: one fault at a time, while the VMs of earlier rows still boot. */
 import { vi } from 'vitest';
-import { appendFile } from 'node:fs/promises';
+import { appendFile, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { RunLog } from '../../../lab/runs.ts';
 import type { LabVm } from '../../../lab/vm.ts';
 import { checkVmDisk } from '../../../lab/vm.ts';
@@ -124,6 +125,8 @@ export class Theatre {
     };
     try {
       await row.play(scene);
+    } catch (error) {
+      throw new Error(`${row.name}: ${await whereItStands(scene)}`, { cause: error });
     } finally {
       for (const undo of undos.toReversed()) await undo();
       struck();
@@ -189,6 +192,20 @@ export class Theatre {
   #wake(): void {
     for (const go of this.#waiting.splice(0)) go();
   }
+}
+
+/** What the move says of itself, and what lies in both pools. */
+async function whereItStands({ move, source, target }: Scene): Promise<string> {
+  const says = await move.status().catch((error: unknown) => String(error));
+  const lists = await Promise.all(
+    [source, target].map(async (host) => {
+      const pool = host.rootOf(host.poolPath);
+      const names = await readdir(pool);
+      const sizes = await Promise.all(names.map((name) => stat(join(pool, name))));
+      return names.map((name, at) => `${host.name}: ${name} ${sizes[at]!.blocks * 512}`);
+    }),
+  );
+  return JSON.stringify({ says, files: lists.flat() }, null, 1);
 }
 
 /** A line a row, for docs/reliability.md, if somebody wants it. */

@@ -10,11 +10,15 @@ import {
   failed,
   failedByTarget,
   givenUp,
+  goes,
   goesTo,
   isMoving,
+  isUnderWay,
   isWaiting,
+  mayGo,
   nextUp,
   told,
+  toPrepare,
   seen,
 } from '../../../domain/drain/board.ts';
 import type { Board } from '../../../domain/drain/board.ts';
@@ -40,8 +44,11 @@ const fault = (handling: Fault['handling']): Fault => ({
 });
 const statesOf = (board: Board) =>
   Object.fromEntries(board.map(({ name, state }) => [name, state]));
-const moving = (board: Board, name: string): Board =>
-  goesTo(began(board, `u-${name}`), `u-${name}`, { to: 'beta', moveId: `m-${name}` });
+const begun = (board: Board, name: string, ahead: boolean): Board => {
+  const uuid = `u-${name}`;
+  return goesTo(began(board, uuid, { ahead }), uuid, { to: 'beta', moveId: `m-${name}` });
+};
+const moving = (board: Board, name: string): Board => begun(board, name, false);
 
 describe('what the host tells of its VMs', () => {
   it('takes them up by the word of its guard', () => {
@@ -91,10 +98,16 @@ describe('what may begin', () => {
             at,
           );
           acts.forEach(([name, what], turn) => {
+            for (const line of mayGo(board, parallel)) board = goes(board, line.uuid);
             for (const line of nextUp(board, parallel, turn)) board = moving(board, line.name);
-            expect(drainCounts(board).moving).toBeLessThanOrEqual(parallel);
+            for (const line of toPrepare(board, parallel)) board = begun(board, line.name, true);
+            const counts = drainCounts(board);
+            expect(counts.moving).toBeLessThanOrEqual(parallel);
+            expect(counts.next).toBeLessThanOrEqual(parallel);
+            // Nobody waits for a turn while there is a place.
+            if (counts.moving < parallel) expect(counts.next).toBe(0);
             const uuid = `u-${name}`;
-            if (board.find((line) => line.uuid === uuid)?.state !== 'moving') return;
+            if (!isUnderWay(board.find((line) => line.uuid === uuid)!)) return;
             const id = `m-${name}`;
             if (what === 'end')
               board = ended(board, uuid, { phase: 'committed', vmOn: 'beta', mode: 'live' });
@@ -107,6 +120,28 @@ describe('what may begin', () => {
       ),
       { numRuns: 200 },
     );
+  });
+
+  it('ahead is as many again, none that waits for room, and goes as soon as there is a place', () => {
+    let board = seen([], [vm('a'), vm('b'), vm('c'), vm('d')], at);
+    board = blockedBy(board, 'u-b', { why: 'no room', mayPass: true, now });
+    expect(toPrepare(began(board, 'u-a', { ahead: false }), 1)).toEqual([]);
+    board = moving(board, 'a');
+    expect(toPrepare(board, 1).map(({ name }) => name)).toEqual(['c']);
+    board = begun(board, 'c', true);
+    expect(toPrepare(board, 1)).toEqual([]);
+    expect(mayGo(board, 1)).toEqual([]);
+    expect(statesOf(board)).toEqual({ a: 'moving', b: 'waiting', c: 'next', d: 'waiting' });
+    expect(isMoving(board)).toBe(true);
+    const there = told(board, { id: 'm-a', phase: 'moving', mode: 'live', arrived: true });
+    expect(mayGo(there, 1).map(({ name }) => name)).toEqual(['c']);
+    expect(statesOf(goes(there, 'u-c'))).toMatchObject({ c: 'moving' });
+  });
+
+  it('ahead and has arrived though nobody let it go counts as any that has arrived', () => {
+    const board = begun(seen([], [vm('a')], at), 'a', true);
+    const [line] = told(board, { id: 'm-a', phase: 'moving', mode: 'live', arrived: true });
+    expect(line).toMatchObject({ state: 'moving', arrived: true });
   });
 
   it('looks at one of those that wait for room at a time, each in its turn', () => {
@@ -190,7 +225,7 @@ describe('a move that fails by its target', () => {
       const [line] = goesTo(board, 'u-a', { to, moveId: 'm-a' });
       const own = { ...byBeta, host: to };
       expect(failedByTarget(line!, own)).toBe(true);
-      board = began(elsewhere([line!], 'u-a', own), 'u-a');
+      board = began(elsewhere([line!], 'u-a', own), 'u-a', { ahead: false });
     }
     const [last] = goesTo(board, 'u-a', { to: 'delta', moveId: 'm-a' });
     expect(last).toMatchObject({ excluded: ['beta', 'gamma'] });
@@ -205,7 +240,7 @@ describe('a move that fails by its target', () => {
   });
 
   it('leaves the VM, as the policy has it, where no other host takes it', () => {
-    const tried = began(elsewhere(start, 'u-a', byBeta), 'u-a');
+    const tried = began(elsewhere(start, 'u-a', byBeta), 'u-a', { ahead: false });
     const board = blockedBy(tried, 'u-a', { why: 'no other host', mayPass: false, now });
     const over = givenUp(board, Date.parse(now), request());
     expect(over[0]).toMatchObject({ state: 'left', why: 'no other host', fault: byBeta });

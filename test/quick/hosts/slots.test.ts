@@ -112,6 +112,16 @@ describe('a place on a host', () => {
     expect(filters({ ...of, settings: { ...of.settings, enabled: false } }, second)).toEqual([]);
   });
 
+  it('that is room alone may be placed on a host that is busy, by every rule but that', () => {
+    const busy = withSlot(state({ limits: { movesIn: 1, movesOut: 1 } }), wish('a'), now);
+    expect(filters(busy, wish('b'))).toEqual(['move-limit']);
+    expect(filters(busy, wish('b', { waits: true }))).toEqual([]);
+    const odd = vm({ machine: 'unheard-of' });
+    expect(filters(busy, wish('b', { waits: true, vm: odd }))).toEqual(['machine']);
+    const closed = state({ limits: { movesIn: 0, movesOut: 1 } });
+    expect(filters(closed, wish('b', { waits: true }))).toEqual(['move-limit']);
+  });
+
   it('is no room alone either on a host that no move may come to', () => {
     const of = state({ limits: { movesIn: 0, movesOut: 1 } });
     expect(filters(of, wish('a', { by: 'named', waits: true }))).toEqual(['move-limit']);

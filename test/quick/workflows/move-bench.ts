@@ -92,6 +92,7 @@ export class MoveBench {
     world: FakeWorld,
     asked: MoveRequest,
     during: (handle: WorkflowHandle) => Promise<void> = () => Promise.resolve(),
+    more: Pick<MigrateVmInput, 'heldForMs'> = {},
   ): Promise<MoveReport> {
     const { client } = this.#environment;
     const workflowId = moveId('default', randomUUID());
@@ -101,6 +102,7 @@ export class MoveBench {
       vm,
       running: world.alpha.running,
       request: asked,
+      ...more,
     };
     const handle = await client.workflow.start(workflowTypes.migrateVm, {
       taskQueue: controlQueue,
