@@ -9,7 +9,8 @@ import { waitUntil } from '../../../lab/wait.ts';
 import { midCopy, until } from '../stage.ts';
 import type { Scene } from './scene.ts';
 
-const limit = { timeoutMs: 150_000, everyMs: 5 };
+/** A guest that still boots hears of no shutdown for as long as two minutes. */
+const limit = { timeoutMs: 240_000, everyMs: 5 };
 
 type Moment = (scene: Scene) => Promise<void>;
 

@@ -147,6 +147,7 @@ export class DrainStage {
   async #run(options: Omit<Parameters<typeof Worker.create>[0], 'connection'>): Promise<Worker> {
     const worker = await Worker.create({
       connection: this.environment.nativeConnection,
+      identity: 'bench',
       shutdownGraceTime: '1s',
       ...options,
     });
