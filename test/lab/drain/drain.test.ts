@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
 import { waitUntil } from '../../../lab/wait.ts';
 import type { DrainStatus, FerryDrain } from '../../../cli/ferry.ts';
+import { isUnderWay } from '../../../domain/drain/board.ts';
 import { openStage } from '../stage.ts';
 import type { Stage } from '../stage.ts';
 import { defineTiny, must, virsh } from '../refusals/tiny-vm.ts';
@@ -45,7 +46,7 @@ async function toItsEnd(
   return last!;
 }
 
-it('takes every VM away, running ones as they run, though the control worker is killed', async () => {
+it('takes every VM away, running ones as they run, though its worker and that of workflows are killed', async () => {
   onTestFailed(async () => console.error(await stage.logs()));
   const { ferry, fleet, lab } = stage;
   await waitUntil(async () => ['beta', 'gamma'].includes(await chosenFor('off1', 'alpha')), {
@@ -58,12 +59,16 @@ it('takes every VM away, running ones as they run, though the control worker is 
   );
 
   const { drain } = await ferry.drain('alpha', { parallel: 2 });
-  let killed: Promise<void> | undefined;
+  let control: Promise<void> | undefined;
+  let source: Promise<void> | undefined;
   const { report } = await toItsEnd(drain, ({ report: { vms } }) => {
-    if (vms.some(({ moveId }) => moveId !== undefined)) killed ??= fleet.control.kill9();
+    if (vms.some(({ moveId }) => moveId !== undefined)) control ??= fleet.control.kill9();
+    const isHalfWay = vms.some(({ state }) => state === 'moved');
+    if (isHalfWay && vms.some(isUnderWay)) source ??= fleet.worker('alpha').kill9();
   });
-  await killed;
-  expect(killed).toBeDefined();
+  await Promise.all([control, source]);
+  expect(control).toBeDefined();
+  expect(source).toBeDefined();
   const shown = JSON.stringify(report.vms, null, 1);
   expect(
     report.vms.map(({ name, state, mode }) => [name, state, mode]),
