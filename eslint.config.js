@@ -37,6 +37,19 @@ export default tseslint.config(
     },
   },
   {
+    files: ['workflows/**/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          name: '@temporalio/workflow',
+          importNames: ['proxyLocalActivities', 'scheduleLocalActivity'],
+          message: 'They replay in another order: docs/decisions/0013-no-local-activities.md.',
+        },
+      ],
+    },
+  },
+  {
     files: ['test/**/*.ts', 'bench/**/*.ts'],
     rules: { 'max-lines': 'off', '@typescript-eslint/no-non-null-assertion': 'off' },
   },

@@ -118,7 +118,7 @@ export interface MigrateVmInput {
   placement?: PlacementNote;
   /** Address that the target's worker announced, for a live move; the source tries it before anything is touched. */
   targetAddress?: string;
-  /** It waits after its checks, before anything is touched, for the word that it may go; for this long at most, ms. */
+  /** It waits after its checks for the word that it may go, for this long, ms; then it ends with nothing touched. */
   heldForMs?: number;
 }
 

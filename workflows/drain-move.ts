@@ -13,7 +13,7 @@ import type { ChildWorkflowHandle } from '@temporalio/workflow';
 import type { PlaceAnswer } from '../activities/control/contract.ts';
 import type { VmToPlace } from '../activities/upkeep.ts';
 import * as boards from '../domain/drain/board.ts';
-import { DrainState } from '../domain/drain/drain.ts';
+import { DrainState, turnNotCome } from '../domain/drain/drain.ts';
 import type { DrainLine, DrainRequest } from '../domain/drain/drain.ts';
 import { wayOf } from '../domain/drain/way.ts';
 import type { Way } from '../domain/drain/way.ts';
@@ -30,7 +30,7 @@ import type { migrateVm } from './migrate-vm.ts';
 import { controlActivities } from './on-control.ts';
 import { asksOf, lookToPlace, placed } from './place.ts';
 
-/** A move that was held this long goes without a word: the drain that began it may be no more. */
+/** A move that was held this long ends, and is begun anew: what was looked into is old by then. */
 const heldForMs = 60 * 60_000;
 
 /** Takes one VM away, or says on the board why not. `ahead`: its move waits for `letGo`. Rejects only by a defect. */
@@ -233,6 +233,7 @@ function afterFailure(
     // It may have waited for its turn for a while.
     if (fault.code === 'vm-not-found' && fault.host === drain.input.host)
       return boards.isGone(board, line.uuid);
+    if (fault.code === turnNotCome) return boards.inLineAgain(board, line.uuid);
     return boards.failedByTarget(line, fault)
       ? boards.elsewhere(board, line.uuid, fault)
       : boards.failed(board, line.uuid, { fault, request });

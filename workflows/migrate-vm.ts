@@ -10,6 +10,8 @@ import {
   setHandler,
 } from '@temporalio/workflow';
 import type { EpochRef } from '../activities/contract.ts';
+import { turnNotCome } from '../domain/drain/drain.ts';
+import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import { Phase } from '../domain/move.ts';
 import type { MoveReport } from '../domain/move.ts';
@@ -51,8 +53,7 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   const turn = turnOf(move);
   try {
     const judged = await judge(move);
-    await turn();
-    const placed = await takePlaces(move, judged);
+    const placed = await takePlaces(move, judged, turn);
     const { live } = move.input.request;
     const ready = live === undefined ? undefined : await readyForLive(move, placed, live);
     const checked = ready?.checked ?? (await reserveAndGuard(move, placed));
@@ -66,7 +67,7 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   return record.report;
 }
 
-/** What is to be awaited until the move may go: nothing, unless who began it holds it. */
+/** What is to be awaited until the move may go: nothing, unless who began it holds it. It throws `MoveFailed`. */
 function turnOf({ input, record }: Move): () => Promise<void> {
   const { heldForMs, request, vm } = input;
   if (heldForMs === undefined) return () => Promise.resolve();
@@ -77,18 +78,31 @@ function turnOf({ input, record }: Move): () => Promise<void> {
   return async () => {
     if (mayGo) return;
     record.note(`${vm.name} is looked into; it goes as soon as others have left ${request.from}`);
-    // Who holds it may be no more: the hosts' own limits say then how many go at a time.
-    await condition(() => mayGo, heldForMs);
+    if (!(await condition(() => mayGo, heldForMs))) throw new MoveFailed(notItsTurn(input));
   };
 }
 
+/** What was looked into is old by then, and who began it may be no more. */
+const notItsTurn = ({ vm, request }: MigrateVmInput): Fault => ({
+  code: turnNotCome,
+  handling: Handling.transient,
+  message: `${vm.name} waited for its turn to leave ${request.from}, which did not come; nothing was touched`,
+  remedy: `A drain that goes on looks into it again by itself; else drain ${request.from} again.`,
+  host: request.from,
+});
+
 /** As many moves at a time as each of the hosts takes; what is said of their links holds for this move. */
-async function takePlaces(move: Move, judged: Checked): Promise<Checked> {
+async function takePlaces(
+  move: Move,
+  judged: Checked,
+  turn: () => Promise<void>,
+): Promise<Checked> {
   // The target has taken the definition over already; before the reservation it has no epoch to undo under.
   const { epoch } = judged;
   move.undo.push(
     clearingOfTarget(move, () => (move.reserving === true ? undoEpoch(move, epoch) : 0)),
   );
+  await turn();
   const targetAddress = (await takeSlots(move, judged)) ?? judged.targetAddress;
   return { ...judged, targetAddress };
 }

@@ -9,7 +9,7 @@ import type { VmFacts } from '../domain/vm.ts';
 import { hostQueue, moveId } from './contract.ts';
 import type { PlaceVmInput, PlannedPlace } from './contract.ts';
 import { failureOf, faultOf, MoveFailed } from './faults.ts';
-import { controlAtOnce } from './on-control.ts';
+import { controlActivities } from './on-control.ts';
 import { limits } from './on-host.ts';
 
 /** Which host takes a VM, and why. With `reserve` its room there is promised to the move that has to follow. */
@@ -37,9 +37,9 @@ export async function place(input: PlaceVmInput): Promise<PlannedPlace> {
   }
 }
 
-/** Asks the hosts' entities. */
+/** Asks the hosts' entities, all of them. */
 export const placed = (vm: PlacementVm, input: Omit<PlaceInput, 'vm'>): Promise<PlaceAnswer> =>
-  controlAtOnce(`choose a host for ${vm.name}`, (control) => control.place({ ...input, vm }));
+  controlActivities(`choose a host for ${vm.name}`, { attempt: '30s' }).place({ ...input, vm });
 
 /** A VM of a host, read now. */
 export const lookToPlace = (host: string, vm: string, what: string): Promise<VmToPlace> =>

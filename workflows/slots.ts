@@ -14,7 +14,7 @@ import type {
 import { placementVmOf } from '../domain/placement/from-facts.ts';
 import { controlQueue } from './contract.ts';
 import { faultOf, isCancellation, MoveFailed } from './faults.ts';
-import { controlActivities, controlAtOnce } from './on-control.ts';
+import { controlActivities } from './on-control.ts';
 import type { Checked, Move } from './move.ts';
 import { untilGranted, waitMs } from './until-granted.ts';
 
@@ -103,9 +103,11 @@ async function askHosts(
   const on = input.source === undefined ? `on ${input.target}` : 'on both hosts';
   try {
     const summary = `take a place ${on}`;
-    return input.waitMs === undefined
-      ? await controlAtOnce(summary, (control) => control.reserveMove(input), '1h')
-      : await waitOnControl(summary).reserveMove(input);
+    const control =
+      input.waitMs === undefined
+        ? controlActivities(summary, { inAll: '1h' })
+        : waitOnControl(summary);
+    return await control.reserveMove(input);
   } catch (error) {
     if (isCancellation(error)) {
       await giveBack();

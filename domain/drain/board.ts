@@ -196,6 +196,13 @@ export const elsewhere = (board: Board, uuid: string, fault: Fault): Board =>
     return { ...rest, state: 'waiting', why: fault.message, fault, excluded };
   });
 
+/** Its turn did not come in time: it is looked into anew. */
+export const inLineAgain = (board: Board, uuid: string): Board =>
+  change(board, uuid, (line) => {
+    const { to: _1, moveId: _2, ...rest } = settled(line);
+    return { ...rest, state: 'waiting' };
+  });
+
 const leavesNothing: readonly Handling[] = [Handling.transient, Handling.permanent];
 
 /** Whether a move failed by what its target is or has, so that another target may do. */

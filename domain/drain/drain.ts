@@ -84,6 +84,9 @@ export interface DrainLine {
   excluded?: string[];
 }
 
+/** Code of the fault by which a move ends that was begun ahead and never let go. */
+export const turnNotCome = 'turn-not-come';
+
 /** After its move failed on so many targets, a VM is not tried on another. */
 export const mostTargets = 3;
 

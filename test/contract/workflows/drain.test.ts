@@ -97,6 +97,15 @@ describe('a drain', { timeout: 60_000 }, () => {
     });
   });
 
+  it('looks anew into what waited for its turn for too long', async () => {
+    const host = await stage.host(new DrainedHost('b3', { hold: 'running', tired: 'running' }));
+    const handle = await stage.drain(host, { parallel: 1 });
+    const triesOf = (vm: string) => host.placed.filter((one) => one.vm.name === vm).length;
+    await reportWhen(handle, ({ tired }) => tired === 'next' && triesOf('tired') > 1);
+    await stage.go(host, 'hold');
+    expect(statesOf(await resultOf(handle))).toEqual({ hold: 'moved', tired: 'moved' });
+  });
+
   it('that is cancelled calls back what waits for its turn, too', async () => {
     const host = await stage.host(new DrainedHost('b2', { hold1: 'running', hold2: 'running' }));
     const handle = await stage.drain(host, { parallel: 1 });
@@ -192,7 +201,7 @@ describe('a drain', { timeout: 60_000 }, () => {
   // Last of all: it looks at what the others left.
   it('goes on wherever its worker died: each history leads through the same steps again', async () => {
     // A server lists what it ran after a moment.
-    await vi.waitFor(async () => expect((await stage.drains()).length).toBeGreaterThanOrEqual(13), {
+    await vi.waitFor(async () => expect((await stage.drains()).length).toBeGreaterThanOrEqual(14), {
       timeout: 20_000,
       interval: 100,
     });

@@ -149,6 +149,12 @@ describe('a move that was begun ahead', () => {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
+  const expectUntouched = (world: FakeWorld): void => {
+    expect(world.alpha).toMatchObject({ running: true, defined: true });
+    expect(world.beta).toMatchObject({ running: false, defined: false });
+    expect(world.log.at(-1)).toContain('clearTarget');
+    expect(released.at(-1)?.hosts).toEqual(['alpha', 'beta']);
+  };
   const placesOf = (id: string) => asked.filter(({ move }) => move.moveId === id).length;
 
   it('is looked into, takes no place and touches nothing until it may go', async () => {
@@ -190,14 +196,13 @@ describe('a move that was begun ahead', () => {
       { heldForMs: 3_600_000 },
     );
     expect(report.phase).toBe('cancelled');
-    expect(world.alpha.running).toBe(true);
-    expect(world.beta.defined).toBe(false);
-    expect(released.at(-1)?.hosts).toEqual(['alpha', 'beta']);
+    expectUntouched(world);
   });
 
-  it('goes by itself where nobody says a word for too long', async () => {
+  it('ends with nothing left anywhere where nobody says a word for too long', async () => {
     const world = new FakeWorld({ running: true });
     const report = await bench.run(world, request(), isHeld, { heldForMs: 300 });
-    expect(report.phase).toBe('committed');
+    expect(report).toMatchObject({ phase: 'failed', fault: { code: 'turn-not-come' } });
+    expectUntouched(world);
   });
 });

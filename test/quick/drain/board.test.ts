@@ -12,6 +12,7 @@ import {
   givenUp,
   goes,
   goesTo,
+  inLineAgain,
   isMoving,
   isUnderWay,
   isWaiting,
@@ -136,6 +137,15 @@ describe('what may begin', () => {
     const there = told(board, { id: 'm-a', phase: 'moving', mode: 'live', arrived: true });
     expect(mayGo(there, 1).map(({ name }) => name)).toEqual(['c']);
     expect(statesOf(goes(there, 'u-c'))).toMatchObject({ c: 'moving' });
+  });
+
+  it('ahead and not let go in time is in line again, for any host that it was for before', () => {
+    let board = seen([], [vm('a')], at);
+    board = elsewhere(begun(board, 'a', true), 'u-a', { ...fault('permanent'), host: 'beta' });
+    board = goesTo(began(board, 'u-a', { ahead: true }), 'u-a', { to: 'gamma', moveId: 'm-a' });
+    expect(inLineAgain(board, 'u-a')).toEqual([
+      { uuid: 'u-a', name: 'a', state: 'waiting', excluded: ['beta'] },
+    ]);
   });
 
   it('ahead and has arrived though nobody let it go counts as any that has arrived', () => {

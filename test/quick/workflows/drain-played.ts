@@ -7,6 +7,7 @@ import {
   isCancellation,
   setHandler,
 } from '@temporalio/workflow';
+import { turnNotCome } from '../../../domain/drain/drain.ts';
 import { Phase } from '../../../domain/move.ts';
 import type { MoveReport } from '../../../domain/move.ts';
 import { queryNames, signalNames } from '../../../workflows/contract.ts';
@@ -18,8 +19,10 @@ export { drain } from '../../../workflows/drain.ts';
 export { place } from '../../../workflows/place.ts';
 
 /**
- * `auto...` commits, `wait...` awaits its commit, `park...` parks, `never...` cannot move, `full...` cannot to
- * beta, `strict...` cannot unless the check of kernels is skipped, `...-gone` is not there any more, `there...` tells of its guest's arrival and holds, as `hold...` does from the start. */
+ * `auto...` commits, `wait...` awaits its commit, `park...` parks, `never...` cannot move, `full...` cannot to beta,
+ * `strict...` cannot unless the check of kernels is skipped, `...-gone` is not there any more, `tired...` waits for its turn
+ * for 300 ms only, `there...` tells of its guest's arrival and holds, as `hold...` does from the start.
+ */
 export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   const record = new MoveRecord(input);
   setHandler(defineQuery(queryNames.report), () => record.report);
@@ -34,36 +37,18 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
     mayGo = true;
   });
   try {
-    await condition(() => mayGo);
+    const isItsTurn = await condition(() => mayGo, name.startsWith('tired') ? 300 : '1h');
+    if (!isItsTurn) refuse(record, turnNotCome);
   } catch (error) {
     if (isCancellation(error)) record.end(Phase.cancelled);
     throw error;
   }
   record.enter(Phase.copying);
-  const isGone = name.endsWith('-gone');
-  const isStrict = name.startsWith('strict') && input.request.skip?.includes('kernel') !== true;
-  if (
-    name.startsWith('never') ||
-    isGone ||
-    isStrict ||
-    (name.startsWith('full') && to === 'beta')
-  ) {
-    const host = name.startsWith('full') ? to : input.request.from;
-    const fault = {
-      code: isGone ? 'vm-not-found' : 'no',
-      handling: 'permanent',
-      message: `${host} has what does not fit`,
-      remedy: 'r',
-      host,
-    } as const;
-    record.end(Phase.failed, fault);
-    throw ApplicationFailure.create({
-      type: 'no',
-      message: 'no',
-      nonRetryable: true,
-      details: [fault],
-    });
-  }
+  if (name.endsWith('-gone')) refuse(record, 'vm-not-found');
+  if (name.startsWith('never')) refuse(record, 'no');
+  if (name.startsWith('strict') && input.request.skip?.includes('kernel') !== true)
+    refuse(record, 'no');
+  if (name.startsWith('full') && to === 'beta') refuse(record, 'no', to);
   if (name.startsWith('there')) tellOfArrival(record.report);
   if (name.startsWith('hold') || name.startsWith('there')) {
     try {
@@ -88,4 +73,14 @@ export async function migrateVm(input: MigrateVmInput): Promise<MoveReport> {
   if (!input.request.autoCommit) await condition(() => false);
   record.end(Phase.committed);
   return record.report;
+}
+
+function refuse(record: MoveRecord, code: string, host = record.report.source): never {
+  const handling = code === turnNotCome ? 'transient' : 'permanent';
+  const message = `${host} has what does not fit`;
+  const fault = { code, handling, message, remedy: 'r', host } as const;
+  record.end(Phase.failed, fault);
+  throw ApplicationFailure.create({
+    ...{ type: 'no', message: 'no', nonRetryable: true, details: [fault] },
+  });
 }
