@@ -152,7 +152,7 @@ describe('a move that was begun ahead', () => {
   const expectUntouched = (world: FakeWorld): void => {
     expect(world.alpha).toMatchObject({ running: true, defined: true });
     expect(world.beta).toMatchObject({ running: false, defined: false });
-    expect(world.log.at(-1)).toContain('clearTarget');
+    expect(world.log).toContain('beta clearTarget');
     expect(released.at(-1)?.hosts).toEqual(['alpha', 'beta']);
   };
   const placesOf = (id: string) => asked.filter(({ move }) => move.moveId === id).length;
