@@ -1,4 +1,4 @@
-import { proxyActivities } from '@temporalio/workflow';
+import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
 import type { ControlActivities } from '../activities/control/contract.ts';
 import { controlQueue } from './contract.ts';
 
@@ -22,5 +22,7 @@ export const controlActivities = (
     startToCloseTimeout: attempt,
     scheduleToCloseTimeout: inAll,
     retry: { initialInterval: '500ms', maximumInterval: '10s' },
+    // Places that a question takes while it is called off are given back after its answer, not before.
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     summary,
   });
