@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Context } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
@@ -23,6 +24,9 @@ const refused = (code: string, handling: 'transient' | 'permanent'): ReserveMove
 
 /** What the hosts answer, by move, one after the other; the last one stays. `waits` hold until the move is cancelled. */
 const answers = new Map<string, (ReserveMoveAnswer | 'waits')[]>();
+/** How long an answer takes, ms, by move; and in which order answers and releases came. */
+const slow = new Map<string, number>();
+const events: string[] = [];
 const asked: ReserveMoveInput[] = [];
 const released: ReleaseMoveInput[] = [];
 
@@ -33,6 +37,11 @@ beforeAll(async () => {
       asked.push(input);
       const [next = granted, ...later] = answers.get(input.move.moveId) ?? [];
       if (later.length > 0) answers.set(input.move.moveId, later);
+      const ms = slow.get(input.move.moveId);
+      if (ms !== undefined) {
+        await delay(ms);
+        events.push('granted');
+      }
       if (next !== 'waits') return next;
       const { cancelled, heartbeat } = Context.current();
       const beat = setInterval(() => heartbeat(), 100);
@@ -40,6 +49,7 @@ beforeAll(async () => {
     },
     releaseMove: (input) => {
       released.push(input);
+      if (slow.has(input.moveId)) events.push('released');
       return Promise.resolve();
     },
   });
@@ -139,6 +149,21 @@ describe('a move and its places', () => {
       true,
     );
   }, 120_000);
+});
+
+describe('a move that is called off while it asks for its places', () => {
+  it('gives them back after it has them, not before', async () => {
+    const world = new FakeWorld({ running: true });
+    const report = await bench.run(world, request(), async (handle) => {
+      const id = handle.workflowId;
+      slow.set(id, 1_000);
+      while (!asked.some(({ move }) => move.moveId === id)) await delay(20);
+      await handle.cancel();
+    });
+    expect(report.phase).toBe('cancelled');
+    expect(events[0]).toBe('granted');
+    expect(events.at(-1)).toBe('released');
+  });
 });
 
 describe('a move that was begun ahead', () => {
