@@ -124,7 +124,7 @@ function paramsOf(options: LiveMigrationOptions): TypedParam[] {
     address === undefined ? undefined : `tcp://${inUri(address)}`;
   text(MigrateParam.uri, tcp(options.migrationAddress));
   text(MigrateParam.disksUri, tcp(options.disksAddress));
-  text(MigrateParam.tlsDestination, options.certificateName);
+  text(MigrateParam.tlsDestination, certificateNameOf(options));
   text(MigrateParam.destinationName, options.targetName);
   text(MigrateParam.destinationXml, options.targetXml);
   text(MigrateParam.persistentXml, options.persistentXml);
@@ -139,6 +139,17 @@ function paramsOf(options: LiveMigrationOptions): TypedParam[] {
     params.push(param.i32(MigrateParam.parallelConnections, options.parallelConnections));
   return params;
 }
+
+/**
+ * With several connections QEMU itself opens them, and libvirt 9.0 then has the copied disks' connections hold the
+ * certificate against no name at all (`blockdev-add`: Certificate does not match the hostname), unless one is given.
+ */
+const certificateNameOf = (options: LiveMigrationOptions): string | undefined => {
+  const { parallelConnections, copyDisks = [] } = options;
+  if (options.certificateName !== undefined) return options.certificateName;
+  if (parallelConnections === undefined || copyDisks.length === 0) return undefined;
+  return options.migrationAddress ?? options.targetAddress;
+};
 
 /** What cannot work, said before a guest is touched. */
 function problemOf(options: LiveMigrationOptions): string | undefined {

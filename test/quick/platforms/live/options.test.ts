@@ -49,6 +49,18 @@ describe('the call', () => {
     ]);
   });
 
+  it('names the target for its certificate where QEMU opens several connections and disks are copied', () => {
+    const nameIn = (options: Partial<LiveMigrationOptions>) =>
+      callOf(options).params.find(({ field }) => field === 'tls.destination')?.value;
+    const copied = { copyDisks: ['vda'], parallelConnections: 4 };
+    expect(nameIn(copied)).toBe('beta.example');
+    expect(nameIn({ ...copied, migrationAddress: '2001:db8::2' })).toBe('2001:db8::2');
+    expect(nameIn({ ...copied, certificateName: 'b' })).toBe('b');
+    // libvirt names it itself.
+    expect(nameIn({ copyDisks: ['vda'] })).toBeUndefined();
+    expect(nameIn({ parallelConnections: 4 })).toBeUndefined();
+  });
+
   it('caps a post-copy as all else', () => {
     const caps = (more: object) =>
       callOf({ bandwidthMiBPerSecond: 20, ...more }).params.map(({ field, value }) => [
