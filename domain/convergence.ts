@@ -68,6 +68,8 @@ export interface ConvergenceState {
   crossedBytes: number;
   crossedAtMs: number;
   throttlePercent: number;
+  /** It was given up since nothing crossed: that says of the link, and nothing of the guest. */
+  stalled: boolean;
 }
 
 /** The next act. `raise-downtime` is to the state's `downtimeMs`; all others say all by their name. */
@@ -105,6 +107,7 @@ export const beginConvergence = (options: ConvergenceOptions): ConvergenceState 
   crossedBytes: 0,
   crossedAtMs: 0,
   throttlePercent: 0,
+  stalled: false,
 });
 
 /** What is remembered of a run that nobody watched for a while: patience is counted from this sample on. */
@@ -139,10 +142,11 @@ export function nextConvergenceStep(
     : options.patienceMs;
   if (stuckMs >= stuckLimitMs) {
     // Post-copy over a link that carries nothing would take the guest down.
-    return climb(seen, ConvergenceAct.giveUp, {
+    const step = climb(seen, ConvergenceAct.giveUp, {
       sample,
       why: `nothing has crossed for ${seconds(stuckMs)}`,
     });
+    return { ...step, state: { ...step.state, stalled: true } };
   }
   if (isPreparing) return wait('the target is being prepared');
   if (sample.diskRemainingBytes > 0 && sample.iteration <= 1) return wait('disks are copied first');
@@ -233,8 +237,9 @@ function climb(
   const paused = state.paused || rung === ConvergenceAct.pause;
   // Whatever was left before, from here on each page counts.
   const passLeftBytes = Number.MAX_SAFE_INTEGER;
+  const stalled = false;
   const since = { hopeAtMs: now, nearerAtMs: now, nearerPass: pass, fellAtMs: now };
-  return { act: rung, why, state: { ...state, rung, paused, passLeftBytes, ...since } };
+  return { act: rung, why, state: { ...state, rung, paused, passLeftBytes, stalled, ...since } };
 }
 
 /** Twice the pause, or as much as would end the run at once, whichever is more; never above the highest. */

@@ -98,6 +98,14 @@ function faultOf(outcome: RunOutcome): Fault | undefined {
       host,
     }).toFault();
   }
+  if (lastAct?.act === ConvergenceAct.giveUp && memory.convergence?.stalled === true) {
+    return transient({
+      code: 'live-stalled',
+      message: `the live migration of ${vm} away from ${host} was undone: ${lastAct.why}`,
+      remedy: `The VM goes on at the source; it is tried again. If it stays so, look at the link between the hosts, or allow more patience (--patience).`,
+      host,
+    }).toFault();
+  }
   if (lastAct?.act === ConvergenceAct.giveUp) {
     return permanent({
       code: 'live-not-converging',

@@ -158,7 +158,8 @@ async function oneTrip(
   const shown = JSON.stringify({ row: row.name, vm: vm.name, live: report.live });
   console.log(shown, report.firstError?.code ?? '');
   const on = row.end === 'committed' ? to : from;
-  expect(report, JSON.stringify(report.firstError)).toMatchObject({
+  const { firstError, fault } = report;
+  expect(report, JSON.stringify({ firstError, fault })).toMatchObject({
     ...{ phase: row.end, mode: 'live', vmOn: on, vmRunning: true },
     ...{ oneRunning: 'enforced', failedCompensations: [] },
   });

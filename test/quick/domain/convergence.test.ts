@@ -200,7 +200,14 @@ describe('a run that cannot end', () => {
 
   it('is given up, not sent to post-copy, where nothing crosses', () => {
     const dead = { ...endless, rate: 0 };
-    expect(names(play(dead, { ...all, allowPostCopy: true }))).toEqual(['give-up']);
+    const played = play(dead, { ...all, allowPostCopy: true });
+    expect(names(played)).toEqual(['give-up']);
+    // The link is to blame, and not the guest.
+    expect(played.acts[0]?.state.stalled).toBe(true);
+    expect(play(endless, strict).acts[0]).toMatchObject({
+      act: 'give-up',
+      state: { stalled: false },
+    });
   });
 
   it('is not waited for although each look predicts an end that never comes', () => {

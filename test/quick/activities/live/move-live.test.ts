@@ -121,7 +121,7 @@ it('lets a cancelled run in post-copy come to its end, and tells that it arrived
   expect(await moving).toMatchObject({ downtimeMs: 42 });
 });
 
-it('climbs the ladder as far as it may, and tells each step: longer pauses, a paused guest, the end', async () => {
+it('climbs the ladder as far as it may, and tells each step; where the link goes silent the run is to be tried again', async () => {
   const wishes = { quicklyFinish: true, highestDowntimeMs: 2_000, pause: true };
   const moving = moveLive(host.parts, order(1, wishes), fakeAttempt());
   await told('begin');
@@ -138,9 +138,19 @@ it('climbs the ladder as far as it may, and tells each step: longer pauses, a pa
   const result = await moving;
   expect(host.live.told).toEqual(['begin', 'downtime 2000', 'pause', 'abort', 'resume']);
   expect(result.steps.map(({ act }) => act)).toEqual(['raise-downtime', 'pause', 'give-up']);
-  expect(result.fault).toMatchObject({ code: 'live-not-converging', handling: 'permanent' });
+  expect(result.fault).toMatchObject({ code: 'live-stalled', handling: 'transient' });
   expect(host.live.place).toBe('running');
   expect(await pausedFirst).toBe(true);
+});
+
+it('gives up for good where the guest changes more than crosses, and the plan allows no more', async () => {
+  const moving = moveLive(host.parts, order(1), fakeAttempt());
+  await told('begin');
+  for (let at = 500; at <= 9_000; at += 500) host.live.show(pass(at));
+  const { fault, steps } = await moving;
+  expect(host.live.told).toEqual(['begin', 'abort']);
+  expect(steps.map(({ act }) => act)).toEqual(['give-up']);
+  expect(fault).toMatchObject({ code: 'live-not-converging', handling: 'permanent' });
 });
 
 it('gives a paused guest the time that its memory takes, though a pass before it came nearer', async () => {
