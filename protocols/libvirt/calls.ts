@@ -19,6 +19,8 @@ import { XdrDecoder } from './xdr.ts';
 export interface OutgoingCall {
   /** For messages of errors. */
   readonly name: string;
+  /** `Program.remote` if absent. */
+  readonly program?: number;
   readonly procedure: number;
   readonly body: Uint8Array;
   readonly timeoutMs: number;
@@ -110,7 +112,9 @@ export class Calls {
   /** Takes a reply; one that was never asked for is a `ProtocolError`. */
   onReply(frame: Frame): void {
     const entry = this.#inFlight.get(frame.serial);
-    if (entry?.call.procedure !== frame.procedure) {
+    const isOfCall =
+      entry?.call.procedure === frame.procedure && programOf(entry.call) === frame.program;
+    if (!isOfCall) {
       throw new ProtocolError(`a reply to call ${frame.serial}, which was not made`);
     }
     this.#inFlight.delete(frame.serial);
@@ -149,7 +153,7 @@ export class Calls {
     this.#inFlight.set(serial, entry);
     call.onSerial?.(serial);
     const { call: type } = MessageType;
-    const frame = { program: Program.remote, procedure, type, serial, status: 0, body };
+    const frame = { program: programOf(call), procedure, type, serial, status: 0, body };
     this.#options.send(frame).catch((cause: unknown) => {
       // The link's end settles every call; only a message that could not be written at all is left.
       if (!this.#inFlight.delete(serial) || entry.abandoned) return;
@@ -178,6 +182,8 @@ export class Calls {
     return this.#lastSerial;
   }
 }
+
+const programOf = ({ program = Program.remote }: OutgoingCall): number => program;
 
 /** A body that cannot be read fails its call, not the connection: the stream of messages is intact. */
 function outcomeOf(call: OutgoingCall, frame: Frame, onSurplus: SurplusHandler): Reply | Error {

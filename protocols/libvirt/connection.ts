@@ -21,6 +21,7 @@ import { KeepAlive } from './keep-alive.ts';
 import type { KeepAliveOptions } from './keep-alive.ts';
 import { Link } from './link.ts';
 import { wireCallOf } from './procedures.ts';
+import { qemuAnswer, qemuMonitorCall } from './procedures/qemu.ts';
 import type { ArgsOf, ProcedureName, ResultOf, StreamName } from './procedures.ts';
 import type { SaslCredentials } from './sasl/mechanisms.ts';
 import type { RpcStream } from './stream.ts';
@@ -185,6 +186,23 @@ export class Connection {
   }
 
   /**
+   * Gives a VM's QEMU an order of its machine protocol (QMP) past libvirt, which notes in its log that somebody did
+   * (`custom-monitor`); gives QEMU's answer, with `return` or `error`. Rejects like `call`. For what libvirt has no call for.
+   */
+  async qemuMonitor(
+    dom: DomainRef,
+    order: { execute: string; arguments?: Record<string, unknown> },
+    { timeoutMs = this.#timeoutMs, signal }: CallOptions = {},
+  ): Promise<{ error?: { class: string; desc: string } }> {
+    const { number: procedure, args, result } = qemuMonitorCall;
+    const to = new XdrEncoder(MAX_MESSAGE_BYTES - HEADER_BYTES);
+    args.encode(to, { dom, cmd: JSON.stringify(order) });
+    const call = { name: 'QemuDomainMonitorCommand', program: Program.qemu, procedure };
+    const { body } = await this.#calls.make({ ...call, body: to.finish(), timeoutMs, signal });
+    return qemuAnswer(result.decode(new XdrDecoder(body)).result);
+  }
+
+  /**
    * Makes a call that opens a stream; rejects like `call`, and with `TooManyCalls` while 16 streams
    * are open. Whoever gets the stream must bring it to its end or abort it. `downloadVolume` and
    * `uploadVolume` do.
@@ -344,7 +362,9 @@ export class Connection {
     else if (program !== Program.remote) {
       // Drivers have programs of their own, and events of them that nobody here asked for.
       if (type === MessageType.event) return;
-      throw new ProtocolError(`program ${program} was not asked for anything`);
+      if (program !== Program.qemu || type !== MessageType.reply)
+        throw new ProtocolError(`program ${program} was not asked for anything`);
+      this.#calls.onReply(frame);
     } else if (type === MessageType.reply) this.#calls.onReply(frame);
     else if (type === MessageType.event) this.#subscriptions.onEvent(frame);
     else if (type === MessageType.stream || type === MessageType.streamHole) {

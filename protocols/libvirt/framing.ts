@@ -2,7 +2,7 @@
 import { MAX_MESSAGE_BYTES, ProtocolError, XdrEncoder } from './xdr.ts';
 
 /** The RPC programs that share a connection. */
-export const Program = { remote: 0x2000_8086, keepAlive: 0x6b65_6570 } as const;
+export const Program = { remote: 0x2000_8086, qemu: 0x2000_8087, keepAlive: 0x6b65_6570 } as const;
 
 /** What a message is (virNetMessageType). */
 export const MessageType = { call: 0, reply: 1, event: 2, stream: 3, streamHole: 6 } as const;

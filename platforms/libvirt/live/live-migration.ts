@@ -13,6 +13,7 @@ import { LibvirtHost } from '../connect.ts';
 import type { LibvirtHostOptions } from '../connect.ts';
 import { isRefusal } from '../faults.ts';
 import { faultOfMigration } from './faults.ts';
+import { dropLeftNodes, isForLeftNodes } from './left-nodes.ts';
 import { defaultMaxDowntimeMs, peerCallOf } from './options.ts';
 import type { LiveMigrationOptions } from './options.ts';
 import type { Peer } from './peer-connection.ts';
@@ -66,7 +67,7 @@ export class LiveMigration {
    * Moves a running VM; resolves once libvirt says that it runs at the target and the source let go.
    *
    * Rejects with `live-options-invalid`, `live-storage-not-shared`, `live-unsupported`, `definition-refused` (nothing
-   * was moved); `live-target-unreachable`, `live-interrupted`, `live-certificates`, `live-cancelled` (the VM stayed);
+   * was moved); `live-target-unreachable`, `live-interrupted`, `live-certificates`, `live-cancelled`, `live-nodes-left` (the VM stayed);
    * `live-target-not-kept`, `live-post-copy-failed` (a person has to act), `start-refused-by-guard`; and with
    * `libvirt-outcome-unknown` or `live-outcome-unknown` where the reply was lost or says nothing: read `jobOf` and
    * `viewOf` of both hosts.
@@ -90,6 +91,10 @@ export class LiveMigration {
             ...(signal && { signal }),
           });
         } catch (error) {
+          if (isForLeftNodes(error)) {
+            const about = { disks: options.copyDisks ?? [], host: this.#host.name, cause: error };
+            throw await dropLeftNodes(connection, dom, about);
+          }
           throw await this.#faultOf(error, options.uuid);
         }
       }, signal);
