@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
-import { VmFerryError } from '../domain/errors.ts';
+import { transient, VmFerryError } from '../domain/errors.ts';
 import { defaultLiveWishes } from '../domain/live.ts';
 import type { MoveReport } from '../domain/move.ts';
 import { Fleet } from '../lab/fleet.ts';
@@ -104,10 +104,12 @@ interface MoveOnce {
 async function moveOnce(options: MoveOnce): Promise<DemoMove> {
   const { lab, fleet, ferry, from, to, how } = options;
   const kill = how === 'killed';
+  if (how === 'live') await untilItMeasures(lab, from);
   const startedMs = Date.now();
   const move = await ferry.migrate({
-    ...{ vm, from, to, bandwidthBytesPerSecond: bandwidth },
-    ...(how === 'live' ? { live: defaultLiveWishes } : {}),
+    ...{ vm, from, to },
+    // As fast as the hosts can: the fewer passes memory takes, the less of it the emulation forgets.
+    ...(how === 'live' ? { live: defaultLiveWishes } : { bandwidthBytesPerSecond: bandwidth }),
   });
   const style = canDrawLive(terminal) ? 'live' : 'plain';
   let news = '';
@@ -151,15 +153,35 @@ async function untilUp(lab: Lab, host: string): Promise<void> {
   step(`the guest is up on ${host}, found all its blocks sound, and counts on`);
 }
 
+/** It compares two looks at its clocks: one has to lie before the move. */
+async function untilItMeasures(lab: Lab, host: string): Promise<void> {
+  await lab.waitForConsole(host, vm, /pause_ms=/, { timeoutMs: bootMs });
+}
+
 /** The pause that the guest tells of once it is there, ms: it compares its clocks every 5 s. */
 async function pauseOfGuest(lab: Lab, host: string): Promise<number> {
   // A console shows what its guest said on this host only: the first figure is of the time in which it moved.
   const said = /^[\s\S]*?pause_ms=(\d+)\n[\s\S]*?tick \d+/;
-  const [text, ms] = await lab.waitForConsole(host, vm, said, { timeoutMs: bootMs });
-  if (text.includes('boot=')) throw new Error('the guest has started anew: it did not move live');
+  const [text, ms] = await lab
+    .waitForConsole(host, vm, said, { timeoutMs: bootMs })
+    .catch((cause: unknown) => {
+      throw brokenGuest('does not go on', host, cause);
+    });
+  if (text.includes('boot=')) throw brokenGuest('began anew', host);
   step(`the guest counts on, now on ${host}`);
   return Number(ms);
 }
+
+/** The move says that all is well, and the guest does not look so. */
+const brokenGuest = (how: string, host: string, cause?: unknown) =>
+  transient({
+    code: 'demo-guest-broken',
+    message: `the guest ${how} on ${host} after its live move`,
+    remedy:
+      "Run it again. QEMU 7.2's emulation at times forgets a page that its guest writes while memory moves, by `virsh migrate` as well (docs/reliability.md); where it happens each time, that is not the cause.",
+    host,
+    ...(cause === undefined ? {} : { cause }),
+  });
 
 /** Kills the target's worker once a third of the data is over; its supervisor starts it again. */
 async function killInMidCopy(
