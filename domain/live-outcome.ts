@@ -22,6 +22,9 @@ export const LivePlace = {
 } as const;
 export type LivePlace = (typeof LivePlace)[keyof typeof LivePlace];
 
+/** The code of the fault that libvirt at the target did not keep the definition of a guest that has arrived. */
+export const targetNotKept = 'live-target-not-kept';
+
 /** What kind of work a job of libvirt's is, as far as a move asks. */
 export const LiveJobKind = {
   none: 'none',

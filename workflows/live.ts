@@ -7,6 +7,7 @@ import type { EpochRef, HeldGuest, LiveAdmission, MoveLiveResult } from '../acti
 import { Handling } from '../domain/errors.ts';
 import type { Fault } from '../domain/errors.ts';
 import type { LiveReport, LiveWishes } from '../domain/live.ts';
+import { targetNotKept } from '../domain/live-outcome.ts';
 import { Phase } from '../domain/move.ts';
 import { allOrNone } from './all-or-none.ts';
 import { isCancellation, MoveFailed } from './faults.ts';
@@ -118,7 +119,8 @@ async function runs(move: Move, what: Run): Promise<Fault | undefined> {
       return isThere ? 'target' : whereItIs(move, what.ref);
     });
     if (place === 'target') {
-      if (said !== undefined) complain(move, said);
+      // Whatever else was said of the run is settled by where the guest is.
+      if (said?.code === targetNotKept) complain(move, said);
       return undefined;
     }
     if (place === 'down') throw new MoveFailed(wentDown(input.request.from, input.vm.name));

@@ -1,4 +1,4 @@
-import { LivePlace } from '../../domain/live-outcome.ts';
+import { LivePlace, targetNotKept } from '../../domain/live-outcome.ts';
 import {
   needsOperator,
   outcomeUnknown,
@@ -78,7 +78,7 @@ function faultOf(outcome: RunOutcome): Fault | undefined {
   const place = placeByUs(outcome.place, memory);
   const said = refusal instanceof VmFerryError ? refusal : undefined;
   if (place === LivePlace.movedAway || outcome.arrived)
-    return said?.code === 'live-target-not-kept' ? said.toFault() : undefined;
+    return said?.code === targetNotKept ? said.toFault() : undefined;
   const words = said === undefined ? 'why was not seen' : said.message;
   const lastAct = memory.steps.at(-1);
   if (place === LivePlace.postCopyFailed) {

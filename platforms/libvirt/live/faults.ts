@@ -1,5 +1,5 @@
 /** What libvirt's refusal of a live move means. */
-import { LivePlace } from '../../../domain/live-outcome.ts';
+import { LivePlace, targetNotKept } from '../../../domain/live-outcome.ts';
 import {
   cancelled,
   needsOperator,
@@ -31,7 +31,7 @@ const byName: Partial<Record<ErrorName, Meaning>> = {
   },
   MIGRATE_PERSIST_FAILED: {
     make: needsOperator,
-    code: 'live-target-not-kept',
+    code: targetNotKept,
     remedy:
       'The VM runs at the target but would be forgotten when it stops: define it there (virsh dumpxml, virsh define).',
   },

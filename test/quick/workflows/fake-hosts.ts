@@ -303,11 +303,11 @@ async function playRun(world: FakeWorld, input: MoveLiveInput): Promise<Fault | 
     case 'half':
       goOver(world, input);
       world.alpha.place = 'switching';
-      return {};
+      return { ...endedAtSwitch };
     case 'stuck':
       world.alpha.running = false;
       world.alpha.place = 'switching';
-      return {};
+      return { ...endedAtSwitch };
     case 'goes-down':
       world.alpha.running = false;
       return {};
@@ -319,6 +319,14 @@ const notKept: Fault = {
   handling: 'needs-operator',
   message: 'the definition was not kept',
   remedy: 'Define it there.',
+};
+
+/** As the source's worker tells it (activities/live/run-outcome.ts). */
+const endedAtSwitch: Fault = {
+  code: 'live-outcome-unknown',
+  handling: 'outcome-unknown',
+  message: 'it ended at the switch',
+  remedy: 'none',
 };
 
 const lostAnswer: Fault = {
