@@ -154,7 +154,7 @@ async function placeOf(
 async function giveBack({ input }: DrainRecord, id: string, to: string): Promise<void> {
   await CancellationScope.nonCancellable(() =>
     controlActivities(`give back the room on ${to}`)
-      .releaseMove({ cluster: input.cluster, moveId: id, hosts: [to] })
+      .releaseMove({ cluster: input.cluster, moveId: id, hosts: [to], unstarted: true })
       .catch((error: unknown) => log.warn('room was not given back', { id, error: String(error) })),
   );
 }
@@ -211,7 +211,9 @@ async function moved(drain: DrainRecord, line: DrainLine, input: MigrateVmInput)
       drain.change((board) => boards.ended(board, uuid, report));
     } catch (error) {
       if (error instanceof WorkflowExecutionAlreadyStartedError) {
-        const why = `it is being moved already, by ${error.workflowId}`;
+        // The room that it was given here; that move may have taken its own by now.
+        await giveBack(drain, error.workflowId, input.request.to);
+        const why = `it is being moved already, by ${error.workflowId}; if that awaits its commit, commit it first`;
         drain.change((board) => boards.isLeft(board, uuid, why));
         return;
       }

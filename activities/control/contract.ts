@@ -80,6 +80,8 @@ export interface ReleaseMoveInput {
   hosts: readonly string[];
   /** The VM is on this host now: its room there stays promised until the host's next facts. */
   arrivedOn?: string;
+  /** Only what placement promised: a run of the same move may be under way, and keeps what it has taken. */
+  unstarted?: true;
 }
 
 export interface SetHostInput {

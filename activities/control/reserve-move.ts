@@ -101,10 +101,11 @@ const refused = (
 /** Gives back what the move has on each of the hosts. */
 export async function releaseMove(
   fleet: FleetAccess,
-  { moveId, hosts, arrivedOn }: ReleaseMoveInput,
+  { moveId, hosts, arrivedOn, unstarted }: ReleaseMoveInput,
 ): Promise<void> {
+  const only = unstarted === undefined ? {} : { unstarted };
   await Promise.all(
-    hosts.map((host) => fleet.release(host, { moveId, arrived: host === arrivedOn })),
+    hosts.map((host) => fleet.release(host, { moveId, arrived: host === arrivedOn, ...only })),
   );
 }
 

@@ -159,7 +159,7 @@ export function drainPlanLines({ host, vms }: DrainPlan, view: View): string[] {
     ...table(columns, rows, view),
     ...whys.flatMap(({ name, why = '' }) => ['', ...wrap(harmless(`${name}: ${why}`), view.width)]),
     '',
-    'Each VM was looked at by itself: what the others take of a target is not counted.',
+    'They were placed one beside the other: what one takes of a target is missing to the next.',
     'This was a dry run: nothing was touched.',
   ];
 }

@@ -30,6 +30,8 @@ export interface SlotRelease {
   moveId: string;
   /** The VM is here: its room stays promised until the facts show it. */
   arrived: boolean;
+  /** Only what placement promised and no run of the move has taken up. */
+  unstarted?: true;
 }
 
 export type SlotAnswer =
@@ -81,10 +83,11 @@ export function withSlot(state: HostState, wish: SlotWish, now: string): HostSta
 /** The state without the places of a move. The same state if it has none. */
 export function withoutSlot(
   state: HostState,
-  { moveId, arrived }: SlotRelease,
+  { moveId, arrived, unstarted }: SlotRelease,
   now: string,
 ): HostState {
-  const isOthers = (slot: SlotHolder): boolean => slot.moveId !== moveId;
+  const isOthers = (slot: SlotHolder): boolean =>
+    slot.moveId !== moveId || (unstarted === true && slot.runId !== undefined);
   const concerned = [...state.movesIn, ...state.movesOut].filter((slot) => !isOthers(slot));
   if (concerned.length === 0) return state;
   const movesIn = arrived

@@ -124,6 +124,18 @@ describe('a drain', { timeout: 60_000 }, () => {
     expect(statesOf(await resultOf(handle))).toEqual({ there: 'moved', wait: 'moved' });
   });
 
+  it('leaves a VM that somebody else moves, and gives back the room that it was promised', async () => {
+    const host = await stage.host(new DrainedHost('a17', { hold: 'running' }));
+    await stage.beginMove(host, 'hold');
+    const report = await resultOf(await stage.drain(host));
+    const id = 'migrate/c/a17-hold';
+    expect(report.vms).toMatchObject([{ state: 'left', why: expect.stringContaining(id) }]);
+    expect(stage.released.filter(({ moveId }) => moveId === id)).toEqual([
+      { cluster: 'c', moveId: id, hosts: ['beta'], unstarted: true },
+    ]);
+    await stage.go(host, 'hold');
+  });
+
   it('says of a VM that no host takes why, and tries again by word what was left', async () => {
     const host = await stage.host(
       new DrainedHost('a4', { hold: 'running', never: 'running', wait: 'running' }),

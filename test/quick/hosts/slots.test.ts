@@ -76,6 +76,14 @@ describe('a place on a host', () => {
     expect(filters(withoutSlot(of, { moveId: 'a', arrived: false }, now), out('c'))).toEqual([]);
   });
 
+  it('that nobody took up is given back, and that of a run of the same move stays', () => {
+    const promised = withSlot(state(), wish('a'), now);
+    const back = { moveId: 'a', arrived: false, unstarted: true } as const;
+    expect(withoutSlot(promised, back, now).movesIn).toEqual([]);
+    const taken = withSlot(promised, wish('a', { runId: 'run-1' }), now);
+    expect(withoutSlot(taken, back, now)).toBe(taken);
+  });
+
   it('named by a person needs none of the rules, but no room that was promised to others', () => {
     const elsewhere = vm({ machine: 'unheard-of', requiredLabels: { disk: 'nvme' } });
     expect(filters(state(), wish('a', { vm: elsewhere }))).toEqual(['machine', 'labels']);

@@ -4,7 +4,7 @@ import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { fileURLToPath } from 'node:url';
-import type { ControlActivities } from '../../../activities/control/contract.ts';
+import type { ControlActivities, ReleaseMoveInput } from '../../../activities/control/contract.ts';
 import { findTemporalCli } from '../../../config/temporal-binary.ts';
 import { drainDefaults } from '../../../domain/drain/drain.ts';
 import type { DrainReport, DrainRequest } from '../../../domain/drain/drain.ts';
@@ -16,9 +16,10 @@ import {
   queryNames,
   workflowTypes,
 } from '../../../workflows/contract.ts';
-import type { DrainInput } from '../../../workflows/contract.ts';
+import type { DrainInput, MigrateVmInput } from '../../../workflows/contract.ts';
 import type { DrainedHost } from './drained-host.ts';
 import { Histories } from './histories.ts';
+import { request } from './move-request.ts';
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
@@ -27,6 +28,8 @@ const mostEvents = 150;
 
 export class DrainStage {
   readonly environment: TestWorkflowEnvironment;
+  /** Places that were given back. */
+  readonly released: ReleaseMoveInput[] = [];
   readonly #code: string;
   readonly #hosts = new Map<string, DrainedHost>();
   readonly #workers: Worker[] = [];
@@ -66,7 +69,10 @@ export class DrainStage {
         this.#hosts.get(host)?.orders.push(order);
         return Promise.resolve({} as never);
       },
-      releaseMove: () => Promise.resolve(),
+      releaseMove: (input) => {
+        this.released.push(input);
+        return Promise.resolve();
+      },
     };
     await this.#run({
       taskQueue: controlQueue,
@@ -100,6 +106,22 @@ export class DrainStage {
     };
     return this.environment.client.workflow.start(workflowTypes.drain, {
       workflowId: drainId('c', host.name),
+      taskQueue: controlQueue,
+      args: [input],
+    });
+  }
+
+  /** Somebody else's move of the VM to beta. */
+  async beginMove(host: DrainedHost, vm: string): Promise<void> {
+    const uuid = host.uuidOf(vm);
+    const input: MigrateVmInput = {
+      cluster: 'c',
+      vm: { name: vm, uuid },
+      running: true,
+      request: request({ vm: uuid, from: host.name }),
+    };
+    await this.environment.client.workflow.start(workflowTypes.migrateVm, {
+      workflowId: `migrate/c/${uuid}`,
       taskQueue: controlQueue,
       args: [input],
     });
