@@ -129,7 +129,9 @@ describe('a drain', { timeout: 60_000 }, () => {
     await stage.beginMove(host, 'hold');
     const report = await resultOf(await stage.drain(host));
     const id = 'migrate/c/a17-hold';
-    expect(report.vms).toMatchObject([{ state: 'left', why: expect.stringContaining(id) as string }]);
+    expect(report.vms).toMatchObject([
+      { state: 'left', why: expect.stringContaining(id) as string },
+    ]);
     expect(stage.released.filter(({ moveId }) => moveId === id)).toEqual([
       { cluster: 'c', moveId: id, hosts: ['beta'], unstarted: true },
     ]);
