@@ -28,7 +28,7 @@ export interface Move {
   /** Whether its places were given back, or will be: then they are not given again. */
   placesGiven?: Promise<boolean>;
   /**
-   * The guest is at the target, and not as it was asked for: the move had been called off, or libvirt has a complaint.
+   * The guest is at the target, and not as it was asked for: the move had been called off, or libvirt did not keep its definition.
    * Nothing is committed without a person's word.
    */
   awaitsWord?: true;

@@ -102,7 +102,8 @@ function faultOf(outcome: RunOutcome): Fault | undefined {
     return transient({
       code: 'live-stalled',
       message: `the live migration of ${vm} away from ${host} was undone: ${lastAct.why}`,
-      remedy: `The VM goes on at the source; it is tried again. If it stays so, look at the link between the hosts, or allow more patience (--patience).`,
+      remedy:
+        'The VM goes on at the source; it is tried again. If it stays so, look at the link between the hosts, or allow more patience (--patience).',
       host,
     }).toFault();
   }

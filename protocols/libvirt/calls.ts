@@ -20,7 +20,7 @@ export interface OutgoingCall {
   /** For messages of errors. */
   readonly name: string;
   /** `Program.remote` if absent. */
-  readonly program?: number;
+  readonly program?: number | undefined;
   readonly procedure: number;
   readonly body: Uint8Array;
   readonly timeoutMs: number;

@@ -9,6 +9,7 @@ import {
   ProtocolError,
 } from './errors.ts';
 import type { CloseReason } from './errors.ts';
+import type { Codec } from './codec.ts';
 import { Calls } from './calls.ts';
 import type { OutgoingCall } from './calls.ts';
 import { events } from './events.ts';
@@ -178,11 +179,7 @@ export class Connection {
     args: ArgsOf<N>,
     options: CallOptions = {},
   ): Promise<ResultOf<N>> {
-    const { body } = await this.#calls.make(this.#outgoing(name, args, options));
-    const from = new XdrDecoder(body);
-    const value = wireCallOf(name).result.decode(from);
-    if (from.remainingBytes > 0) this.#onSurplus(name, from.remainingBytes);
-    return value;
+    return this.#ask({ name, ...wireCallOf(name) }, args, options);
   }
 
   /**
@@ -192,14 +189,11 @@ export class Connection {
   async qemuMonitor(
     dom: DomainRef,
     order: { execute: string; arguments?: Record<string, unknown> },
-    { timeoutMs = this.#timeoutMs, signal }: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<{ error?: { class: string; desc: string } }> {
-    const { number: procedure, args, result } = qemuMonitorCall;
-    const to = new XdrEncoder(MAX_MESSAGE_BYTES - HEADER_BYTES);
-    args.encode(to, { dom, cmd: JSON.stringify(order) });
-    const call = { name: 'QemuDomainMonitorCommand', program: Program.qemu, procedure };
-    const { body } = await this.#calls.make({ ...call, body: to.finish(), timeoutMs, signal });
-    return qemuAnswer(result.decode(new XdrDecoder(body)).result);
+    const wire = { name: 'QemuDomainMonitorCommand', program: Program.qemu, ...qemuMonitorCall };
+    const { result } = await this.#ask(wire, { dom, cmd: JSON.stringify(order) }, options);
+    return qemuAnswer(result);
   }
 
   /**
@@ -213,7 +207,7 @@ export class Connection {
     options: CallOptions = {},
   ): Promise<RpcStream> {
     let stream: RpcStream | undefined;
-    const outgoing = this.#outgoing(name, args, options);
+    const outgoing = this.#outgoing({ name, ...wireCallOf(name) }, args, options);
     const { procedure } = outgoing;
     const direction = name === 'StorageVolUpload' ? 'upload' : 'download';
     const onSerial = (serial: number): void => {
@@ -314,12 +308,24 @@ export class Connection {
     await this.close();
   }
 
-  #outgoing<N extends ProcedureName>(name: N, args: ArgsOf<N>, options: CallOptions): OutgoingCall {
-    const { number: procedure, args: argsCodec } = wireCallOf(name);
+  async #ask<A, R>(
+    wire: Wire<A> & { result: Codec<R> },
+    args: A,
+    options: CallOptions,
+  ): Promise<R> {
+    const { body } = await this.#calls.make(this.#outgoing(wire, args, options));
+    const from = new XdrDecoder(body);
+    const value = wire.result.decode(from);
+    if (from.remainingBytes > 0) this.#onSurplus(wire.name, from.remainingBytes);
+    return value;
+  }
+
+  #outgoing<A>(wire: Wire<A>, args: A, options: CallOptions): OutgoingCall {
+    const { name, program, number: procedure } = wire;
     const { timeoutMs = this.#timeoutMs, signal } = options;
     const to = new XdrEncoder(MAX_MESSAGE_BYTES - HEADER_BYTES);
-    argsCodec.encode(to, args);
-    return { name, procedure, body: to.finish(), timeoutMs, signal };
+    wire.args.encode(to, args);
+    return { name, program, procedure, body: to.finish(), timeoutMs, signal };
   }
 
   async #shakeHands(options: OpenOptions, signal: AbortSignal): Promise<void> {
@@ -359,14 +365,12 @@ export class Connection {
     this.#keepAlive.heard();
     const { program, type } = frame;
     if (program === Program.keepAlive) this.#keepAlive.onFrame(frame);
+    else if (type === MessageType.reply && isAsked(program)) this.#calls.onReply(frame);
     else if (program !== Program.remote) {
       // Drivers have programs of their own, and events of them that nobody here asked for.
       if (type === MessageType.event) return;
-      if (program !== Program.qemu || type !== MessageType.reply)
-        throw new ProtocolError(`program ${program} was not asked for anything`);
-      this.#calls.onReply(frame);
-    } else if (type === MessageType.reply) this.#calls.onReply(frame);
-    else if (type === MessageType.event) this.#subscriptions.onEvent(frame);
+      throw new ProtocolError(`program ${program} was not asked for anything`);
+    } else if (type === MessageType.event) this.#subscriptions.onEvent(frame);
     else if (type === MessageType.stream || type === MessageType.streamHole) {
       this.#streams.onFrame(frame);
     } else throw new ProtocolError(`a message of type ${type} was not expected`);
@@ -378,6 +382,17 @@ export class Connection {
     this.#streams.fail(reason);
     this.#closed.resolve(reason);
   }
+}
+
+const isAsked = (program: number): boolean =>
+  program === Program.remote || program === Program.qemu;
+
+/** What the bytes of a call need; of `Program.remote` if it names no other. */
+interface Wire<A> {
+  readonly name: string;
+  readonly program?: number;
+  readonly number: number;
+  readonly args: Codec<A>;
 }
 
 /** As an event emitter would have it: nobody caught it, so nobody must overlook it. */

@@ -67,8 +67,8 @@ export class LiveMigration {
    * Moves a running VM; resolves once libvirt says that it runs at the target and the source let go.
    *
    * Rejects with `live-options-invalid`, `live-storage-not-shared`, `live-unsupported`, `definition-refused` (nothing
-   * was moved); `live-target-unreachable`, `live-interrupted`, `live-certificates`, `live-cancelled`, `live-nodes-left` (the VM stayed);
-   * `live-target-not-kept`, `live-post-copy-failed` (a person has to act), `start-refused-by-guard`; and with
+   * was moved); `live-target-unreachable`, `live-interrupted`, `live-certificates`, `live-cancelled`,
+   * `live-nodes-left` (the VM stayed); `live-nodes-in-use`, `live-target-not-kept`, `live-post-copy-failed` (a person has to act), `start-refused-by-guard`; and with
    * `libvirt-outcome-unknown` or `live-outcome-unknown` where the reply was lost or says nothing: read `jobOf` and
    * `viewOf` of both hosts.
    */
