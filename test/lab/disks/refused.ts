@@ -2,7 +2,7 @@
 import type { MigrateRequest } from '../../../client/vmferry.ts';
 import { insidePaths } from '../../../lab/host-files.ts';
 import { must } from '../refusals/tiny-vm.ts';
-import { makeImage, soon } from './images.ts';
+import { makeEncrypted, makeImage } from './images.ts';
 import type { Scene } from './scene.ts';
 import { defineSecret, makeLuks } from './state.ts';
 import { defineVm, diskXml } from './vm.ts';
@@ -77,13 +77,10 @@ export const refusedRows: RefusedRow[] = [
       for (const host of [alpha, beta]) await defineSecret(host, secret);
       const path = `${alpha.poolPath}/sealed.qcow2`;
       const source = `<encryption format='luks'><secret type='passphrase' uuid='${secret.uuid}'/></encryption>`;
-      await alpha.exec(
-        [
-          ...['qemu-img', 'create', '-q', '-f', 'qcow2', '--object', 'secret,id=s,data=sealed'],
-          ...['-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10', path, '2M'],
-        ],
-        soon,
-      );
+      await makeEncrypted(alpha, [
+        ...['-f', 'qcow2', '--object', 'secret,id=s,data=sealed'],
+        ...['-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10', path, '2M'],
+      ]);
       const devices = diskXml({ dev: 'vda', path, format: 'qcow2', source });
       await defineVm(alpha, { name: 'sealed', devices });
       return { vm: 'sealed' };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { LabHost } from '../../../lab/host.ts';
 import { must, withXml } from '../refusals/tiny-vm.ts';
-import { hashOf, isThere, makeImage, soon } from './images.ts';
+import { hashOf, isThere, makeEncrypted, makeImage, soon } from './images.ts';
 import { playRollback } from './scene.ts';
 import type { DiskRow, Journey, Scene } from './scene.ts';
 import { defineVm, diskXml } from './vm.ts';
@@ -121,13 +121,10 @@ export async function makeLuks(
   { uuid, value }: SecretOptions,
 ): Promise<string> {
   await withXml(host, value, (file) =>
-    host.exec(
-      [
-        ...['qemu-img', 'create', '-q', '-f', 'luks', '--object', `secret,id=s,file=${file}`],
-        ...['-o', 'key-secret=s,iter-time=10', path, '4M'],
-      ],
-      soon,
-    ),
+    makeEncrypted(host, [
+      ...['-f', 'luks', '--object', `secret,id=s,file=${file}`],
+      ...['-o', 'key-secret=s,iter-time=10', path, '4M'],
+    ]),
   );
   return `<encryption format='luks'><secret type='passphrase' uuid='${uuid}'/></encryption>`;
 }
