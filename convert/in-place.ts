@@ -8,8 +8,9 @@
  */
 import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { needsOperator, transient } from '../domain/errors.ts';
-import type { ForeignVm, GuestInterface } from '../domain/foreign.ts';
+import type { ForeignVm } from '../domain/foreign.ts';
 import { checkInterfaces } from './addresses/interfaces.ts';
+import type { GuestCard, KeptInterface } from './addresses/interfaces.ts';
 import { windowsMacArguments } from './addresses/windows.ts';
 import type { CrypttabPlan } from './crypttab.ts';
 import { conversionFault, virtioInstalled, warningsOf } from './errors.ts';
@@ -50,10 +51,8 @@ export interface ConversionRequest {
   /** Which of several systems: `first`, `/dev/sda2`. A guest with several is refused if absent. */
   root?: string;
   guestFamily?: ForeignVm['guestFamily'];
-  /** What the guest said of its network: its static addresses and its interfaces' names are kept. MACs are the target's. */
-  guestNetwork?: readonly GuestInterface[];
-  /** The target's MAC of a VM with one card: where `guestNetwork` tells nothing, a Linux keeps the card's name. */
-  onlyMac?: string;
+  /** All its cards, with what the guest said of them: static addresses and names are kept. MACs are the target's. */
+  guestNetwork?: readonly GuestCard[];
   /** Folder or ISO with Windows drivers. */
   virtioWin?: string;
   /** Two hours if absent. */
@@ -159,25 +158,19 @@ async function prepare(request: ConversionRequest, log: LogFile): Promise<Prepar
   const { guestFamily, guestNetwork = [], tool, id, vm, folder, firmware, signal } = request;
   const { limitMs } = request;
   const { interfaces, notes } = checkInterfaces(guestNetwork);
+  const isTold = interfaces.some(({ name, had = [] }) => name !== '' || had.length > 0);
   if (guestFamily === 'windows') {
-    const { args, left } = windowsMacArguments(interfaces);
-    const able = tool.options.has('mac');
-    const lost = able
-      ? left
-      : interfaces.flatMap(({ addresses }) => addresses.map((one) => one.address));
-    const note = `To be set by hand in this Windows: ${lost.join(', ')}.`;
-    return { args: able ? args : [], notes: [...notes, ...(lost.length === 0 ? [] : [note])] };
+    return prepareWindows(interfaces, { able: tool.options.has('mac'), notes });
   }
   const encrypted = (request.keys ?? []).length > 0;
   // Who has a key for it has a Linux, whatever the source calls it.
   if (guestFamily !== 'linux' && !(guestFamily === 'other' && encrypted)) {
-    const lost = interfaces.length === 0 ? [] : ['Addresses of this kind of guest are not kept.'];
+    const lost = isTold ? ['Addresses of this kind of guest are not kept.'] : [];
     return { args: [], notes: [...notes, ...lost] };
   }
-  const onlyMac = guestNetwork.length === 0 ? request.onlyMac : undefined;
-  const isKept = interfaces.length > 0 || onlyMac !== undefined;
+  const hasCards = interfaces.length > 0;
   // The appliance takes its time: it is not started for nothing.
-  if (!isKept && !encrypted && firmware === 'bios') return { args: [], notes };
+  if (!hasCards && !encrypted && firmware === 'bios') return { args: [], notes };
   const paths = conversionPaths(folder);
   request.onProgress?.({ stage: 'Preparing the guest', elapsedMs: 0 });
   const preparing = prepareGuest({
@@ -187,13 +180,36 @@ async function prepare(request: ConversionRequest, log: LogFile): Promise<Prepar
     limitMs: limitMs ?? defaultLimitMs,
     keyArguments: await writeKeys(request),
     ...(signal && { signal }),
-    ...(onlyMac !== undefined && { onlyMac }),
     onLog: (text) => log.write(text),
   });
-  const isAsked = interfaces.length > 0 || encrypted || firmware === 'uefi';
+  const isAsked = isTold || encrypted || firmware === 'uefi';
   const prepared = isAsked ? await preparing : await optional(preparing, signal);
   if (prepared === undefined) return { args: [], notes: [...notes, nameNotKept] };
-  return { args: [], notes: [...notes, ...notesOf(prepared, isKept)] };
+  return { args: [], notes: [...notes, ...notesOf(prepared, hasCards)] };
+}
+
+/** A script for its first start, which the tool installs; who has set an address is to be known for it. */
+function prepareWindows(
+  interfaces: readonly KeptInterface[],
+  { able, notes }: { able: boolean; notes: string[] },
+): Preparation {
+  const coming = interfaces.filter(({ stays }) => stays !== true);
+  const { args, left } = windowsMacArguments(coming);
+  const set = coming.flatMap(({ addresses }) => addresses.map(({ address }) => address));
+  const lost = able ? left : set;
+  const unsure = coming.flatMap(({ had = [] }) => had.filter((address) => !set.includes(address)));
+  return {
+    args: able ? args : [],
+    notes: [
+      ...notes,
+      ...(lost.length === 0 ? [] : [`To be set by hand in this Windows: ${lost.join(', ')}.`]),
+      ...(unsure.length === 0
+        ? []
+        : [
+            `To be set by hand in this Windows, unless a DHCP server gave them (its source does not say): ${unsure.join(', ')}.`,
+          ]),
+    ],
+  };
 }
 
 const nameNotKept =
@@ -210,12 +226,13 @@ async function optional<T>(work: Promise<T>, signal?: AbortSignal): Promise<T | 
 }
 
 function notesOf(prepared: PreparedGuest, hasNetwork: boolean): string[] {
-  const { systems, changes, bootFiles, crypttab } = prepared;
+  const { systems, changes, notes, bootFiles, crypttab } = prepared;
   const by = systems.join(', ') || 'no system that is known';
   const changed = changes.map(({ path }) => path).join(', ') || 'nothing';
   const boot = bootFiles.map(({ to }) => to).join(', ');
   return [
     ...(hasNetwork ? [`Its network is set by ${by}; changed: ${changed}.`] : []),
+    ...notes,
     ...(boot === '' ? [] : [`It had no fallback boot path; made: ${boot}.`]),
     ...(crypttab === undefined ? [] : luksNotes(crypttab)),
   ];

@@ -5,11 +5,11 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isUtf8 } from 'node:buffer';
+import { addressFolders } from './addresses/guest-files.ts';
 import type { FileChange, GuestFiles } from './addresses/guest-files.ts';
 import type { KeptInterface } from './addresses/interfaces.ts';
-import { addressFolders, linuxAddressPlan, maxGuestFileBytes } from './addresses/linux.ts';
+import { linuxAddressPlan, maxGuestFileBytes } from './addresses/linux.ts';
 import type { AddressPlan } from './addresses/linux.ts';
-import { nameOfOnlyCard } from './addresses/only-card.ts';
 import { efiFallbackCopies, espFolders } from './efi-fallback.ts';
 import type { FileCopy } from './efi-fallback.ts';
 import { crypttabPlan } from './crypttab.ts';
@@ -21,10 +21,8 @@ import type { Ask, GuestfishOptions } from './guestfish.ts';
 export interface PrepareOptions extends Omit<GuestfishOptions, 'onLog'> {
   vm: string;
   logPath: string;
-  /** None: its network stays as it is, but for `onlyMac`. */
+  /** All its cards; none: its network stays as it is. */
   interfaces: readonly KeptInterface[];
-  /** Of its one card, of which the source told nothing: keeps the one name that the guest's files have for it. */
-  onlyMac?: string;
   firmware: 'bios' | 'uefi';
   /** Keys were given: its root file system may be in a LUKS. */
   encrypted: boolean;
@@ -58,9 +56,8 @@ export async function prepareGuest(options: PrepareOptions): Promise<PreparedGue
   };
   try {
     const end = await withGuestfish({ ...options, onLog }, async (ask) => {
-      const { interfaces, firmware, onlyMac, encrypted } = options;
-      const isKept = interfaces.length > 0 || onlyMac !== undefined;
-      const network = isKept ? await keepAddresses(ask, exchange, options) : none;
+      const { interfaces, firmware, encrypted } = options;
+      const network = interfaces.length > 0 ? await keepAddresses(ask, exchange, options) : none;
       const bootFiles = firmware === 'uefi' ? await addBootPath(ask) : [];
       const crypttab = encrypted ? await openAtBoot(ask, exchange) : undefined;
       prepared = { ...network, bootFiles, ...(crypttab && { crypttab }) };
@@ -76,26 +73,18 @@ export async function prepareGuest(options: PrepareOptions): Promise<PreparedGue
 }
 
 const maxLogLength = 64 * 1024;
-const none: AddressPlan = { changes: [], systems: [] };
+const none: AddressPlan = { changes: [], systems: [], notes: [] };
 
 async function keepAddresses(
   ask: Ask,
   exchange: string,
-  { interfaces: told, onlyMac }: PrepareOptions,
+  { interfaces }: PrepareOptions,
 ): Promise<AddressPlan> {
   const files = await readFiles(ask, exchange);
-  const interfaces = told.length > 0 ? told : onlyCard(files, onlyMac);
   const udev = await ask(udevPaths.map((path) => `-is-file ${quoted(path)} followsymlinks:true`));
   const plan = linuxAddressPlan(files, interfaces, udev.includes('true'));
   await writeChanges(ask, { exchange, changes: plan.changes, files });
   return plan;
-}
-
-/** Its addresses stand in the files already. */
-function onlyCard(files: GuestFiles, mac: string | undefined): KeptInterface[] {
-  const name = nameOfOnlyCard(files);
-  if (mac === undefined || name === undefined) return [];
-  return [{ mac, name, addresses: [], gateways: [], dns: [], searchDomains: [] }];
 }
 
 async function addBootPath(ask: Ask): Promise<FileCopy[]> {

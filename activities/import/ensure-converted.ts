@@ -4,6 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { convertInPlace } from '../../convert/in-place.ts';
 import type { ConversionRequest } from '../../convert/in-place.ts';
+import type { GuestCard } from '../../convert/addresses/interfaces.ts';
 import { needsOperator } from '../../domain/errors.ts';
 import type { GuestInterface } from '../../domain/foreign.ts';
 import type { ConversionReport } from '../../domain/import.ts';
@@ -74,37 +75,40 @@ async function requestFor(
     })),
     guestFamily: vm.guestFamily,
     guestNetwork: networkOfTarget(input),
-    ...onlyCardOf(input),
     ...(root === undefined ? {} : { root }),
     ...(virtioWin === undefined ? {} : { virtioWin }),
     signal,
   };
 }
 
-/** What the guest said of its interfaces, by the MACs that they have on the target. */
-function networkOfTarget({ vm, plan }: ConvertInput): GuestInterface[] {
-  const macs = new Map(
-    vm.nics.map(({ key, mac }) => [mac, plan.nics.find((nic) => nic.key === key)?.mac ?? mac]),
-  );
-  return vm.guestNetwork.map((one) => ({ ...one, mac: macs.get(one.mac) ?? one.mac }));
+/**
+ * All cards, with what the guest said of them, by the MACs that they have on the target. A guest may tell of one card
+ * several times: of a bridge that has its MAC, too.
+ */
+export function networkOfTarget({ vm, plan }: Pick<ConvertInput, 'vm' | 'plan'>): GuestCard[] {
+  return vm.nics.flatMap(({ key, mac: formerMac }) => {
+    const mac = plan.nics.find((nic) => nic.key === key)?.mac;
+    const told = vm.guestNetwork.filter((one) => one.mac.toLowerCase() === formerMac);
+    const stays = mac === undefined ? ({ stays: true } as const) : {};
+    return (told.length === 0 ? [silent] : told).map((one) => ({
+      ...one,
+      ...{ mac: mac ?? formerMac, formerMac },
+      ...stays,
+    }));
+  });
 }
 
-/** Several cards could not be told apart by their names alone. */
-const onlyCardOf = ({ vm, plan }: ConvertInput): { onlyMac?: string } => {
-  const [only, ...others] = plan.nics;
-  return only === undefined || others.length > 0 || vm.nics.length !== 1
-    ? {}
-    : { onlyMac: only.mac };
+const silent: GuestInterface = {
+  ...{ mac: '', name: '', addresses: [], gateways: [], dns: [], searchDomains: [] },
 };
 
 const wishesFile = 'wishes.sha256';
 
 /** Another set of wishes is another conversion: it begins with the copies as they came. */
 async function keepFolderFor(cache: ImportCache, request: ConversionRequest): Promise<void> {
-  const { disks, firmware, guestFamily, guestNetwork, onlyMac, root, virtioWin, tool, keys } =
-    request;
+  const { disks, firmware, guestFamily, guestNetwork, root, virtioWin, tool, keys } = request;
   const devices = keys?.map(({ device }) => device);
-  const wishes = { disks, firmware, guestFamily, guestNetwork, onlyMac, root, virtioWin, devices };
+  const wishes = { disks, firmware, guestFamily, guestNetwork, root, virtioWin, devices };
   const mark = createHash('sha256')
     .update(JSON.stringify({ ...wishes, tool: tool.version }))
     .digest('hex');

@@ -26,3 +26,20 @@ export const changeOf = (
   content: string,
   mode = 0o644,
 ): FileChange[] => (files.get(path) === content ? [] : [{ path, content, mode }]);
+
+/** Folders whose files decide; only plain files of at most `maxGuestFileBytes` in them are read. */
+export const addressFolders: readonly string[] = [
+  '/etc/network',
+  '/etc/network/interfaces.d',
+  '/etc/NetworkManager',
+  '/etc/NetworkManager/system-connections',
+  '/etc/netplan',
+  '/etc/systemd/network',
+  '/etc/sysconfig/network-scripts',
+  '/etc/sysconfig/network',
+  '/etc/udev/rules.d',
+];
+
+/** What files of ours are called after: the interface, or its MAC where it has no name that is known. */
+export const labelOf = ({ name, mac }: { name: string; mac: string }): string =>
+  name === '' ? `mac-${mac.replaceAll(':', '')}` : name;

@@ -1,14 +1,26 @@
 /** What a guest said of its network, checked: it goes into configuration files and names of files. */
-import { isIP } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 import type { GuestInterface } from '../../domain/foreign.ts';
+
+/** What a source told of a card, by the MAC that it has on the target. */
+export interface GuestCard extends GuestInterface {
+  /** At the source, where it is another one. */
+  formerMac?: string;
+  /** It does not come along: its name is taken, and nothing is written for it. */
+  stays?: true;
+}
 
 export interface KeptInterface {
   /** That of the target's NIC; lower case, colons. */
   mac: string;
-  /** What the guest calls it. */
+  formerMac?: string;
+  stays?: true;
+  /** What the guest calls it; empty where that is not known. */
   name: string;
   /** Addresses that somebody set by hand; none if it gets them by DHCP. */
   addresses: { address: string; prefix: number; family: 4 | 6 }[];
+  /** These, and those of which the source did not say who set them: by them the guest's files tell its name. */
+  had?: string[];
   gateways: string[];
   dns: string[];
   searchDomains: string[];
@@ -24,43 +36,56 @@ const maxInterfaces = 64;
 const maxEntries = 32;
 
 /** Leaves out what no guest could have meant; never throws. */
-export function checkInterfaces(said: readonly GuestInterface[]): CheckedInterfaces {
+export function checkInterfaces(said: readonly GuestCard[]): CheckedInterfaces {
   const interfaces: KeptInterface[] = [];
   const notes: string[] = [];
   const seen = new Set<string>();
   for (const one of said.slice(0, maxInterfaces)) {
     const mac = one.mac.toLowerCase();
     const what = JSON.stringify(`${one.name} ${one.mac}`.slice(0, 60));
-    if (!/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) {
+    if (!isMac(mac)) {
       notes.push(`The interface ${what} has no MAC to know it by.`);
-    } else if (!isInterfaceName(one.name)) {
-      notes.push(`The interface ${what} has no name that Linux would take.`);
     } else if (seen.has(mac) || seen.has(one.name)) {
       notes.push(`The interface ${what} has the MAC or the name of another.`);
     } else {
-      seen.add(mac).add(one.name);
-      interfaces.push(kept(one, mac));
+      // A Windows names its own with blanks; what Linux would not take is asked of its files.
+      const name = isInterfaceName(one.name) ? one.name : '';
+      seen.add(mac);
+      if (name !== '') seen.add(name);
+      interfaces.push(kept(one, { mac, name }));
     }
   }
   if (said.length > maxInterfaces) notes.push(`Only ${maxInterfaces} interfaces were looked at.`);
   return { interfaces, notes };
 }
 
-/** As the kernel has it: up to 15 bytes; we take none but plain ones. */
-const isInterfaceName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/.test(name);
+const isMac = (text: string): boolean => /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text);
 
-function kept(one: GuestInterface, mac: string): KeptInterface {
-  const addresses = one.addresses.slice(0, maxEntries).flatMap(({ address, prefix, origin }) => {
+/** As the kernel has it: up to 15 bytes; we take none but plain ones. */
+export const isInterfaceName = (name: string): boolean =>
+  /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/.test(name);
+
+function kept(one: GuestCard, as: Pick<KeptInterface, 'mac' | 'name'>): KeptInterface {
+  const usable = one.addresses.slice(0, maxEntries).flatMap(({ address, prefix, origin }) => {
     const family = isIP(address);
     const width = family === 4 ? 32 : 128;
     const whole = Number.isInteger(prefix) && prefix > 0 && prefix <= width;
-    const byHand = origin === 'static' && !/^(?:fe80:|169\.254\.)/i.test(address);
-    return (family === 4 || family === 6) && whole && byHand && !address.includes('%')
-      ? [{ address, prefix, family } as const]
+    const isItsOwn = !/^(?:fe80:|169\.254\.)/i.test(address) && !address.includes('%');
+    return (family === 4 || family === 6) && whole && isItsOwn
+      ? [{ address: canonical(address), prefix, family, origin } as const]
       : [];
   });
+  const formerMac = one.formerMac?.toLowerCase() ?? '';
   return {
-    ...{ mac, name: one.name, addresses },
+    ...as,
+    ...(isMac(formerMac) && formerMac !== as.mac ? { formerMac } : {}),
+    ...(one.stays === true ? { stays: true } : {}),
+    addresses: usable
+      .filter(({ origin }) => origin === 'static')
+      .map(({ origin: _, ...address }) => address),
+    had: usable
+      .filter(({ origin }) => origin === 'static' || origin === 'unknown')
+      .map(({ address }) => address),
     gateways: ipsOf(one.gateways),
     dns: ipsOf(one.dns),
     searchDomains: one.searchDomains
@@ -68,6 +93,10 @@ function kept(one: GuestInterface, mac: string): KeptInterface {
       .filter((domain) => /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(domain)),
   };
 }
+
+/** One spelling: an IPv6 address has many. */
+export const canonical = (address: string): string =>
+  isIP(address) === 6 ? new SocketAddress({ address, family: 'ipv6' }).address : address;
 
 const ipsOf = (texts: readonly string[]): string[] =>
   texts.slice(0, maxEntries).filter((text) => isIP(text) !== 0 && !text.includes('%'));

@@ -3,51 +3,45 @@ import type { FileChange, GuestFiles } from './guest-files.ts';
 import { ifcfgChanges, usesIfcfg } from './ifcfg.ts';
 import { ifupdownChanges, usesIfupdown } from './ifupdown.ts';
 import type { KeptInterface } from './interfaces.ts';
+import { namesLeft, statedIn, withKnownNames } from './known-names.ts';
+import { newMacs } from './new-macs.ts';
 import { netplanChanges, usesNetplan } from './netplan.ts';
 import { networkManagerChanges, usesKeyfiles } from './network-manager.ts';
 import { networkdChanges, usesNetworkd } from './networkd.ts';
 import { renameChanges } from './rename.ts';
 import { usesWicked, wickedChanges } from './wicked.ts';
 
-/** Folders whose files decide; only plain files of at most `maxGuestFileBytes` in them are read. */
-export const addressFolders: readonly string[] = [
-  '/etc/network',
-  '/etc/network/interfaces.d',
-  '/etc/NetworkManager',
-  '/etc/NetworkManager/system-connections',
-  '/etc/netplan',
-  '/etc/systemd/network',
-  '/etc/sysconfig/network-scripts',
-  '/etc/sysconfig/network',
-  '/etc/udev/rules.d',
-];
 export const maxGuestFileBytes = 64 * 1024;
 
 export interface AddressPlan {
   changes: FileChange[];
   /** Systems that were found: `ifupdown`, `netplan`. */
   systems: string[];
+  /** What could not be told or done, each a sentence. */
+  notes: string[];
 }
 
 interface System {
   name: string;
+  /** It can be told of a card by its MAC alone. */
+  byMac: boolean;
   uses: (files: GuestFiles) => boolean;
   changes: (files: GuestFiles, interfaces: readonly KeptInterface[]) => FileChange[];
 }
 
 const systems: readonly System[] = [
-  { name: 'netplan', uses: usesNetplan, changes: netplanChanges },
-  { name: 'ifcfg', uses: usesIfcfg, changes: ifcfgChanges },
-  { name: 'wicked', uses: usesWicked, changes: wickedChanges },
-  { name: 'ifupdown', uses: usesIfupdown, changes: ifupdownChanges },
-  { name: 'network-manager', uses: usesKeyfiles, changes: networkManagerChanges },
-  { name: 'systemd-networkd', uses: usesNetworkd, changes: networkdChanges },
+  { name: 'netplan', byMac: true, uses: usesNetplan, changes: netplanChanges },
+  { name: 'ifcfg', byMac: false, uses: usesIfcfg, changes: ifcfgChanges },
+  { name: 'wicked', byMac: false, uses: usesWicked, changes: wickedChanges },
+  { name: 'ifupdown', byMac: false, uses: usesIfupdown, changes: ifupdownChanges },
+  { name: 'network-manager', byMac: true, uses: usesKeyfiles, changes: networkManagerChanges },
+  { name: 'systemd-networkd', byMac: true, uses: usesNetworkd, changes: networkdChanges },
 ];
 
 /**
  * The first system in the list that tells of an interface has it; an interface that none tells of goes to the first
- * system that the guest uses. Two of them with the same address would fight over it. Pure; the same again on its
- * own result gives no changes.
+ * system that the guest uses. Two of them with the same address would fight over it. `interfaces` are all the VM's
+ * cards. Pure; the same again on its own result gives no changes.
  */
 export function linuxAddressPlan(
   files: GuestFiles,
@@ -63,13 +57,52 @@ export function linuxAddressPlan(
       changes.set(change.path, change);
     }
   };
-  take(renameChanges(now, interfaces, systemd));
-  for (const one of interfaces) {
+  take(newMacs(now, interfaces));
+  const all = withKnownNames(now, interfaces);
+  const notes: string[] = [];
+  const coming = all.filter(({ stays }) => stays !== true);
+  take(
+    renameChanges(
+      now,
+      coming.filter(({ name }) => name !== ''),
+      systemd,
+    ),
+  );
+  for (const one of coming) {
     // With no addresses to add, what is left is the change of what is there already.
     for (const system of used) take(system.changes(now, [{ ...one, addresses: [] }]));
-    const told = used.some((system) => system.changes(now, [one]).length === 0);
-    if (told || one.addresses.length === 0) continue;
-    take(used[0]?.changes(now, [one]) ?? []);
+    const isTold = (system: System): boolean => system.changes(now, [one]).length === 0;
+    if (one.addresses.length === 0 || (one.name !== '' && used.some(isTold))) continue;
+    const set = one.addresses.map(({ address }) => address);
+    if (statedIn(now, set).length === set.length) continue;
+    const able = used.find(({ byMac }) => byMac || one.name !== '');
+    if (able === undefined) notes.push(notSet(one, set, used));
+    else take(able.changes(now, [one]));
   }
-  return { changes: [...changes.values()], systems: used.map(({ name }) => name) };
+  const unknown = unknownNames(now, all);
+  return {
+    changes: [...changes.values()],
+    systems: used.map(({ name }) => name),
+    notes: [...notes, ...unknown],
+  };
+}
+
+const notSet = (
+  { mac }: KeptInterface,
+  addresses: readonly string[],
+  used: readonly System[],
+): string =>
+  used.length === 0
+    ? `To be set by hand in this guest, whose way to set them is not known: ${addresses.join(', ')} (${mac}).`
+    : `To be set by hand, since nothing tells the name of its card ${mac}: ${addresses.join(', ')}.`;
+
+/** Names of cards that the files have and that nothing ties to a card. */
+function unknownNames(files: GuestFiles, all: readonly KeptInterface[]): string[] {
+  const nameless = all.filter(({ name, stays }) => name === '' && stays !== true);
+  const left = namesLeft(files, all);
+  if (nameless.length === 0 || left.length === 0) return [];
+  const macs = nameless.map(({ mac }) => mac).join(', ');
+  return [
+    `Nothing tells which of its cards ${macs} is ${left.join(' or ')}: look at their names and addresses after the start.`,
+  ];
 }

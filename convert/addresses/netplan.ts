@@ -1,7 +1,7 @@
 /** netplan: an interface that is named is matched by its MAC, and gets its name from it. */
 import { isMap, isScalar, parseDocument, stringify } from 'yaml';
 import type { Document } from 'yaml';
-import { changeOf, filesIn, ownHeader } from './guest-files.ts';
+import { changeOf, filesIn, labelOf, ownHeader } from './guest-files.ts';
 import type { FileChange, GuestFiles } from './guest-files.ts';
 import { gatewayOf } from './interfaces.ts';
 import type { KeptInterface } from './interfaces.ts';
@@ -24,17 +24,17 @@ export function netplanChanges(
       const document = parse(text);
       const found = document && findEntry(document, one);
       if (document === undefined || found === undefined) continue;
-      known.add(one.name);
+      known.add(one.mac);
       if (found === 'by-name') text = matchByMac(document, one, text);
     }
     return changeOf(files, path, text, mode);
   });
   const missing = interfaces.filter(
-    ({ name, addresses }) => addresses.length > 0 && !known.has(name),
+    ({ mac, addresses }) => addresses.length > 0 && !known.has(mac),
   );
   if (!usesNetplan(files) || missing.length === 0) return changes;
   const own = missing.flatMap((one) =>
-    changeOf(files, `${folder}/90-vmferry-${one.name}.yaml`, ownFile(one), mode),
+    changeOf(files, `${folder}/90-vmferry-${labelOf(one)}.yaml`, ownFile(one), mode),
   );
   return [...changes, ...own];
 }
@@ -92,10 +92,10 @@ function ownFile(one: KeptInterface): string {
   };
   const entry = {
     match: { macaddress: one.mac },
-    'set-name': one.name,
+    ...(one.name !== '' && { 'set-name': one.name }),
     addresses: one.addresses.map(({ address, prefix }) => `${address}/${prefix}`),
     ...(routes.length > 0 && { routes }),
     ...(Object.keys(nameservers).length > 0 && { nameservers }),
   };
-  return ownHeader + stringify({ network: { version: 2, ethernets: { [one.name]: entry } } });
+  return ownHeader + stringify({ network: { version: 2, ethernets: { [labelOf(one)]: entry } } });
 }

@@ -1,6 +1,6 @@
 /** NetworkManager's keyfiles: a profile follows the MAC instead of the name. */
 import { createHash } from 'node:crypto';
-import { changeOf, filesIn, ownHeader } from './guest-files.ts';
+import { changeOf, filesIn, labelOf, ownHeader } from './guest-files.ts';
 import type { FileChange, GuestFiles } from './guest-files.ts';
 import { valuesOf, withKey, withoutKey } from './ini.ts';
 import { gatewayOf } from './interfaces.ts';
@@ -17,7 +17,7 @@ export function networkManagerChanges(
 ): FileChange[] {
   const profiles = filesIn(files, folder).filter((path) => isEthernet(files.get(path) ?? ''));
   return interfaces.flatMap((one) => {
-    const own = `${folder}/vmferry-${one.name}.nmconnection`;
+    const own = `${folder}/vmferry-${labelOf(one)}.nmconnection`;
     const mine = profiles.filter((path) => isFor(files.get(path) ?? '', one));
     if (mine.length > 0) {
       return mine.flatMap((path) => changeOf(files, path, byMac(files.get(path) ?? '', one), mode));
@@ -53,7 +53,7 @@ function byMac(text: string, { mac }: KeptInterface): string {
 function profile(one: KeptInterface): string {
   const { mac, name } = one;
   return `${ownHeader}[connection]
-id=vmferry-${name}
+id=vmferry-${labelOf(one)}
 uuid=${uuidOf(`${mac} ${name}`)}
 type=ethernet
 

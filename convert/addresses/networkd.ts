@@ -1,5 +1,5 @@
 /** systemd-networkd: a .network file that names an interface matches its MAC instead. */
-import { changeOf, filesIn, ownHeader } from './guest-files.ts';
+import { changeOf, filesIn, labelOf, ownHeader } from './guest-files.ts';
 import type { FileChange, GuestFiles } from './guest-files.ts';
 import { valuesOf, withKey, withoutKey } from './ini.ts';
 import { gatewayOf } from './interfaces.ts';
@@ -23,14 +23,14 @@ export function networkdChanges(
     if (byName.length > 0) {
       return byName.flatMap((path) => changeOf(files, path, byMac(files.get(path) ?? '', one)));
     }
-    const own = `${folder}/05-vmferry-${one.name}.network`;
+    const own = `${folder}/05-vmferry-${labelOf(one)}.network`;
     const served = networks.some((path) => path !== own && isFor(files.get(path) ?? '', one));
     return served || one.addresses.length === 0 ? [] : changeOf(files, own, network(one));
   });
 }
 
 const sameList = (values: readonly string[], name: string): boolean =>
-  values.length === 1 && values[0] === name;
+  name !== '' && values.length === 1 && values[0] === name;
 
 /** By MAC, by a list of names or by a pattern such as `en*`. */
 function isFor(text: string, { mac, name }: KeptInterface): boolean {

@@ -14,6 +14,13 @@ export const valueIn = (text: string, key: string): string | undefined =>
     .map(assigned)
     .findLast((entry) => entry?.key === key)?.value;
 
+/** Of all keys of that kind. */
+export const valuesLike = (text: string, kind: RegExp): string[] =>
+  text
+    .split('\n')
+    .map(assigned)
+    .flatMap((entry) => (entry !== undefined && kind.test(entry.key) ? [entry.value] : []));
+
 /** With the value assigned once, where it stood first or at the end. Values must need no quotes. */
 export function withValue(text: string, key: string, value: string): string {
   if (valueIn(text, key)?.toLowerCase() === value.toLowerCase()) return text;

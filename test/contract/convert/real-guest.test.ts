@@ -39,7 +39,7 @@ it.runIf(process.env['VMFERRY_CONVERT'] === 'all')(
         ...{ guestFamily: 'linux', limitMs },
         guestNetwork: [
           {
-            ...{ mac, name: 'ens192', gateways: ['198.51.100.1'], dns: [], searchDomains: [] },
+            ...{ mac, name: '', gateways: ['198.51.100.1'], dns: [], searchDomains: [] },
             addresses: [{ address: '198.51.100.20', prefix: 24, origin: 'static' }],
           },
         ],

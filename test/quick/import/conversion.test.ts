@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cacheOf } from '../../../activities/import/cache-of.ts';
 import { ensureCached } from '../../../activities/import/ensure-cached.ts';
-import { ensureConverted } from '../../../activities/import/ensure-converted.ts';
+import { ensureConverted, networkOfTarget } from '../../../activities/import/ensure-converted.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
 import { planFor } from './fake-import.ts';
 import { conversionHost, MiB, PlayedSource, refOf } from './played-source.ts';
@@ -54,19 +54,15 @@ const copy = (migrationId: string) =>
     { signal: never, report: () => undefined, throttle: { take: () => Promise.resolve() } },
   );
 const told: unknown[] = [];
-const twoCards = ['4000', '4001'].map((key, index) => ({
-  ...{ key, mac: `00:50:56:00:00:0${index + 1}`, network: 'VM', model: 'vmxnet3', connected: true },
-}));
-const plannedCards = twoCards.map(({ key, mac }) => ({ key, mac, network: 'bridge:br0' as const }));
 const convert = (migrationId: string, root?: string) => {
   const plan = planFor('6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e042', false);
   return ensureConverted(
     parts,
     {
       ...refOf(migrationId),
-      // Names of two cards are nobody's to guess: nothing looks into the disk for them.
-      vm: { ...source.vm, guestFamily: 'linux', nics: twoCards },
-      plan: { ...plan, disks: plan.disks.slice(0, 1), nics: plannedCards },
+      // Without a card of its own there is no name to keep: nothing looks into the disk for one.
+      vm: { ...source.vm, guestFamily: 'linux', nics: [] },
+      plan: { ...plan, disks: plan.disks.slice(0, 1) },
       luksKeys: [],
       ...(root === undefined ? {} : { root }),
     },
@@ -108,5 +104,34 @@ describe('the conversion of what was copied', { timeout: 60_000 }, () => {
     expect(await readdir(cacheOf(parts, refOf('two')).folder)).not.toContain('conversion');
     expect(await convert('two', '/dev/sda1')).toMatchObject({ already: false });
     expect(await runs()).toBe(3);
+  });
+});
+
+describe('what a conversion is told of the cards', () => {
+  const nic = (key: string, last: string) => ({
+    ...{ key, mac: `00:50:56:00:00:${last}`, network: 'VM', model: 'vmxnet3', connected: true },
+  });
+  const said = { name: '', gateways: [], dns: [], searchDomains: [] };
+  const address = { address: '198.51.100.20', prefix: 24, origin: 'static' } as const;
+
+  it('is all of them, by the MACs that they will have, with what the guest said of each', () => {
+    const vm = {
+      ...source.vm,
+      nics: [nic('4000', '01'), nic('4001', '02'), nic('4002', '03')],
+      guestNetwork: [{ ...said, mac: '00:50:56:00:00:01', addresses: [address] }],
+    };
+    const plan = planFor('6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e042', false);
+    const nics = [
+      { key: '4000', mac: '52:54:00:00:00:01', network: 'bridge:br0' as const },
+      { key: '4001', mac: '00:50:56:00:00:02', network: 'bridge:br0' as const },
+    ];
+    expect(networkOfTarget({ vm, plan: { ...plan, nics } })).toEqual([
+      { ...said, mac: '52:54:00:00:00:01', formerMac: '00:50:56:00:00:01', addresses: [address] },
+      { ...said, mac: '00:50:56:00:00:02', formerMac: '00:50:56:00:00:02', addresses: [] },
+      {
+        ...{ ...said, mac: '00:50:56:00:00:03', formerMac: '00:50:56:00:00:03', addresses: [] },
+        stays: true,
+      },
+    ]);
   });
 });

@@ -29,6 +29,7 @@ describe('what a guest said of its network', () => {
         {
           ...{ mac: '00:50:56:aa:bb:01', name: 'ens192', gateways: ['198.51.100.1'], dns: [] },
           addresses: [{ address: '198.51.100.20', prefix: 24, family: 4 }],
+          had: ['198.51.100.20'],
           searchDomains: ['example.org'],
         },
       ],
@@ -36,16 +37,32 @@ describe('what a guest said of its network', () => {
     });
   });
 
-  it.each([
-    { name: '../x' },
-    { name: 'a b' },
-    { name: '' },
-    { name: 'sixteen-letters-' },
-    { mac: 'x' },
-  ])('is left out with %j, and a note says so', (more) => {
-    const { interfaces, notes } = checkInterfaces([said(more)]);
+  it('is left out without a MAC, and a note says so', () => {
+    const { interfaces, notes } = checkInterfaces([said({ mac: 'x' })]);
     expect(interfaces).toEqual([]);
     expect(notes).toHaveLength(1);
+  });
+
+  it.each(['../x', 'Ethernet 2', '', 'sixteen-letters-'])(
+    'keeps its addresses where it goes by %j, which no file of a Linux could have',
+    (name) => {
+      expect(checkInterfaces([said({ name })])).toMatchObject({
+        interfaces: [{ name: '', addresses: [{ address: '198.51.100.20' }] }],
+        notes: [],
+      });
+    },
+  );
+
+  it('tells apart what somebody set and what may have been, in one spelling', () => {
+    const addresses = [
+      { address: '198.51.100.20', prefix: 24, origin: 'unknown' },
+      { address: '2001:DB8:0::20', prefix: 64, origin: 'static' },
+      { address: '198.51.100.99', prefix: 24, origin: 'dhcp' },
+    ] as const;
+    expect(checkInterfaces([said({ addresses: [...addresses] })]).interfaces[0]).toMatchObject({
+      addresses: [{ address: '2001:db8::20' }],
+      had: ['198.51.100.20', '2001:db8::20'],
+    });
   });
 
   it('is left out where two have one name or one MAC', () => {

@@ -11,13 +11,13 @@ export const addressesUnknown: ForeignRule<VmView, Code> = {
     'addresses-unknown': {
       level: 'warning',
       meaning:
-        'The guest runs and tells nothing of its network (no guest tools, no agent): its static addresses and the names of its interfaces cannot be kept for it.',
+        'The guest runs and tells nothing of its network (no guest tools, no agent). Its own settings stay as they are; the names of its interfaces are kept as far as its files tell them, which they may not for several cards, nor for a Windows.',
       remedy: 'Start open-vm-tools, VMware Tools or qemu-guest-agent in it and look again.',
     },
     'addresses-unknown-off': {
       level: 'information',
       meaning:
-        'The VM is off, so nothing tells its addresses. Its own settings stay as they are; of more cards than one the names may change.',
+        'The VM is off, so nothing tells its addresses. Its own settings stay as they are; the names of its interfaces are kept as far as its files tell them, which they may not for several cards.',
       remedy:
         'If it has static addresses, start it once with its guest tools at the source and look again.',
     },
