@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import { parseBytes } from '../config/units.ts';
 import { VmFerryError } from '../domain/errors.ts';
-import type { CardWish, ImportBus, ImportShape } from '../domain/import.ts';
+import type { AddressWish, CardWish, ImportBus, ImportShape } from '../domain/import.ts';
 import { usageError } from './fault.ts';
 import { readCount } from './options.ts';
 
@@ -13,12 +13,20 @@ interface Said<T> {
   value: T;
 }
 
+interface OnCard {
+  key: string;
+  address: string;
+}
+
 export interface ShapeOptions {
   name?: Said<string>[];
   cpus?: Said<number>[];
   memory?: Said<number>[];
   disks?: Said<string[]>[];
   nics?: Said<CardWish[]>[];
+  addresses?: Said<OnCard[]>[];
+  gateways?: Said<OnCard[]>[];
+  dns?: Said<OnCard[]>[];
   bus?: ImportBus;
   newMacs?: true;
   emulate?: true;
@@ -27,9 +35,12 @@ export interface ShapeOptions {
 }
 
 const buses: readonly ImportBus[] = ['virtio-scsi', 'virtio-blk', 'sata', 'ide'];
-const ofEach = ['name', 'cpus', 'memory', 'disks', 'nics'] as const;
+const ofEach = [
+  ...(['name', 'cpus', 'memory', 'disks', 'nics'] as const),
+  ...(['addresses', 'gateways', 'dns'] as const),
+];
 /** What two VMs cannot share. */
-const ofOne: readonly string[] = ['name', 'disks', 'nics'];
+const ofOne: readonly string[] = ['name', 'disks', 'nics', 'addresses', 'gateways', 'dns'];
 
 const mebibyte = 1024 ** 2;
 
@@ -51,6 +62,16 @@ const readCards = (text: string): CardWish[] =>
   readKeys(text).map((word) => {
     const at = word.lastIndexOf('@');
     return at === -1 ? { key: word } : { key: word.slice(0, at), mac: word.slice(at + 1) };
+  });
+
+/** `KEY@ADDRESS`, several with commas. */
+const readOnCards = (text: string): OnCard[] =>
+  readKeys(text).map((word) => {
+    const at = word.lastIndexOf('@');
+    if (at > 0) return { key: word.slice(0, at), address: word.slice(at + 1) };
+    throw new InvalidArgumentError(
+      `Say for which card, as KEY@${word}: \`vmferry inspect\` shows the keys.`,
+    );
   });
 
 /** `VALUE`, or `VM=VALUE`: a VM's name may hold a `=`, a value does not. */
@@ -90,6 +111,24 @@ export const withShape = (command: Command): Command =>
         '--nics <[vm=]keys>',
         'keys of the network cards that come, in their order there, KEY or KEY@MAC; repeatable',
       ).argParser(readSaid(readCards)),
+    )
+    .addOption(
+      new Option(
+        '--addresses <[vm=]addresses>',
+        'IP addresses that the guest is given in place of its own, each as KEY@ADDRESS/PREFIX; repeatable',
+      ).argParser(readSaid(readOnCards)),
+    )
+    .addOption(
+      new Option(
+        '--gateways <[vm=]addresses>',
+        'of these cards, each as KEY@ADDRESS (default: those it had, where they are beside)',
+      ).argParser(readSaid(readOnCards)),
+    )
+    .addOption(
+      new Option(
+        '--dns <[vm=]addresses>',
+        'name servers of these cards, each as KEY@ADDRESS (default: as they are)',
+      ).argParser(readSaid(readOnCards)),
     )
     .addOption(
       new Option(
@@ -137,12 +176,14 @@ export function shapeFor(vm: string, options: ShapeOptions): ImportShape {
   const memoryBytes = saidOf(vm, options.memory);
   const disks = saidOf(vm, options.disks);
   const nics = saidOf(vm, options.nics);
+  const addresses = wishesOf(vm, options);
   return {
     ...(name === undefined ? {} : { name }),
     ...(cpus === undefined ? {} : { cpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(disks === undefined ? {} : { disks }),
     ...(nics === undefined ? {} : { nics }),
+    ...(addresses.length === 0 ? {} : { addresses }),
     ...(bus === undefined ? {} : { bus }),
     ...(newMacs === undefined ? {} : { newMacs }),
     ...(emulate === undefined ? {} : { domainType: 'qemu' }),
@@ -150,6 +191,29 @@ export function shapeFor(vm: string, options: ShapeOptions): ImportShape {
     ...(secureBoot === undefined ? {} : { secureBoot }),
   };
 }
+
+function wishesOf(vm: string, options: ShapeOptions): AddressWish[] {
+  const byCard = (said?: readonly Said<OnCard[]>[]): CardAddresses =>
+    Map.groupBy(saidOf(vm, said) ?? [], ({ key }) => key);
+  const addresses = byCard(options.addresses);
+  const gateways = byCard(options.gateways);
+  const dns = byCard(options.dns);
+  const keys = new Set([...addresses.keys(), ...gateways.keys(), ...dns.keys()]);
+  return [...keys].map((key) => {
+    const [via, servers] = [textsOf(gateways, key), textsOf(dns, key)];
+    return {
+      key,
+      addresses: textsOf(addresses, key) ?? [],
+      ...(via === undefined ? {} : { gateways: via }),
+      ...(servers === undefined ? {} : { dns: servers }),
+    };
+  });
+}
+
+type CardAddresses = Map<string, OnCard[]>;
+
+const textsOf = (said: CardAddresses, key: string): string[] | undefined =>
+  said.get(key)?.map(({ address }) => address);
 
 const saidOf = <T>(vm: string, said: readonly Said<T>[] = []): T | undefined =>
   (said.find((one) => one.vm === vm) ?? said.find((one) => one.vm === undefined))?.value;

@@ -12,6 +12,7 @@ import { linuxAddressPlan, maxGuestFileBytes } from './addresses/linux.ts';
 import type { AddressPlan } from './addresses/linux.ts';
 import { efiFallbackCopies, espFolders } from './efi-fallback.ts';
 import type { FileCopy } from './efi-fallback.ts';
+import { permanent } from '../domain/errors.ts';
 import { crypttabPlan } from './crypttab.ts';
 import type { CrypttabPlan } from './crypttab.ts';
 import { conversionFault } from './errors.ts';
@@ -73,19 +74,28 @@ export async function prepareGuest(options: PrepareOptions): Promise<PreparedGue
 }
 
 const maxLogLength = 64 * 1024;
-const none: AddressPlan = { changes: [], systems: [], notes: [] };
+const none: AddressPlan = { changes: [], systems: [], notes: [], refused: [] };
 
 async function keepAddresses(
   ask: Ask,
   exchange: string,
-  { interfaces }: PrepareOptions,
+  { interfaces, vm }: PrepareOptions,
 ): Promise<AddressPlan> {
   const files = await readFiles(ask, exchange);
   const udev = await ask(udevPaths.map((path) => `-is-file ${quoted(path)} followsymlinks:true`));
   const plan = linuxAddressPlan(files, interfaces, udev.includes('true'));
+  if (plan.refused.length > 0) throw notSettable(vm, plan.refused);
   await writeChanges(ask, { exchange, changes: plan.changes, files });
   return plan;
 }
+
+const notSettable = (vm: string, refused: readonly string[]) =>
+  permanent({
+    code: 'addresses-not-settable',
+    message: `${vm} cannot be given ${refused.join('; ')}`,
+    remedy:
+      'Leave out --addresses for that card and set them in the guest; what was copied is used again.',
+  });
 
 async function addBootPath(ask: Ask): Promise<FileCopy[]> {
   for (const folder of espFolders) {

@@ -65,6 +65,8 @@ export interface ImportShape {
   disks?: string[];
   /** The cards that come along, in their order here; all of them if absent. */
   nics?: CardWish[];
+  /** What cards of the guest are to have in place of their own. */
+  addresses?: AddressWish[];
   newMacs?: boolean;
   tpm?: boolean;
   secureBoot?: boolean;
@@ -79,6 +81,17 @@ export interface CardWish {
   key: string;
   /** On the target; absent: as the source's, or a new one where all are new. */
   mac?: string;
+}
+
+/** What is absent stays as it is in the guest. */
+export interface AddressWish {
+  /** `ForeignNic.key`. */
+  key: string;
+  /** With prefixes: `198.51.100.20/24`, `2001:db8::20/64`. Those of a family that is not among them stay. */
+  addresses: string[];
+  /** Absent: those that it had, where they are beside the new addresses. */
+  gateways?: string[];
+  dns?: string[];
 }
 
 /** What a person asked for. Everything else is found out. */
@@ -274,6 +287,8 @@ export interface PlannedImportNic {
   /** The target's: the foreign one's, or a new one. Never empty, since a guest's static addresses hang on it. */
   mac: string;
   network: NetworkChoice;
+  /** What the guest is given in place of its own. */
+  set?: Omit<AddressWish, 'key'>;
 }
 
 /** What the rules of imports judge. */

@@ -87,13 +87,14 @@ async function requestFor(
  */
 export function networkOfTarget({ vm, plan }: Pick<ConvertInput, 'vm' | 'plan'>): GuestCard[] {
   return vm.nics.flatMap(({ key, mac: formerMac }) => {
-    const mac = plan.nics.find((nic) => nic.key === key)?.mac;
+    const { mac, set } = plan.nics.find((nic) => nic.key === key) ?? {};
     const told = vm.guestNetwork.filter((one) => one.mac.toLowerCase() === formerMac);
     const stays = mac === undefined ? ({ stays: true } as const) : {};
     return (told.length === 0 ? [silent] : told).map((one) => ({
       ...one,
       ...{ mac: mac ?? formerMac, formerMac },
       ...stays,
+      ...(set === undefined ? {} : { set }),
     }));
   });
 }

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { needsOperator, permanent } from '../../domain/errors.ts';
+import { networkAddress } from '../../domain/import/addresses.ts';
 import { besideGuest, routeInto } from '../../domain/import/rehearsal-address.ts';
 import { rehearsalLimitMs } from '../../domain/import/rehearsal.ts';
 import type { RehearsalReport } from '../../domain/import/rehearsal.ts';
@@ -134,15 +135,24 @@ async function addressesFor(
 ): Promise<(HostAddress | undefined)[]> {
   if (check.kind !== 'port') return [];
   const beside = await hostAddress(parts, check.address);
-  const told = vm.guestNetwork.find(({ addresses }) =>
-    addresses.some(({ address }) => address === check.address),
-  );
-  const source = vm.nics.find(({ mac }) => mac.toLowerCase() === told?.mac.toLowerCase());
-  const mac = plan.nics.find(({ key }) => key === source?.key)?.mac;
+  const mac = cardWith(check.address, { vm, plan });
   const segment = networks.length === 1 ? 0 : cards.find((card) => card.mac === mac)?.segment;
   if (segment === undefined)
     throw addressUnfit(parts, check.address, 'which of its cards has that address is not known');
   return networks.map((_, at) => (at === segment ? beside : undefined));
+}
+
+/** The MAC of the card that is given the address, or had it at its source. */
+function cardWith(wanted: string, { vm, plan }: Pick<RehearseInput, 'vm' | 'plan'>) {
+  const given = plan.nics.find(({ set }) =>
+    set?.addresses.some((text) => networkAddress(text)?.address === wanted),
+  );
+  if (given !== undefined) return given.mac;
+  const told = vm.guestNetwork.find(({ addresses }) =>
+    addresses.some(({ address }) => address === wanted),
+  );
+  const source = vm.nics.find(({ mac }) => mac.toLowerCase() === told?.mac.toLowerCase());
+  return plan.nics.find(({ key }) => key === source?.key)?.mac;
 }
 
 /** Throws `rehearsal-address-unfit`. */

@@ -10,6 +10,7 @@ import type {
 } from '../../domain/foreign.ts';
 import { ImportPhase, importStepNames } from '../../domain/import.ts';
 import type {
+  AddressWish,
   ConversionReport,
   ConversionStage,
   ImportedDisk,
@@ -155,12 +156,24 @@ export const foreignLook: z.ZodType<ForeignLook> = z.strictObject({
   concerns: z.array(concern),
 } satisfies ShapeOf<ForeignLook>);
 
+const given = {
+  addresses: z.array(text).meta({ description: 'With prefixes: 198.51.100.20/24.' }),
+  gateways: z.array(text).exactOptional(),
+  dns: z.array(text).exactOptional(),
+};
+
+const addressWish: z.ZodType<AddressWish> = z.strictObject({
+  key: text,
+  ...given,
+} satisfies ShapeOf<AddressWish>);
+
 const shape: z.ZodType<ImportShape> = z.strictObject({
   name: text.exactOptional(),
   cpus: count.exactOptional(),
   memoryBytes: bytes.exactOptional(),
   disks: z.array(text).exactOptional(),
   nics: z.array(z.strictObject({ key: text, mac: text.exactOptional() })).exactOptional(),
+  addresses: z.array(addressWish).exactOptional(),
   newMacs: flag.exactOptional(),
   tpm: flag.exactOptional(),
   secureBoot: flag.exactOptional(),
@@ -225,6 +238,7 @@ const plannedNic: z.ZodType<PlannedImportNic> = z.strictObject({
   key: text,
   mac: text,
   network,
+  set: z.strictObject(given).exactOptional(),
 } satisfies ShapeOf<PlannedImportNic>);
 
 const plan: z.ZodType<ImportPlan> = z.strictObject({

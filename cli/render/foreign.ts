@@ -1,6 +1,7 @@
 /** What is known of foreign platforms and their VMs, and what imports of them would do. */
 import { blocks } from '../../domain/concerns.ts';
 import type { ForeignDisk, ForeignNic, ForeignVm, ForeignVmSummary } from '../../domain/foreign.ts';
+import type { PlannedImportNic } from '../../domain/import.ts';
 import type { UseLine } from '../../domain/import/use.ts';
 import type { ForeignLook, ProviderState, V2vForecast, V2vForecastLine } from '../ferry.ts';
 import { bytes } from './quantity.ts';
@@ -237,14 +238,26 @@ function placesOf({ vm, plan }: V2vForecastLine, view: View): string[] {
     ({ key, name, targetPool, targetVolume, targetFormat, capacityBytes }) =>
       `disk ${key} (${bytes(capacityBytes)}) becomes ${name}: ${targetVolume} (${targetFormat}) in ${targetPool}`,
   );
-  const cards = plan.nics.map(({ key, mac, network }) => {
+  const cards = plan.nics.map(({ key, mac, network, set }) => {
     const from = vm.nics.find((nic) => nic.key === key)?.network;
+    const given = set === undefined ? '' : `, with ${setText(set)}`;
     return from === undefined
       ? `a new card ${mac} on ${network}`
-      : `card ${mac} goes from ${from} to ${network}`;
+      : `card ${mac} goes from ${from} to ${network}${given}`;
   });
   return bulletLines([...disks, ...cards], view);
 }
+
+const setText = ({
+  addresses,
+  gateways = [],
+  dns = [],
+}: NonNullable<PlannedImportNic['set']>): string =>
+  [
+    addresses.join(', '),
+    ...(gateways.length === 0 ? [] : [`gateway ${gateways.join(', ')}`]),
+    ...(dns.length === 0 ? [] : [`name server ${dns.join(', ')}`]),
+  ].join('; ');
 
 /** What imports would do, before a yes. */
 export function forecastLines({ imports, use, concerns }: V2vForecast, view: View): string[] {

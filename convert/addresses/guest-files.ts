@@ -43,3 +43,9 @@ export const addressFolders: readonly string[] = [
 /** What files of ours are called after: the interface, or its MAC where it has no name that is known. */
 export const labelOf = ({ name, mac }: { name: string; mac: string }): string =>
   name === '' ? `mac-${mac.replaceAll(':', '')}` : name;
+
+/**
+ * The changes by which a system gives an interface other addresses in the files that it has of it already. `part`: it
+ * is a part of something else (a bridge, a bond), which has the addresses.
+ */
+export type SetAnswer = FileChange[] | 'not-here' | 'part';

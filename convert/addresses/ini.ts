@@ -56,3 +56,27 @@ export function withKey(
   }
   return lines.toSpliced(first.from, 0, line).join('\n');
 }
+
+/** With these lines at the beginning of the first section of that name, which is made at the end if there is none. */
+export function withLines(text: string, section: string, added: readonly string[]): string {
+  const lines = text.split('\n');
+  const [first] = sections(lines, section);
+  if (first !== undefined) return lines.toSpliced(first.from, 0, ...added).join('\n');
+  const gap = text === '' || text.endsWith('\n') ? '' : '\n';
+  return `${text}${gap}\n[${section}]\n${added.map((line) => `${line}\n`).join('')}`;
+}
+
+/** Without the sections of that name that `goes` says it of, by their text. */
+export function withoutSections(
+  text: string,
+  name: string,
+  goes: (section: string) => boolean,
+): string {
+  const lines = text.split('\n');
+  const drop = new Set<number>();
+  for (const { from, to } of sections(lines, name)) {
+    if (!goes(lines.slice(from - 1, to).join('\n'))) continue;
+    for (let at = from - 1; at < to; at += 1) drop.add(at);
+  }
+  return lines.filter((_, at) => !drop.has(at)).join('\n');
+}

@@ -1,6 +1,8 @@
 /** What a guest said of its network, checked: it goes into configuration files and names of files. */
-import { isIP, SocketAddress } from 'node:net';
+import { isIP } from 'node:net';
 import type { GuestInterface } from '../../domain/foreign.ts';
+import type { PlannedImportNic } from '../../domain/import.ts';
+import { networkAddress, plainAddress } from '../../domain/import/addresses.ts';
 
 /** What a source told of a card, by the MAC that it has on the target. */
 export interface GuestCard extends GuestInterface {
@@ -8,6 +10,8 @@ export interface GuestCard extends GuestInterface {
   formerMac?: string;
   /** It does not come along: its name is taken, and nothing is written for it. */
   stays?: true;
+  /** What it is to have in place of what it had. */
+  set?: PlannedImportNic['set'];
 }
 
 export interface KeptInterface {
@@ -21,6 +25,11 @@ export interface KeptInterface {
   addresses: { address: string; prefix: number; family: 4 | 6 }[];
   /** These, and those of which the source did not say who set them: by them the guest's files tell its name. */
   had?: string[];
+  /**
+   * `addresses` and `gateways` take the place of what the guest's files have of their families, and `dns` if that was
+   * asked for.
+   */
+  set?: { dns: boolean };
   gateways: string[];
   dns: string[];
   searchDomains: string[];
@@ -80,14 +89,18 @@ function kept(one: GuestCard, as: Pick<KeptInterface, 'mac' | 'name'>): KeptInte
     ...as,
     ...(isMac(formerMac) && formerMac !== as.mac ? { formerMac } : {}),
     ...(one.stays === true ? { stays: true } : {}),
-    addresses: usable
-      .filter(({ origin }) => origin === 'static')
-      .map(({ origin: _, ...address }) => address),
+    ...(one.set === undefined ? {} : { set: { dns: one.set.dns !== undefined } }),
+    addresses:
+      one.set?.addresses.flatMap((text) => networkAddress(text) ?? []) ??
+      usable
+        .filter(({ origin }) => origin === 'static')
+        .map(({ origin: _, ...address }) => address),
     had: usable
       .filter(({ origin }) => origin === 'static' || origin === 'unknown')
       .map(({ address }) => address),
-    gateways: ipsOf(one.gateways),
-    dns: ipsOf(one.dns),
+    gateways: ipsOf(one.set === undefined ? one.gateways : (one.set.gateways ?? [])),
+    // A resolver inside the guest is no server to be told of.
+    dns: ipsOf(one.set?.dns ?? one.dns).filter((server) => plainAddress(server) !== undefined),
     searchDomains: one.searchDomains
       .slice(0, maxEntries)
       .filter((domain) => /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(domain)),
@@ -95,11 +108,14 @@ function kept(one: GuestCard, as: Pick<KeptInterface, 'mac' | 'name'>): KeptInte
 }
 
 /** One spelling: an IPv6 address has many. */
-export const canonical = (address: string): string =>
-  isIP(address) === 6 ? new SocketAddress({ address, family: 'ipv6' }).address : address;
+export const canonical = (address: string): string => plainAddress(address)?.address ?? address;
 
 const ipsOf = (texts: readonly string[]): string[] =>
   texts.slice(0, maxEntries).filter((text) => isIP(text) !== 0 && !text.includes('%'));
+
+/** Of which it has addresses. */
+export const familiesOf = ({ addresses }: KeptInterface): (4 | 6)[] =>
+  ([4, 6] as const).filter((family) => addresses.some((one) => one.family === family));
 
 /** The gateways of one family. */
 export const gatewayOf = (one: KeptInterface, family: 4 | 6): string | undefined =>

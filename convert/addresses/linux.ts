@@ -1,15 +1,15 @@
 /** All that a Linux guest needs to keep its addresses: each system that it uses is asked in turn. */
-import type { FileChange, GuestFiles } from './guest-files.ts';
-import { ifcfgChanges, usesIfcfg } from './ifcfg.ts';
-import { ifupdownChanges, usesIfupdown } from './ifupdown.ts';
+import type { FileChange, GuestFiles, SetAnswer } from './guest-files.ts';
+import { ifcfgChanges, ifcfgSet, usesIfcfg } from './ifcfg.ts';
+import { ifupdownChanges, ifupdownSet, usesIfupdown } from './ifupdown.ts';
 import type { KeptInterface } from './interfaces.ts';
 import { namesLeft, statedIn, withKnownNames } from './known-names.ts';
 import { newMacs } from './new-macs.ts';
-import { netplanChanges, usesNetplan } from './netplan.ts';
-import { networkManagerChanges, usesKeyfiles } from './network-manager.ts';
-import { networkdChanges, usesNetworkd } from './networkd.ts';
+import { netplanChanges, netplanSet, usesNetplan } from './netplan.ts';
+import { networkManagerChanges, networkManagerSet, usesKeyfiles } from './network-manager.ts';
+import { networkdChanges, networkdSet, usesNetworkd } from './networkd.ts';
 import { renameChanges } from './rename.ts';
-import { usesWicked, wickedChanges } from './wicked.ts';
+import { usesWicked, wickedChanges, wickedSet } from './wicked.ts';
 
 export const maxGuestFileBytes = 64 * 1024;
 
@@ -19,6 +19,8 @@ export interface AddressPlan {
   systems: string[];
   /** What could not be told or done, each a sentence. */
   notes: string[];
+  /** Addresses that were asked for and cannot be set, each a clause with the reason. */
+  refused: string[];
 }
 
 interface System {
@@ -27,15 +29,34 @@ interface System {
   byMac: boolean;
   uses: (files: GuestFiles) => boolean;
   changes: (files: GuestFiles, interfaces: readonly KeptInterface[]) => FileChange[];
+  set: (files: GuestFiles, one: KeptInterface, isOnly: boolean) => SetAnswer;
 }
 
 const systems: readonly System[] = [
-  { name: 'netplan', byMac: true, uses: usesNetplan, changes: netplanChanges },
-  { name: 'ifcfg', byMac: false, uses: usesIfcfg, changes: ifcfgChanges },
-  { name: 'wicked', byMac: false, uses: usesWicked, changes: wickedChanges },
-  { name: 'ifupdown', byMac: false, uses: usesIfupdown, changes: ifupdownChanges },
-  { name: 'network-manager', byMac: true, uses: usesKeyfiles, changes: networkManagerChanges },
-  { name: 'systemd-networkd', byMac: true, uses: usesNetworkd, changes: networkdChanges },
+  { name: 'netplan', byMac: true, uses: usesNetplan, changes: netplanChanges, set: netplanSet },
+  { name: 'ifcfg', byMac: false, uses: usesIfcfg, changes: ifcfgChanges, set: ifcfgSet },
+  { name: 'wicked', byMac: false, uses: usesWicked, changes: wickedChanges, set: wickedSet },
+  {
+    name: 'ifupdown',
+    byMac: false,
+    uses: usesIfupdown,
+    changes: ifupdownChanges,
+    set: ifupdownSet,
+  },
+  {
+    name: 'network-manager',
+    byMac: true,
+    uses: usesKeyfiles,
+    changes: networkManagerChanges,
+    set: networkManagerSet,
+  },
+  {
+    name: 'systemd-networkd',
+    byMac: true,
+    uses: usesNetworkd,
+    changes: networkdChanges,
+    set: networkdSet,
+  },
 ];
 
 /**
@@ -60,6 +81,7 @@ export function linuxAddressPlan(
   take(newMacs(now, interfaces));
   const all = withKnownNames(now, interfaces);
   const notes: string[] = [];
+  const refused: string[] = [];
   const coming = all.filter(({ stays }) => stays !== true);
   take(
     renameChanges(
@@ -71,6 +93,11 @@ export function linuxAddressPlan(
   for (const one of coming) {
     // With no addresses to add, what is left is the change of what is there already.
     for (const system of used) take(system.changes(now, [{ ...one, addresses: [] }]));
+    if (one.set !== undefined) {
+      const why = setAddresses({ files: now, used, take }, one, coming.length === 1);
+      if (why !== undefined) refused.push(`${listOf(one)} (${one.mac}): ${why}`);
+      continue;
+    }
     const isTold = (system: System): boolean => system.changes(now, [one]).length === 0;
     if (one.addresses.length === 0 || (one.name !== '' && used.some(isTold))) continue;
     const set = one.addresses.map(({ address }) => address);
@@ -84,8 +111,41 @@ export function linuxAddressPlan(
     changes: [...changes.values()],
     systems: used.map(({ name }) => name),
     notes: [...notes, ...unknown],
+    refused,
   };
 }
+
+interface Setting {
+  files: GuestFiles;
+  used: readonly System[];
+  take: (changes: readonly FileChange[]) => void;
+}
+
+/** In each system that has it already, else by the first that the guest uses. Gives why it cannot be done. */
+function setAddresses(
+  { files, used, take }: Setting,
+  one: KeptInterface,
+  isOnly: boolean,
+): string | undefined {
+  let isHeld = false;
+  for (const system of used) {
+    const answer = system.set(files, one, isOnly);
+    if (answer === 'part')
+      return `${one.name === '' ? 'the card' : one.name} is a part of a bridge or a bond there (${system.name})`;
+    if (answer === 'not-here') continue;
+    isHeld = true;
+    take(answer);
+  }
+  if (isHeld) return undefined;
+  const able = used.find(({ byMac }) => byMac || one.name !== '');
+  if (able !== undefined) take(able.changes(files, [one]));
+  else if (used.length === 0) return 'its way to set addresses is not known';
+  else return 'nothing tells what the guest calls that card';
+  return undefined;
+}
+
+const listOf = ({ addresses }: KeptInterface): string =>
+  addresses.map(({ address, prefix }) => `${address}/${prefix}`).join(', ');
 
 const notSet = (
   { mac }: KeptInterface,

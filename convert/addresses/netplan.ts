@@ -1,9 +1,9 @@
 /** netplan: an interface that is named is matched by its MAC, and gets its name from it. */
-import { isMap, isScalar, parseDocument, stringify } from 'yaml';
+import { isMap, isScalar, isSeq, parseDocument, stringify } from 'yaml';
 import type { Document } from 'yaml';
 import { changeOf, filesIn, labelOf, ownHeader } from './guest-files.ts';
-import type { FileChange, GuestFiles } from './guest-files.ts';
-import { gatewayOf } from './interfaces.ts';
+import type { FileChange, GuestFiles, SetAnswer } from './guest-files.ts';
+import { familiesOf, gatewayOf } from './interfaces.ts';
 import type { KeptInterface } from './interfaces.ts';
 
 const folder = '/etc/netplan';
@@ -98,4 +98,78 @@ function ownFile(one: KeptInterface): string {
     ...(Object.keys(nameservers).length > 0 && { nameservers }),
   };
   return ownHeader + stringify({ network: { version: 2, ethernets: { [labelOf(one)]: entry } } });
+}
+
+/** In the entry that is for it, or for all cards where it is the only one. Routes by the old gateway go with it. */
+export function netplanSet(files: GuestFiles, one: KeptInterface, isOnly: boolean): SetAnswer {
+  const changes: FileChange[] = [];
+  let answer: SetAnswer = 'not-here';
+  for (const path of filesIn(files, folder, '.yaml')) {
+    const text = files.get(path) ?? '';
+    const document = parse(text);
+    const id = document && idFor(document, one, isOnly);
+    if (document === undefined || id === undefined) continue;
+    if (isPart(document, id)) return 'part';
+    answer = changes;
+    const before = JSON.stringify(document);
+    setEntry(document, [...ethernets, id], one);
+    if (JSON.stringify(document) !== before)
+      changes.push(...changeOf(files, path, String(document), mode));
+  }
+  return answer;
+}
+
+function idFor(document: Document, one: KeptInterface, isOnly: boolean): string | undefined {
+  const all = document.getIn(ethernets);
+  const ids = isMap(all) ? all.items.map(({ key }) => String(key)) : [];
+  return ids.find((id) => {
+    const match = [...ethernets, id, 'match'];
+    const mac = document.getIn([...match, 'macaddress']);
+    if (typeof mac === 'string') return mac.toLowerCase() === one.mac;
+    return document.hasIn(match) ? isOnly : id === one.name;
+  });
+}
+
+function isPart(document: Document, id: string): boolean {
+  return ['bridges', 'bonds'].some((kind) => {
+    const all = document.getIn(['network', kind]);
+    if (!isMap(all)) return false;
+    return all.items.some(({ key }) =>
+      listAt(document, ['network', kind, String(key), 'interfaces']).includes(id),
+    );
+  });
+}
+
+/** As they stand there: words, or maps of options. */
+function listAt(document: Document, path: readonly string[]): unknown[] {
+  const list = document.getIn(path);
+  return isSeq(list) ? list.toJSON() : [];
+}
+
+const versionOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4);
+const addressIn = (item: unknown): string =>
+  typeof item === 'string' ? item : (Object.keys(item ?? {})[0] ?? '');
+const anywhere = { 4: /^(?:default|0\.0\.0\.0\/0|0\/0)$/, 6: /^(?:default|::\/0|0\/0)$/ };
+
+function setEntry(document: Document, at: readonly string[], one: KeptInterface): void {
+  const families = familiesOf(one);
+  const staying = listAt(document, [...at, 'addresses']).filter(
+    (item) => !families.includes(versionOf(addressIn(item))),
+  );
+  const set = one.addresses.map(({ address, prefix }) => `${address}/${prefix}`);
+  document.setIn([...at, 'addresses'], document.createNode([...set, ...staying]));
+  for (const family of families) {
+    document.setIn([...at, `dhcp${family}`], false);
+    const via = gatewayOf(one, family);
+    if (via === undefined) continue;
+    document.deleteIn([...at, `gateway${family}`]);
+    const others = listAt(document, [...at, 'routes']).filter((route) => {
+      const { to, via: by } = (route ?? {}) as { to?: unknown; via?: unknown };
+      return !anywhere[family].test(String(to)) || versionOf(String(by)) !== family;
+    });
+    const routes = [{ to: family === 4 ? '0.0.0.0/0' : '::/0', via }, ...others];
+    document.setIn([...at, 'routes'], document.createNode(routes));
+  }
+  if (one.set?.dns === true)
+    document.setIn([...at, 'nameservers', 'addresses'], document.createNode(one.dns));
 }

@@ -1,9 +1,9 @@
 /** NetworkManager's keyfiles: a profile follows the MAC instead of the name. */
 import { createHash } from 'node:crypto';
 import { changeOf, filesIn, labelOf, ownHeader } from './guest-files.ts';
-import type { FileChange, GuestFiles } from './guest-files.ts';
+import type { FileChange, GuestFiles, SetAnswer } from './guest-files.ts';
 import { valuesOf, withKey, withoutKey } from './ini.ts';
-import { gatewayOf } from './interfaces.ts';
+import { familiesOf, gatewayOf } from './interfaces.ts';
 import type { KeptInterface } from './interfaces.ts';
 
 const folder = '/etc/NetworkManager/system-connections';
@@ -56,7 +56,7 @@ function profile(one: KeptInterface): string {
 id=vmferry-${labelOf(one)}
 uuid=${uuidOf(`${mac} ${name}`)}
 type=ethernet
-
+${one.set === undefined ? '' : '# Before profiles for any card.\nautoconnect-priority=100\n'}
 [ethernet]
 mac-address=${mac.toUpperCase()}
 
@@ -92,4 +92,67 @@ function uuidOf(text: string): string {
     `8${hash.slice(17, 20)}`,
     hash.slice(20, 32),
   ].join('-');
+}
+
+/** In each profile that is for it. Routes by the old gateway go with it. */
+export function networkManagerSet(files: GuestFiles, one: KeptInterface): SetAnswer {
+  const mine = filesIn(files, folder).filter((path) => {
+    const text = files.get(path) ?? '';
+    return isEthernet(text) && isFor(text, one);
+  });
+  if (mine.length === 0) return 'not-here';
+  const isPart = mine.some((path) =>
+    ['master', 'controller'].some(
+      (key) => valuesOf(files.get(path) ?? '', 'connection', key).join('') !== '',
+    ),
+  );
+  if (isPart) return 'part';
+  return mine.flatMap((path) =>
+    changeOf(
+      files,
+      path,
+      familiesOf(one).reduce(
+        (text, version) => withFamily(text, one, version),
+        files.get(path) ?? '',
+      ),
+      mode,
+    ),
+  );
+}
+
+function withFamily(text: string, one: KeptInterface, version: 4 | 6): string {
+  const section = version === 4 ? 'ipv4' : 'ipv6';
+  const gateway = gatewayOf(one, version);
+  const dns = one.dns.filter((server) => server.includes(':') === (version === 6));
+  const addresses = one.addresses.filter((address) => address.family === version);
+  const gone = [...text.matchAll(/^[ \t]*((?:address(?:es)?|route)\d*)[ \t]*=/gm)].map(
+    ([, key = '']) => key,
+  );
+  const entries = [
+    { key: 'method', value: 'manual' },
+    ...addresses.map(({ address, prefix }, index) => ({
+      key: `address${index + 1}`,
+      value: `${address}/${prefix}`,
+    })),
+    ...(gateway === undefined ? [] : [{ key: 'gateway', value: gateway }]),
+    ...(one.set?.dns === true && dns.length > 0
+      ? [{ key: 'dns', value: `${dns.join(';')};` }]
+      : []),
+  ];
+  const same = entries.every(({ key, value }) => valuesOf(text, section, key).join('\n') === value);
+  const extra = gone.filter(
+    (key) => valuesOf(text, section, key).length > 0 && !entries.some((entry) => entry.key === key),
+  );
+  if (same && extra.length === 0) return text;
+  // Of old an address has its gateway behind it.
+  const behind = valuesOf(text, section, 'address1')[0]?.split(',')[1];
+  const cleared = [...gone, ...entries.map(({ key }) => key)].reduce(
+    (now, key) => withoutKey(now, section, key),
+    text,
+  );
+  const all =
+    gateway === undefined && behind !== undefined
+      ? [...entries, { key: 'gateway', value: behind }]
+      : entries;
+  return all.toReversed().reduce((now, entry) => withKey(now, section, entry), cleared);
 }

@@ -35,3 +35,10 @@ export function withValue(text: string, key: string, value: string): string {
     })
     .join('\n');
 }
+
+/** Without the assignments of keys of that kind. */
+export const withoutLike = (text: string, kind: RegExp): string =>
+  text
+    .split('\n')
+    .filter((line) => !kind.test(assigned(line)?.key ?? ''))
+    .join('\n');

@@ -3,7 +3,14 @@ import { permanent } from '../errors.ts';
 import type { VmFerryError } from '../errors.ts';
 import type { ForeignDisk, ForeignVm } from '../foreign.ts';
 import type { HostFacts } from '../host.ts';
-import type { ImportPlan, ImportRequest, PlannedImportDisk, PlannedImportNic } from '../import.ts';
+import type {
+  AddressWish,
+  ImportPlan,
+  ImportRequest,
+  PlannedImportDisk,
+  PlannedImportNic,
+} from '../import.ts';
+import { addressTroubles, gatewaysFor } from './addresses.ts';
 import { broughtDisks, diskFit, diskName, poolNameFor, volumeName } from './disks.ts';
 import type { DiskFit } from './disks.ts';
 import { isUsableMac, madeMac, repeatedMacs, settledMac } from './macs.ts';
@@ -39,7 +46,7 @@ const invalid = (code: string, message: string, remedy: string) =>
  * it, this the first thing that makes it impossible. Throws a permanent `name-invalid`, `no-disk`, `disk-unknown`,
  * `cpus-unfit`, `memory-unfit`, `secure-boot-impossible`, `machine-unsupported`, `storage-unmapped`, `pool-missing`,
  * `pool-unusable`, `format-unfit`, `network-unmapped`, `nic-unfit`,
- * `mac-unusable`, `mac-twice`.
+ * `mac-unusable`, `mac-twice`, `addresses-unfit`.
  */
 export function planImport(context: PlanContext): ImportPlan {
   const { vm, request, newUuid } = context;
@@ -172,6 +179,8 @@ function plannedNics({ vm, request, target }: PlanContext, uuid: string): Planne
   const mode = request.rehearse?.only === true ? 'move' : modeOfImport(vm, request);
   const { shape } = request;
   checkCards(vm, shape);
+  const [trouble] = addressTroubles(vm, request);
+  if (trouble !== undefined) throw invalid('addresses-unfit', trouble, 'Correct --addresses.');
   const foreign = vm.nics.map(({ mac }) => mac.toLowerCase()).filter((mac) => mac !== '');
   const settled = broughtCards(vm, shape).map((nic) => settledMac(nic, mode, shape));
   checkMacs(
@@ -193,8 +202,22 @@ function plannedNics({ vm, request, target }: PlanContext, uuid: string): Planne
     const kept = settled[card] ?? '';
     const mac = kept === '' ? madeMac({ uuid, card }, taken) : kept;
     taken.add(mac);
-    return { key: nic?.key ?? '', mac, network };
+    const wish = shape.addresses?.find(({ key }) => key === nic?.key);
+    return {
+      ...{ key: nic?.key ?? '', mac, network },
+      ...(wish === undefined ? {} : { set: setOn(vm, wish) }),
+    };
   });
+}
+
+function setOn(vm: ForeignVm, wish: AddressWish): NonNullable<PlannedImportNic['set']> {
+  const { addresses, dns } = wish;
+  const gateways = gatewaysFor(vm, wish);
+  return {
+    addresses,
+    ...(gateways.length === 0 ? {} : { gateways }),
+    ...(dns === undefined ? {} : { dns }),
+  };
 }
 
 const lower = (text: string): string => text.toLowerCase();

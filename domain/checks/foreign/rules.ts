@@ -3,6 +3,7 @@ import type { ForeignRule, ForeignSide } from './rule.ts';
 import { batchCacheFull } from './rules/batch/batch-cache-full.ts';
 import { batchRoom } from './rules/batch/batch-room.ts';
 import { batchTooLarge } from './rules/batch/batch-too-large.ts';
+import { addressShared } from './rules/batch/address-shared.ts';
 import { macShared } from './rules/batch/mac-shared.ts';
 import { mapUnused } from './rules/batch/map-unused.ts';
 import { nameTwice } from './rules/batch/name-twice.ts';
@@ -46,6 +47,7 @@ import { windowsAsleepUnseen } from './rules/guest/windows-asleep-unseen.ts';
 import { mac } from './rules/network/mac.ts';
 import { networkUnmapped } from './rules/network/network-unmapped.ts';
 import { nicDisconnected } from './rules/network/nic-disconnected.ts';
+import { addressesUnfit } from './rules/network/addresses-unfit.ts';
 import { nicUnfit } from './rules/network/nic-unfit.ts';
 import { noNic } from './rules/network/no-nic.ts';
 import { firmwareMissing } from './rules/target/firmware-missing.ts';
@@ -125,6 +127,7 @@ export const vmRules: readonly ForeignRule<VmView>[] = [
 export const requestRules: readonly ForeignRule<RequestView>[] = [
   diskUnknown,
   nicUnfit,
+  addressesUnfit,
   networkUnmapped,
   wishWithoutEffect,
 ];
@@ -170,6 +173,7 @@ export const batchRules: readonly ForeignRule<BatchView>[] = [
   nameTwice,
   uuidTwice,
   macShared,
+  addressShared,
   volumeTwice,
   mapUnused,
   batchRoom,

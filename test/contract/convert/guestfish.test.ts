@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -103,6 +103,7 @@ describe('a conversation with guestfish', () => {
 });
 
 describe('addresses', () => {
+  const silent = { gateways: [], dns: [], searchDomains: [] };
   const { interfaces } = checkInterfaces([
     {
       ...{ mac: '00:50:56:aa:bb:01', name: 'ens192', gateways: [], dns: [], searchDomains: [] },
@@ -149,6 +150,30 @@ describe('addresses', () => {
     expect(await readFile(join(boot, 'BOOTX64.EFI'), 'utf8')).toBe('shim');
     expect(await readFile(join(boot, 'grubx64.efi'), 'utf8')).toBe('grub');
     expect((await keep('uefi')).plan.bootFiles).toEqual([]);
+  });
+
+  it('that were asked for and cannot be set are named, and nothing is written', async () => {
+    const path = '/etc/network/interfaces';
+    const text = 'iface br0 inet dhcp\n  bridge_ports ens192\n';
+    await guestFile(path, text);
+    await guestFile('/usr/lib/systemd/systemd-udevd', '');
+    const set = { addresses: ['203.0.113.7/25'] };
+    const cards = checkInterfaces([
+      { mac: '00:50:56:aa:bb:01', name: 'ens192', ...silent, addresses: [], set },
+    ]);
+    const keeping = prepareGuest({
+      ...(await options()),
+      ...{ vm: 'web', logPath: '/log', interfaces: cards.interfaces },
+      ...{ firmware: 'bios', encrypted: false, onLog: () => undefined },
+    });
+    await expect(keeping).rejects.toMatchObject({
+      code: 'addresses-not-settable',
+      message: expect.stringContaining(
+        '203.0.113.7/25 (00:50:56:aa:bb:01): ens192 is a part',
+      ) as unknown,
+    });
+    expect(await readdir(join(folder, 'guest/etc'))).toEqual(['network']);
+    expect(await readFile(join(folder, 'guest', path), 'utf8')).toBe(text);
   });
 
   it('that cannot be brought in say why', async () => {

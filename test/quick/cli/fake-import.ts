@@ -122,7 +122,12 @@ const forecastLine = (change: Partial<V2vForecastLine> = {}): V2vForecastLine =>
         ...{ targetFormat: 'qcow2', targetKind: 'file' },
       },
     ],
-    nics: [{ key: '4000', mac: '00:50:56:01:02:03', network: 'network:default' }],
+    nics: [
+      {
+        ...{ key: '4000', mac: '00:50:56:01:02:03', network: 'network:default' },
+        set: { addresses: ['198.51.100.30/24'], gateways: ['198.51.100.1'] },
+      },
+    ],
     ...{ cpus: 2, memoryBytes: 4 * gib, converted: true, bus: 'virtio-scsi' },
     ...{ secureBoot: true, tpm: false },
   },

@@ -188,6 +188,21 @@ describe('vmferry v2v asks', () => {
     ]);
   });
 
+  it('with addresses of one’s own for its guest, by card', async () => {
+    const [web, db] = await asked(
+      ...['web', 'db', '--addresses', 'web=4000@198.51.100.30/24,4000@2001:db8::30/64'],
+      ...['--addresses', 'db=4000@198.51.100.31/24,4001@203.0.113.7/25'],
+      ...['--gateways', 'db=4001@203.0.113.1', '--dns', 'db=4000@198.51.100.53'],
+    );
+    expect(web?.shape?.addresses).toEqual([
+      { key: '4000', addresses: ['198.51.100.30/24', '2001:db8::30/64'] },
+    ]);
+    expect(db?.shape?.addresses).toEqual([
+      { key: '4000', addresses: ['198.51.100.31/24'], dns: ['198.51.100.53'] },
+      { key: '4001', addresses: ['203.0.113.7/25'], gateways: ['203.0.113.1'] },
+    ]);
+  });
+
   it.each([
     [['web', 'db', '--cpus', '2', '--cpus', '4'], '--cpus is given twice for all VMs'],
     [['web', 'db', '--name', 'db=a', '--name', 'db=b'], '--name is given twice for db'],
@@ -198,6 +213,8 @@ describe('vmferry v2v asks', () => {
     [['web', 'db', '--name', 'w'], '--name is for one VM'],
     [['web', 'db', '--disks', '2000'], '--disks is for one VM'],
     [['web', 'db', '--nics', '4000'], '--nics is for one VM'],
+    [['web', 'db', '--addresses', '4000@198.51.100.30/24'], '--addresses is for one VM'],
+    [['web', '--addresses', '198.51.100.30/24'], 'KEY@198.51.100.30/24'],
     [['web', 'web', '--yes'], 'named twice'],
     [['web', '--dry-run', '--yes'], 'begins nothing'],
     [['web', '--running', 'kill'], 'Allowed choices'],
@@ -280,7 +297,9 @@ describe('vmferry v2v', () => {
     expect(out).toMatch(/storage images\s+6\.00 GiB\s+20\.0 GiB\s+4\.00 GiB\s+. too little/);
     expect(out).toMatch(/addresses network:default\s+1\s+1\s+not known/);
     expect(out).toContain('disk 2000 (20.0 GiB) becomes sda: web-0.qcow2 (qcow2) in images');
-    expect(out).toContain('card 00:50:56:01:02:03 goes from VM Network to network:default');
+    expect(out).toContain(
+      'card 00:50:56:01:02:03 goes from VM Network to network:default, with 198.51.100.30/24; gateway 198.51.100.1',
+    );
     expect(out).toContain('nothing was touched');
     described('v2v-plan', (await run([...v2v, '--dry-run', '-o', 'json'])).out);
   });

@@ -70,6 +70,16 @@ export const batchFixtures: { code: string; view: BatchView; says: string }[] = 
     says: 'several VMs would have the MAC address 00:50:56:00:00:01: web, db',
   },
   {
+    code: 'address-shared',
+    view: batch({
+      entries: ['2001:db8::30/64', '2001:DB8:0::30/64'].map((address, index) => {
+        const request = { shape: { addresses: [{ key: 'nic1', addresses: [address] }] } };
+        return index === 0 ? entry({ request }) : another({}, request);
+      }),
+    }),
+    says: 'several VMs would be given the address 2001:db8::30: web, db',
+  },
+  {
     code: 'volume-twice',
     view: batch({ entries: [entry({ vm: { name: 'a b' } }), another({ name: 'a_b' })] }),
     says: 'disks of several VMs would go to default/a_b-0.qcow2 of beta: a b, a_b',

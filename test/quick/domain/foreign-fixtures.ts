@@ -207,6 +207,11 @@ const requestRows: Row[] = [
     { request: { shape: { nics: [{ key: 'nic9' }] } } },
     'web has no network card "nic9"; it has: nic1',
   ],
+  [
+    'addresses-unfit',
+    { request: { shape: { addresses: [{ key: 'nic1', addresses: ['198.51.100.30'] }] } } },
+    'card "nic1" of web: "198.51.100.30" is no address of a card with its prefix',
+  ],
   ['network-unmapped', { request: { networks: {} } }, '"VM Network" of web is mapped to nothing'],
   [
     'wish-without-effect',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { VmFerryError } from '../../../domain/errors.ts';
 import type { ForeignVm } from '../../../domain/foreign.ts';
-import type { CardWish, ImportPlan, ImportRequest } from '../../../domain/import.ts';
+import type { AddressWish, CardWish, ImportPlan, ImportRequest } from '../../../domain/import.ts';
 import { planImport } from '../../../domain/import/plan.ts';
 import { beta, gibibyte, pool } from './facts.ts';
 import { foreignDisk, foreignNic, foreignVm, importRequest } from './foreign-facts.ts';
@@ -176,6 +176,78 @@ describe('disks', () => {
         targetVolume: 'web-2.raw',
       },
     ]);
+  });
+});
+
+describe('addresses that were asked for', () => {
+  const ask = (
+    wish: Partial<AddressWish>,
+    vm: Partial<ForeignVm> = {},
+    request: Partial<ImportRequest> = {},
+  ) => {
+    const addresses = [{ key: 'nic1', addresses: ['198.51.100.30/24'], ...wish }];
+    return planned(vm, { ...request, shape: { ...request.shape, addresses } });
+  };
+
+  it('are planned for their card, with the gateway that it had and that is beside them', () => {
+    expect(ask({}).nics[0]?.set).toEqual({
+      addresses: ['198.51.100.30/24'],
+      gateways: ['198.51.100.1'],
+    });
+    expect(ask({ addresses: ['203.0.113.7/24'] }).nics[0]?.set).toEqual({
+      addresses: ['203.0.113.7/24'],
+    });
+    const all = {
+      addresses: ['203.0.113.7/24', '2001:db8::7/64'],
+      gateways: ['203.0.113.1', '2001:db8::1'],
+      dns: ['198.51.100.53'],
+    };
+    expect(ask(all).nics[0]?.set).toEqual(all);
+    expect(planned().nics[0]).not.toHaveProperty('set');
+  });
+
+  const windows = { guestFamily: 'windows' } as const;
+  it.each<[string, Parameters<typeof ask>]>([
+    ['is not converted', [{}, {}, { convert: 'no' }]],
+    ['neither a Linux nor a Windows', [{}, { guestFamily: 'other' }]],
+    ['brings no card "nic9"', [{ key: 'nic9' }]],
+    [
+      'brings no card "nic1"',
+      [
+        {},
+        { nics: [foreignNic(), foreignNic({ key: 'b', mac: '' })] },
+        { shape: { nics: [{ key: 'b' }] } },
+      ],
+    ],
+    ['a gateway or a name server alone is not set', [{ addresses: [] }]],
+    ['"198.51.100.30" is no address of a card', [{ addresses: ['198.51.100.30'] }]],
+    ['"198.51.100.0/24" is no address of a card', [{ addresses: ['198.51.100.0/24'] }]],
+    ['"198.51.100.255/24" is no address of a card', [{ addresses: ['198.51.100.255/24'] }]],
+    ['"198.51.100.30/33" is no address of a card', [{ addresses: ['198.51.100.30/33'] }]],
+    ['"010.1.1.1/24" is no address of a card', [{ addresses: ['010.1.1.1/24'] }]],
+    ['"127.0.0.2/8" is no address of a card', [{ addresses: ['127.0.0.2/8'] }]],
+    ['"224.0.0.9/24" is no address of a card', [{ addresses: ['224.0.0.9/24'] }]],
+    ['"fe80::7/64" is no address of a card', [{ addresses: ['fe80::7/64'] }]],
+    ['"2001:db8::7%eth0/64" is no address', [{ addresses: ['2001:db8::7%eth0/64'] }]],
+    ['the gateway "203.0.113.1" is beside none', [{ gateways: ['203.0.113.1'] }]],
+    ['the gateway "198.51.100.30" is beside none', [{ gateways: ['198.51.100.30'] }]],
+    ['"dns.example" is no address of a name server', [{ dns: ['dns.example'] }]],
+    ['would have the address', [{ addresses: ['198.51.100.30/24', '198.51.100.30/24'] }]],
+    [
+      'is given one IPv4 address only',
+      [{ addresses: ['198.51.100.30/24', '198.51.100.31/24'] }, windows],
+    ],
+    ['only together with a gateway beside it', [{ addresses: ['203.0.113.7/24'] }, windows]],
+  ])('are refused where: %s', (words, asked) => {
+    const fault = faultOf(() => ask(...asked));
+    expect(fault).toMatchObject({ code: 'addresses-unfit', handling: 'permanent' });
+    expect(fault.message).toContain(words);
+  });
+
+  it('are taken where a network has two addresses, or one', () => {
+    expect(() => ask({ addresses: ['198.51.100.30/31'] })).not.toThrow();
+    expect(() => ask({ addresses: ['198.51.100.0/32'] })).not.toThrow();
+    expect(() => ask({}, windows)).not.toThrow();
   });
 });
 
