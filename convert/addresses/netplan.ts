@@ -123,6 +123,7 @@ function idFor(document: Document, one: KeptInterface, isOnly: boolean): string 
   const all = document.getIn(ethernets);
   const ids = isMap(all) ? all.items.map(({ key }) => String(key)) : [];
   return ids.find((id) => {
+    if (!isMap(document.getIn([...ethernets, id]))) return false;
     const match = [...ethernets, id, 'match'];
     const mac = document.getIn([...match, 'macaddress']);
     if (typeof mac === 'string') return mac.toLowerCase() === one.mac;
@@ -170,6 +171,12 @@ function setEntry(document: Document, at: readonly string[], one: KeptInterface)
     const routes = [{ to: family === 4 ? '0.0.0.0/0' : '::/0', via }, ...others];
     document.setIn([...at, 'routes'], document.createNode(routes));
   }
-  if (one.set?.dns === true)
-    document.setIn([...at, 'nameservers', 'addresses'], document.createNode(one.dns));
+  if (one.set?.dns !== true) return;
+  mapAt(document, [...at, 'nameservers']);
+  document.setIn([...at, 'nameservers', 'addresses'], document.createNode(one.dns));
+}
+
+/** There is one after that, whatever was there. */
+function mapAt(document: Document, path: readonly string[]): void {
+  if (!isMap(document.getIn(path))) document.setIn(path, document.createNode({}));
 }

@@ -132,6 +132,20 @@ network:
     });
   });
 
+  it.each(['ens192: {}\n', 'ens192: {nameservers: none}\n'])(
+    'stands in an entry of netplan that says as little as %j',
+    (entry) => {
+      const now = after({ [plan]: `network:\n  ethernets:\n    ${entry}` });
+      expect(parse(now[plan]!)).toMatchObject({
+        network: {
+          ethernets: {
+            ens192: { addresses: ['203.0.113.7/25'], nameservers: { addresses: ['203.0.113.53'] } },
+          },
+        },
+      });
+    },
+  );
+
   it('stands in an entry of netplan for any card, if it is the only one', () => {
     const text =
       'network:\n  ethernets:\n    all:\n      match: {name: "en*"}\n      dhcp4: true\n';
@@ -365,15 +379,15 @@ DNS1=203.0.113.53
       ),
       { maxLength: 8 },
     );
+    const some = fc.subarray([interfaces, profile, network, ifcfg, suse]);
     fc.assert(
-      fc.property(fc.oneof(entries, value), lines, (tree, text) => {
+      fc.property(fc.oneof(entries, value), lines, some, (tree, text, paths) => {
         const files = asMap({
           [plan]: stringify({ network: tree }),
-          ...Object.fromEntries(
-            [interfaces, profile, network, ifcfg, suse].map((path) => [path, text.join('\n')]),
-          ),
+          ...Object.fromEntries(paths.map((path) => [path, text.join('\n')])),
         });
-        expect(() => linuxAddressPlan(files, [given(), other], true)).not.toThrow();
+        for (const cards of [[given()], [given(), other]])
+          expect(() => linuxAddressPlan(files, cards, true)).not.toThrow();
       }),
       { numRuns: 300 },
     );
