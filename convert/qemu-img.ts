@@ -16,7 +16,7 @@ const maxTextBytes = 64 * 1024;
 
 /**
  * Runs qemu-img and gives back what it printed. Throws `qemu-img-missing`, `conversion-disk-full`,
- * `qemu-img-too-slow`, `image-operation-failed`, or the signal's reason.
+ * `qemu-img-too-slow`, `qemu-img-ended`, `image-operation-failed`, or the signal's reason.
  */
 export async function qemuImg(args: readonly string[], call: QemuImgCall): Promise<string> {
   const said = { stdout: '', stderr: '' };
@@ -51,6 +51,13 @@ export async function qemuImg(args: readonly string[], call: QemuImgCall): Promi
       code: 'conversion-disk-full',
       message: `${what}: no space left on the device`,
       remedy: 'Make room there, then `vmferry retry`: it goes on where it stopped.',
+    });
+  }
+  if (status === null) {
+    throw transient({
+      code: 'qemu-img-ended',
+      message: `${what} was ended by a signal before it was done`,
+      remedy: 'It is tried again. If it stays so, see whether this host lacks memory.',
     });
   }
   throw transient({
