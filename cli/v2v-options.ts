@@ -33,6 +33,7 @@ export interface V2vOptions extends CheckOptions, ShapeOptions {
   verify: VerifyPolicy;
   bandwidth: number;
   keepCache?: number;
+  compressCache?: true;
   rehearse?: true;
   /** As `vmferry rehearse` asks; no option of its own. */
   rehearseOnly?: true;
@@ -142,6 +143,10 @@ export const withCopy = (command: Command): Command =>
         '--keep-cache <time>',
         'how long what was copied is kept after a failure (default: as the conversion host is configured)',
       ).argParser(readDuration),
+    )
+    .option(
+      '--compress-cache',
+      'compress what is kept after a failure: less room, and the next import has to unpack it first',
     );
 
 export const withBegin = (command: Command): Command =>
@@ -227,6 +232,7 @@ export function v2vRequests(
     ...(options.keepCache === undefined
       ? {}
       : { cacheSeconds: Math.round(options.keepCache / 1000) }),
+    ...(options.compressCache === true ? { compressCache: true } : {}),
   };
   return vms.map((vm) => ({ ...common, vm, shape: shapeFor(vm, options) }));
 }

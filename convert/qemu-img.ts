@@ -9,8 +9,12 @@ export interface QemuImgCall {
   id: string;
   limitMs: number;
   signal?: AbortSignal;
+  /** Whatever else runs on this host comes first. */
+  background?: true;
 }
 
+/** Of `nice`, where the program that it was to start is not there. */
+const notFoundStatus = 127;
 /** Messages of qemu-img are short; what is longer is noise. */
 const maxTextBytes = 64 * 1024;
 
@@ -18,12 +22,16 @@ const maxTextBytes = 64 * 1024;
  * Runs qemu-img and gives back what it printed. Throws `qemu-img-missing`, `conversion-disk-full`,
  * `qemu-img-too-slow`, `qemu-img-ended`, `image-operation-failed`, or the signal's reason.
  */
-export async function qemuImg(args: readonly string[], call: QemuImgCall): Promise<string> {
+export async function qemuImg(
+  args: readonly string[],
+  { background, ...call }: QemuImgCall,
+): Promise<string> {
   const said = { stdout: '', stderr: '' };
   const { status, missing, timedOut } = await runLabelled({
     ...call,
-    program: 'qemu-img',
-    args,
+    ...(background === true
+      ? { program: 'nice', args: ['-n', '19', 'qemu-img', ...args] }
+      : { program: 'qemu-img', args }),
     env: programEnvironment(),
     cwd: '/',
     onOutput: (text, stream) => {
@@ -32,7 +40,7 @@ export async function qemuImg(args: readonly string[], call: QemuImgCall): Promi
   });
   if (status === 0) return said.stdout;
   const what = `qemu-img ${args.join(' ')}`;
-  if (missing) {
+  if (missing || (background === true && status === notFoundStatus)) {
     throw needsOperator({
       code: 'qemu-img-missing',
       message: `${what}: there is no qemu-img on this host`,

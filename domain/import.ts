@@ -126,6 +126,8 @@ export interface ImportRequest {
   bandwidthBytesPerSecond: number;
   /** How long the cache keeps what was copied after a failure or a cancel, s. */
   cacheSeconds: number;
+  /** What is kept so is compressed, and unpacked by the next import; no if absent. */
+  compressCache?: boolean;
   /** Who asked, for the report. */
   operator: string;
   /** Keys of encrypted disks of the guest by reference: the values stand in the conversion host's configuration. */

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ConversionTermsInForce } from '../activities/import/conversion-terms.ts';
 import { expireCaches } from '../activities/import/keep-cache.ts';
 import type { CacheUpkeep } from '../activities/import/keep-cache.ts';
+import { packCaches } from '../activities/import/pack-caches.ts';
 import { lookAtDisks } from '../activities/import/usage.ts';
 import type { ImportParts } from '../activities/import/parts.ts';
 import type { HostParts } from '../activities/parts.ts';
@@ -90,6 +91,7 @@ export async function keepCaches(
   };
   await Promise.all([
     each(everyMs, 'look after the import cache', () => expireCaches(parts, upkeep)),
+    each(everyMs, 'compress what the import cache keeps', () => packCaches(parts, upkeep)),
     each(lookEveryMs, 'look how full the disks are', () => lookAtDisks(parts)),
   ]);
 }

@@ -45,13 +45,14 @@ export interface Placed extends Judged {
 
 export function importRef({ vm, request }: ImportVmInput): ImportRef {
   const info = workflowInfo();
-  const { provider, cacheSeconds } = request;
+  const { provider, cacheSeconds, compressCache = false } = request;
   return {
     moveId: info.workflowId,
     migrationId: info.firstExecutionRunId,
     provider,
     foreign: vm,
     keepSeconds: cacheSeconds,
+    ...(compressCache ? { compress: true } : {}),
   };
 }
 

@@ -11,6 +11,10 @@ const diskSchema = z.object({
   whole: z.boolean(),
   /** It was read back and is what was read of the source. */
   compared: z.boolean().optional(),
+  /** The copy is the packed one, and there is no image: whichever of the two this does not name is a leftover. */
+  packed: z.boolean().optional(),
+  /** Packing it was tried, and is of no use. */
+  staysRaw: z.boolean().optional(),
   /** What the journal told when the import of `usedBy` first opened it: absent before that. */
   found: z
     .object({
@@ -24,7 +28,8 @@ const diskSchema = z.object({
 
 /** What stands in a cache's `record.json`. */
 export const recordSchema = z.object({
-  version: z.literal(1),
+  /** 2 while a disk is packed: a worker that does not know of that must not take the image for there. */
+  version: z.union([z.literal(1), z.literal(2)]),
   provider: z.string(),
   vm: z.object({ id: z.string(), name: z.string() }),
   disks: z.array(diskSchema).max(256),
@@ -60,12 +65,21 @@ export const recordSchema = z.object({
   promise: z.object({ neededBytes: z.int().min(0), besideBytes: z.int().min(0) }).optional(),
   /** For how long it is kept once that import is over. */
   keepSeconds: z.int().min(0),
+  /** What is kept is compressed once that import is over. */
+  compress: z.boolean().optional(),
   /** ISO 8601, UTC: nobody uses it, and from then on it may go. Absent while it is in use. */
   until: z.string().optional(),
 });
 
 export type CacheRecord = z.infer<typeof recordSchema>;
 export type CachedDiskRecord = CacheRecord['disks'][number];
+
+/** The disk, if all of its image is there as it came: a packed one has to be unpacked first. */
+export const wholeImage = (
+  record: CacheRecord | undefined,
+  key: string,
+): CachedDiskRecord | undefined =>
+  record?.disks.find((one) => one.key === key && one.whole && one.packed !== true);
 
 /** For so long after the import was seen to be over a stopped source is started: later on a person has seen to it, ms. */
 const startsWithinMs = 30 * 60_000;

@@ -13,6 +13,7 @@ import { cacheOf } from './cache-of.ts';
 import { cachedKeys, ImportCache, takenBy } from './cache.ts';
 import type { CacheRecord } from './cache-record.ts';
 import type { ReserveCacheAnswer, ReserveCacheInput } from './contract.ts';
+import { callOffAll, idleBytes } from './idle-work.ts';
 import type { ImportParts } from './parts.ts';
 
 type Place = Pick<ImportParts, 'host' | 'conversion'>;
@@ -100,7 +101,7 @@ async function promiseRoom(
   input: ReserveCacheInput,
   signal: AbortSignal,
 ): Promise<ReserveCacheAnswer> {
-  const { migrationId, neededBytes, besideBytes } = input;
+  const { migrationId, besideBytes } = input;
   const { stateDir, name: host } = parts.host;
   const cache = cacheOf(parts, input);
   return cache.alone('reserve room in the cache', signal, async () => {
@@ -114,8 +115,12 @@ async function promiseRoom(
     return withFileLock(lock, async () => {
       // Somebody may have removed all of it since the host told what it has.
       await mkdir(parts.conversion.cacheDir, { recursive: true, mode: 0o700 });
-      const own = { id: cache.key, neededBytes, writtenBytes: await cache.takenBytes() };
-      const refusal = refusalOf(await look(parts), { host, input, own, parallel });
+      const writtenBytes = await cache.takenBytes();
+      // What is packed stays until it is unpacked beside it.
+      const neededBytes = input.neededBytes + (await cache.packedBytes());
+      const own = { id: cache.key, neededBytes, writtenBytes };
+      const ask = { host, input: { ...input, neededBytes }, own, parallel };
+      const refusal = refusalOf(await lookFor(parts, own), ask);
       if (refusal === undefined) {
         const record = takenBy(input, found, parts.server());
         await cache.write({ ...record, promise: { neededBytes, besideBytes } });
@@ -127,13 +132,26 @@ async function promiseRoom(
   });
 }
 
+/** What is compressed just now takes room for a while: it makes way where an import wants that. */
+async function lookFor(parts: Place, own: CacheTask): ReturnType<typeof look> {
+  const { cacheDir } = parts.conversion;
+  const seen = await look(parts);
+  const { availableBytes } = capacityOf(seen.cache, [...othersThan(own, seen.tasks), own]);
+  if (idleBytes(cacheDir) <= availableBytes) return seen;
+  await callOffAll(cacheDir);
+  return look(parts);
+}
+
+const othersThan = (own: CacheTask, tasks: readonly Task[]): Task[] =>
+  tasks.filter((task) => task.id !== own.id);
+
 /** Why it has to wait, or can never be brought here; undefined if neither. */
 function refusalOf(
   { cache, tasks }: Awaited<ReturnType<typeof look>>,
   ask: { host: string; input: ReserveCacheInput; own: CacheTask; parallel: number },
 ): VmFerryError | undefined {
   const { host, input, own, parallel } = ask;
-  const others = tasks.filter((task) => task.id !== own.id);
+  const others = othersThan(own, tasks);
   if (others.filter(({ writes }) => writes).length >= parallel)
     return hostFull(input, { host, parallel });
   const { shortBytes } = capacityOf(cache, [...others, own]);

@@ -1,11 +1,12 @@
 /**
- * What a conversion host keeps of a foreign VM, `<cacheDir>/<key>/`: raw images with their journals, overlays of the
- * conversion, and a record. The key is of provider and VM alone: another import of the VM finds what an earlier one
+ * What a conversion host keeps of a foreign VM, `<cacheDir>/<key>/`: raw images or packed ones, with their journals,
+ * overlays of the conversion, and a record. The key is of provider and VM alone: another import of the VM finds what an earlier one
  * copied, and the journals tell by the disks' fingerprints whether it is still of use.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { endLabelled } from '../../convert/labelled-process.ts';
 import { needsOperator } from '../../domain/errors.ts';
 import { realIo, replaceDurably } from '../../guard/durable.ts';
 import { withVmLock } from '../../guard/lock.ts';
@@ -14,9 +15,14 @@ import { readHashesPathFor } from '../../transfer/read-hashes.ts';
 import { owesSource, recordSchema } from './cache-record.ts';
 import type { CachedDiskRecord, CacheRecord } from './cache-record.ts';
 import type { ImportRef } from './contract.ts';
+import { blocksOf } from './file-blocks.ts';
+import { callOff, workIdly } from './idle-work.ts';
+import type { IdleWork } from './idle-work.ts';
 
 const recordFile = 'record.json';
 const lockMs = 30_000;
+/** Of work that can as well be done at another time. */
+const idleLockMs = 1_000;
 const keyPattern = /^[0-9a-f]{32}$/;
 
 export class ImportCache {
@@ -40,17 +46,52 @@ export class ImportCache {
 
   pathOf = ({ file }: Pick<CachedDiskRecord, 'file'>): string => join(this.folder, file);
 
+  /** Of a disk that is compressed, in the image's place. */
+  packedPathOf = ({ file }: Pick<CachedDiskRecord, 'file'>): string =>
+    join(this.folder, file.replace(/raw$/, 'packed'));
+
+  /** Marks programs that compress, apart from all that an import waits for. */
+  get packLabel(): string {
+    return `${this.key}.pack`;
+  }
+
   /** Where the conversion works: overlays, journal, log. */
   get conversionFolder(): string {
     return join(this.folder, 'conversion');
   }
 
-  /** Alone with it on this host; the kernel lets go of the lock however the process ends. Throws `vm-locked`. */
+  /**
+   * Alone with it on this host; the kernel lets go of the lock however the process ends. What another does there that
+   * nobody waits for is called off. Throws `vm-locked`.
+   */
   async alone<T>(operation: string, signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+    callOff(this.folder);
+    const { until, compress } = (await this.read().catch(() => undefined)) ?? {};
+    // Of another worker of this host, which then lets go, or of one that was killed.
+    if (until !== undefined && compress === true) await endLabelled(this.packLabel);
+    // Once more, and in one go with its place in the line: what began meanwhile would be waited for.
+    callOff(this.folder);
+    return this.#locked({ operation, signal, timeoutMs: lockMs }, act);
+  }
+
+  /** As `alone`, where it is free now, until somebody else of this process wants it: that aborts the signal. */
+  async whileUnwanted<T>(
+    work: IdleWork & { operation: string; signal: AbortSignal },
+    act: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { operation } = work;
+    return workIdly(this.folder, work, (signal) =>
+      this.#locked({ operation, signal, timeoutMs: idleLockMs }, () => act(signal)),
+    );
+  }
+
+  async #locked<T>(
+    lock: { operation: string; signal: AbortSignal; timeoutMs: number },
+    act: () => Promise<T>,
+  ): Promise<T> {
     const uuid = this.key.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
     const stateDir = join(this.#stateDir, 'imports');
-    const options = { stateDir, uuid, timeoutMs: lockMs, operation, host: this.#host, signal };
-    return withVmLock(options, act);
+    return withVmLock({ stateDir, uuid, host: this.#host, ...lock }, act);
   }
 
   /** Undefined if there is none. Throws `cache-record-damaged`. */
@@ -77,19 +118,28 @@ export class ImportCache {
   async write(record: CacheRecord): Promise<void> {
     const path = join(this.folder, recordFile);
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
-    const data = Buffer.from(JSON.stringify(record));
+    const version = record.disks.some(({ packed }) => packed === true) ? 2 : 1;
+    const data = Buffer.from(JSON.stringify({ ...record, version }));
     await replaceDurably({ path, temporary: `${path}.new` }, data, realIo);
   }
 
-  /** What the images take up of the file system, and what a conversion made beside them. */
+  /** What the images take up of the file system, packed or not, and what a conversion made beside them. */
   async takenBytes(): Promise<number> {
     const disks = (await this.read().catch(() => undefined))?.disks ?? [];
     const beside = await readdir(this.conversionFolder).catch(() => []);
     const paths = [
-      ...disks.map((disk) => this.pathOf(disk)),
+      ...disks.flatMap((disk) => [this.pathOf(disk), this.packedPathOf(disk)]),
       ...beside.map((name) => join(this.conversionFolder, name)),
     ];
     const taken = await Promise.all(paths.map(blocksOf));
+    return taken.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  /** What its packed disks take up, each until all of it is unpacked beside it. */
+  async packedBytes(): Promise<number> {
+    const disks = (await this.read().catch(() => undefined))?.disks ?? [];
+    const packed = disks.filter((disk) => disk.packed === true);
+    const taken = await Promise.all(packed.map((disk) => blocksOf(this.packedPathOf(disk))));
     return taken.reduce((sum, bytes) => sum + bytes, 0);
   }
 
@@ -111,6 +161,7 @@ export class ImportCache {
     // The journal first: without it nothing takes the image for whole.
     await rm(journalPathFor(path), { force: true });
     await rm(path, { force: true });
+    await rm(this.packedPathOf(disk), { force: true });
     await rm(readHashesPathFor(path), { force: true });
   }
 
@@ -131,13 +182,6 @@ export class ImportCache {
     await rm(this.folder, { recursive: true, force: true });
   }
 }
-
-/** 0 if it is not there. */
-const blocksOf = (path: string): Promise<number> =>
-  stat(path).then(
-    ({ blocks }) => blocks * 512,
-    () => 0,
-  );
 
 const keyOf = (provider: string, vm: string): string =>
   createHash('sha256')
@@ -168,7 +212,7 @@ export function takenBy(
   found: CacheRecord | undefined,
   server: CacheRecord['usedBy']['server'],
 ): CacheRecord {
-  const { moveId, migrationId, provider, foreign, keepSeconds } = ref;
+  const { moveId, migrationId, provider, foreign, keepSeconds, compress } = ref;
   if (found?.usedBy.migrationId === migrationId) {
     const { until: _until, ...inUse } = found;
     return inUse;
@@ -177,12 +221,18 @@ export function takenBy(
     version: 1,
     provider,
     vm: foreign,
-    disks: (found?.disks ?? []).map(({ found: _found, ...disk }) => disk),
+    disks: (found?.disks ?? []).map(foundBefore),
     usedBy: { moveId, migrationId, server },
     // Of another import, which had another label.
     reading: false,
     // Its guest may be on its way down still: whoever looks next shall know that it ran.
     ...(found?.source === undefined || !owesSource(found) ? {} : { source: found.source }),
     keepSeconds,
+    ...(compress === undefined ? {} : { compress }),
   };
+}
+
+/** A disk that another import left. What is not whole becomes another one: whether it can be packed shows anew. */
+function foundBefore({ found: _found, staysRaw, ...disk }: CachedDiskRecord): CachedDiskRecord {
+  return { ...disk, ...(disk.whole && staysRaw === true ? { staysRaw } : {}) };
 }

@@ -9,6 +9,7 @@ import { MoveFolder } from '../move-folder.ts';
 import type { LocalDisk } from '../parts.ts';
 import { forgetIfAlone, rememberMove } from '../policy-memory.ts';
 import { cacheOf } from './cache-of.ts';
+import { wholeImage } from './cache-record.ts';
 import type { CachedDiskInput, CachedExportInput, ImportRef } from './contract.ts';
 import type { ImportParts } from './parts.ts';
 
@@ -74,7 +75,7 @@ export async function cachedImage(
 ): Promise<{ disk: LocalDisk; state: string }> {
   const { key, overlay } = input;
   const cache = cacheOf(parts, input);
-  const record = (await cache.read())?.disks.find((one) => one.key === key && one.whole);
+  const record = wholeImage(await cache.read(), key);
   if (record === undefined) throw notThere(input);
   const base = cache.pathOf(record);
   const disk: LocalDisk =

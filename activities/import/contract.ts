@@ -29,6 +29,8 @@ export interface ImportRef {
   foreign: { id: string; name: string };
   /** For how long the cache keeps what was copied if the import ends without a last word, s. */
   keepSeconds: number;
+  /** Whether what it keeps is compressed; no if absent. */
+  compress?: true;
 }
 
 export interface ListForeignInput {
@@ -59,7 +61,7 @@ export interface InspectForeignResult {
 /** What the conversion host found out; fixed for the rest of the import. */
 export interface ForeignCheck extends InspectForeignResult {
   host: ConversionHostFacts;
-  /** What the cache has of this VM already, by what its images take up. */
+  /** What the cache has of this VM already, by what its images take up; packed ones need their room again. */
   cachedBytes: number;
 }
 

@@ -16,6 +16,7 @@ import type { CachedDiskRecord, CacheRecord } from './cache-record.ts';
 import type { ImportCache } from './cache.ts';
 import type { CachedDisk, CacheInput, CacheResult } from './contract.ts';
 import type { ImportParts } from './parts.ts';
+import { unpackDisks } from './unpack-disks.ts';
 
 const chunkBytes = 2 * 1024 * 1024;
 
@@ -49,6 +50,8 @@ async function copyAll(
   const cache = cacheOf(parts, input);
   const record = takenBy(input, await cache.read(), parts.server());
   await cache.write(record);
+  // Before the source is opened: a guest that is paused for its copy does not stand still for it.
+  const anew = await unpackDisks({ cache, record, keys: input.disks, signal });
   const pause = running === 'pause';
   const done: CachedDisk[] = [];
   await atProvider(
@@ -72,7 +75,8 @@ async function copyAll(
           progress.set(one.name, one);
           attempt.report({ disks: [...progress.values()] });
         };
-        const options = { parts, cache, record, disk, report };
+        const lost = anew.get(disk.key);
+        const options = { parts, cache, record, disk, report, ...(lost && { lost }) };
         done.push(await copyOne(source, input, options, attempt));
       }
       await vouch(source, input, { cache, record, signal });
@@ -139,12 +143,14 @@ interface CopyOne {
   record: CacheRecord;
   disk: ForeignDisk;
   report: (progress: DiskProgress) => void;
+  /** Why what was kept of it is not there any more. */
+  lost?: string;
 }
 
 async function copyOne(
   source: ForeignSource,
   { vm }: CacheInput,
-  { parts, cache, record, disk, report }: CopyOne,
+  { parts, cache, record, disk, report, lost }: CopyOne,
   { signal, throttle }: CopyAttempt,
 ): Promise<CachedDisk> {
   const handle = await source.openDisk(vm, disk.key, signal);
@@ -181,7 +187,7 @@ async function copyOne(
     onProgress: (progress) => report({ name: disk.key, capacityBytes, ...progress }),
   });
   const twice = journal.askedAgainBytes + result.bytesRecopied - own.found.twiceBytes;
-  const why = restarted ?? journal.restartedBecause;
+  const why = lost ?? restarted ?? journal.restartedBecause;
   return {
     key: disk.key,
     bytesCopied: result.totalDataBytes - own.found.bytes + twice,

@@ -11,6 +11,7 @@ import type { ConversionReport } from '../../domain/import.ts';
 import { realIo, replaceDurably } from '../../guard/durable.ts';
 import type { Attempt } from '../boundary.ts';
 import { cacheOf } from './cache-of.ts';
+import { wholeImage } from './cache-record.ts';
 import type { ImportCache } from './cache.ts';
 import type { ConvertInput } from './contract.ts';
 import { conversionTool } from './conversion-facts.ts';
@@ -61,7 +62,7 @@ async function requestFor(
     id,
     vm: plan.name,
     disks: plan.disks.map(({ key }) => {
-      const disk = record?.disks.find((one) => one.key === key && one.whole);
+      const disk = wholeImage(record, key);
       if (disk === undefined) throw notCached(vm.name, key);
       return { key, path: cache.pathOf(disk), format: 'raw' as const };
     }),

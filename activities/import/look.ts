@@ -60,10 +60,12 @@ export async function checkForeign(
 ): Promise<ForeignCheck> {
   const { provider, foreign } = ref;
   await settleFormer(parts, ref, signal);
-  const [found, host, cachedBytes] = await Promise.all([
+  const cache = cacheOf(parts, ref);
+  const [found, host, takenBytes, packedBytes] = await Promise.all([
     inspectForeign(parts, { provider, vm: foreign.id }, signal),
     conversionFacts(parts, signal),
-    cacheOf(parts, ref).takenBytes(),
+    cache.takenBytes(),
+    cache.packedBytes(),
   ]);
-  return { ...found, host, cachedBytes };
+  return { ...found, host, cachedBytes: Math.max(0, takenBytes - packedBytes) };
 }

@@ -2,6 +2,7 @@ import { transient } from '../../domain/errors.ts';
 import { differsFromRead, readHashesPathFor } from '../../transfer/read-hashes.ts';
 import type { Attempt } from '../boundary.ts';
 import { cacheOf } from './cache-of.ts';
+import { wholeImage } from './cache-record.ts';
 import type { CachedDiskRecord, CacheRecord } from './cache-record.ts';
 import type { ImportCache } from './cache.ts';
 import { notThere } from './cached-disk.ts';
@@ -25,7 +26,7 @@ export async function verifyCached(
       cache.alone('compare the copy', inner, async () => {
         const record = await cache.read();
         for (const key of disks) {
-          const own = record?.disks.find((disk) => disk.key === key && disk.whole);
+          const own = wholeImage(record, key);
           if (record === undefined || own === undefined) throw notThere({ ...input, key });
           if (own.compared !== true) await compareOne(parts, { cache, record, own, signal: inner });
         }

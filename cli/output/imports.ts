@@ -218,6 +218,7 @@ const request: z.ZodType<ImportRequest> = z.strictObject({
   verify: z.enum(['full', 'off']),
   bandwidthBytesPerSecond: bytes,
   cacheSeconds: count,
+  compressCache: flag.exactOptional(),
   operator: text,
   luksKeys: z.array(z.strictObject({ device: text, reference: text })).exactOptional(),
   rehearse: rehearse.exactOptional(),

@@ -96,16 +96,22 @@ describe.concurrent('an import without faults', () => {
     expect(world.source.paused).toBe(false);
   });
 
-  it('waits for a person, and goes back by their word', async () => {
-    const world = new ImportWorld({ running: true });
-    const report = await bench.run(world, importRequest({ autoCommit: false }), async (handle) => {
-      await untilPhase(handle, 'awaiting-commit');
-      await handle.executeUpdate(updateNames.rollback, { args: [orderOf] });
-    });
-    expect(report).toMatchObject({ phase: 'rolled-back', sourceRunning: true });
-    expect(report.cachedUntil).toBe('2030-01-01T00:00:00Z');
-    expectUndone(world, { running: true });
-  });
+  it.each([false, true])(
+    'waits for a person, and goes back by their word',
+    async (compressCache) => {
+      const world = new ImportWorld({ running: true });
+      const request = importRequest({ autoCommit: false, compressCache });
+      const report = await bench.run(world, request, async (handle) => {
+        await untilPhase(handle, 'awaiting-commit');
+        await handle.executeUpdate(updateNames.rollback, { args: [orderOf] });
+      });
+      expect(report).toMatchObject({ phase: 'rolled-back', sourceRunning: true });
+      expect(report.cachedUntil).toBe('2030-01-01T00:00:00Z');
+      // What is left of it is kept as it was asked to.
+      expect(world.cache.compress).toBe(compressCache);
+      expectUndone(world, { running: true });
+    },
+  );
 
   it('refuses to go back from what has run without the word that it is lost', async () => {
     const world = new ImportWorld({ running: true });

@@ -125,7 +125,8 @@ describe('vmferry v2v asks', () => {
       ...{ restartSource: true, autoStart: false, autoCommit: false, shape: {}, storage: {} },
     });
     // The conversion host says how long it keeps a copy, and the fleet who converts.
-    for (const absent of ['cacheSeconds', 'on', 'to']) expect(request).not.toHaveProperty(absent);
+    for (const absent of ['cacheSeconds', 'compressCache', 'on', 'to'])
+      expect(request).not.toHaveProperty(absent);
   });
 
   it.each<[string[], Partial<V2vRequest>]>([
@@ -153,8 +154,8 @@ describe('vmferry v2v asks', () => {
       { restartSource: false, shutdownTimeoutMs: 60_000 },
     ],
     [
-      ['--keep-cache', '2h', '--bandwidth', '1MiB/s'],
-      { cacheSeconds: 7200, bandwidthBytesPerSecond: 2 ** 20 },
+      ['--keep-cache', '2h', '--compress-cache', '--bandwidth', '1MiB/s'],
+      { cacheSeconds: 7200, compressCache: true, bandwidthBytesPerSecond: 2 ** 20 },
     ],
     [
       ['--luks-key', '/dev/sda2=web', '--root', 'first'],

@@ -80,8 +80,8 @@ const failure = (fault: Fault): ApplicationFailure =>
 
 export class ImportWorld {
   readonly source: { running: boolean; paused: boolean; memory?: { wasRunning: boolean } };
-  /** What the conversion host has: keys of whole disks, whether they were converted, and for how long it is kept. */
-  readonly cache = { disks: new Set<string>(), converted: false, until: '' };
+  /** What the conversion host has: keys of whole disks, whether they were converted, for how long it is kept, and how. */
+  readonly cache = { disks: new Set<string>(), converted: false, until: '', compress: false };
   readonly exports = new Set<string>();
   readonly target = { volumes: new Set<string>(), defined: false, running: false };
   ledger: LedgerEntry | undefined;
@@ -151,7 +151,8 @@ export class ImportWorld {
         const check = { vm: this.#vm(), concerns: this.said, host: facts, cachedBytes: 0 };
         return Promise.resolve(check);
       },
-      reserveCache: () => {
+      reserveCache: ({ compress = false }) => {
+        cache.compress = compress;
         const fault = this.waits.shift();
         return Promise.resolve(fault === undefined ? { granted: true } : { granted: false, fault });
       },
