@@ -3,7 +3,13 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import { parseBytes } from '../config/units.ts';
 import { VmFerryError } from '../domain/errors.ts';
-import type { AddressWish, CardWish, ImportBus, ImportShape } from '../domain/import.ts';
+import type {
+  AddressWish,
+  CardWish,
+  ImportBus,
+  ImportShape,
+  VolumeWish,
+} from '../domain/import.ts';
 import { usageError } from './fault.ts';
 import { readCount } from './options.ts';
 
@@ -23,6 +29,8 @@ export interface ShapeOptions {
   cpus?: Said<number>[];
   memory?: Said<number>[];
   disks?: Said<string[]>[];
+  volumes?: Said<VolumeWish[]>[];
+  os?: Said<System>[];
   nics?: Said<CardWish[]>[];
   addresses?: Said<OnCard[]>[];
   gateways?: Said<OnCard[]>[];
@@ -34,13 +42,24 @@ export interface ShapeOptions {
   secureBoot?: boolean;
 }
 
+type System = NonNullable<ImportShape['system']>;
+
+const systems: readonly System[] = ['linux', 'windows', 'other'];
 const buses: readonly ImportBus[] = ['virtio-scsi', 'virtio-blk', 'sata', 'ide'];
 const ofEach = [
-  ...(['name', 'cpus', 'memory', 'disks', 'nics'] as const),
-  ...(['addresses', 'gateways', 'dns'] as const),
+  ...(['name', 'cpus', 'memory', 'disks', 'volumes', 'nics'] as const),
+  ...(['addresses', 'gateways', 'dns', 'os'] as const),
 ];
 /** What two VMs cannot share. */
-const ofOne: readonly string[] = ['name', 'disks', 'nics', 'addresses', 'gateways', 'dns'];
+const ofOne: readonly string[] = [
+  'name',
+  'disks',
+  'volumes',
+  'nics',
+  'addresses',
+  'gateways',
+  'dns',
+];
 
 const mebibyte = 1024 ** 2;
 
@@ -64,15 +83,27 @@ const readCards = (text: string): CardWish[] =>
     return at === -1 ? { key: word } : { key: word.slice(0, at), mac: word.slice(at + 1) };
   });
 
-/** `KEY@ADDRESS`, several with commas. */
-const readOnCards = (text: string): OnCard[] =>
+/** `KEY@VALUE`, several with commas. */
+const readByKey = (text: string, of: string): { key: string; value: string }[] =>
   readKeys(text).map((word) => {
     const at = word.lastIndexOf('@');
-    if (at > 0) return { key: word.slice(0, at), address: word.slice(at + 1) };
+    if (at > 0) return { key: word.slice(0, at), value: word.slice(at + 1) };
     throw new InvalidArgumentError(
-      `Say for which card, as KEY@${word}: \`vmferry inspect\` shows the keys.`,
+      `Say for which ${of}, as KEY@${word}: \`vmferry inspect\` shows the keys.`,
     );
   });
+
+const readOnCards = (text: string): OnCard[] =>
+  readByKey(text, 'card').map(({ key, value }) => ({ key, address: value }));
+
+const readVolumes = (text: string): VolumeWish[] =>
+  readByKey(text, 'disk').map(({ key, value }) => ({ key, name: value }));
+
+function readSystem(text: string): System {
+  const found = systems.find((system) => system === text);
+  if (found !== undefined) return found;
+  throw new InvalidArgumentError(`Allowed choices are ${systems.join(', ')}.`);
+}
 
 /** `VALUE`, or `VM=VALUE`: a VM's name may hold a `=`, a value does not. */
 const readSaid =
@@ -105,6 +136,18 @@ export const withShape = (command: Command): Command =>
         '--disks <[vm=]keys>',
         'keys of the disks that come beside the boot disk; repeatable',
       ).argParser(readSaid(readKeys)),
+    )
+    .addOption(
+      new Option(
+        '--volumes <[vm=]names>',
+        'names of volumes on the target, each as KEY@NAME, without the ending; repeatable',
+      ).argParser(readSaid(readVolumes)),
+    )
+    .addOption(
+      new Option(
+        '--os <[vm=]system>',
+        'linux, windows or other, where the source says another one; repeatable',
+      ).argParser(readSaid(readSystem)),
     )
     .addOption(
       new Option(
@@ -175,6 +218,8 @@ export function shapeFor(vm: string, options: ShapeOptions): ImportShape {
   const cpus = saidOf(vm, options.cpus);
   const memoryBytes = saidOf(vm, options.memory);
   const disks = saidOf(vm, options.disks);
+  const volumes = saidOf(vm, options.volumes);
+  const system = saidOf(vm, options.os);
   const nics = saidOf(vm, options.nics);
   const addresses = wishesOf(vm, options);
   return {
@@ -182,6 +227,8 @@ export function shapeFor(vm: string, options: ShapeOptions): ImportShape {
     ...(cpus === undefined ? {} : { cpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(disks === undefined ? {} : { disks }),
+    ...(volumes === undefined ? {} : { volumes }),
+    ...(system === undefined ? {} : { system }),
     ...(nics === undefined ? {} : { nics }),
     ...(addresses.length === 0 ? {} : { addresses }),
     ...(bus === undefined ? {} : { bus }),

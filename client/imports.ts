@@ -194,7 +194,8 @@ class Busier {
   choose({ provider, on, shape = {}, convert = 'yes' }: V2vRequest, look: InspectForeignResult) {
     const { vm } = look;
     const { neededBytes } = cacheNeed(vm, { shape, convert });
-    const wishes = { provider, kind: vm.kind, convert, windows: vm.guestFamily === 'windows' };
+    const { system = vm.guestFamily } = shape;
+    const wishes = { provider, kind: vm.kind, convert, windows: system === 'windows' };
     const name = on ?? chosenConversionHost(this.#candidates, { ...wishes, neededBytes });
     const at = this.#candidates.findIndex((one) => one.name === name);
     const candidate = this.#candidates[at];

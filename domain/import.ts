@@ -63,6 +63,10 @@ export interface ImportShape {
   memoryBytes?: number;
   /** Keys of the disks that come along; all if absent. */
   disks?: string[];
+  /** What their volumes are called; the others after the VM. */
+  volumes?: VolumeWish[];
+  /** Of the guest, where the platform says another one or none. */
+  system?: ForeignVm['guestFamily'];
   /** The cards that come along, in their order here; all of them if absent. */
   nics?: CardWish[];
   /** What cards of the guest are to have in place of their own. */
@@ -74,6 +78,13 @@ export interface ImportShape {
   bus?: ImportBus;
   /** KVM if absent and the target offers it; `qemu` is emulation, for where KVM is offered and does not work. */
   domainType?: 'kvm' | 'qemu';
+}
+
+export interface VolumeWish {
+  /** `ForeignDisk.key`. */
+  key: string;
+  /** Without the ending, which tells the format. */
+  name: string;
 }
 
 export interface CardWish {

@@ -29,12 +29,16 @@ export async function judge(run: Import): Promise<Judged> {
 
 export async function look(run: Import): Promise<ForeignCheck> {
   const { record, hosts, ref, input } = run;
-  const foreign = await hosts.do({
+  const found = await hosts.do({
     host: input.request.conversionHost,
     what: `look at ${input.vm.name}`,
     limit: limits.check,
     call: (at) => at.checkForeign(ref),
   });
+  const { system } = input.request.shape;
+  // The person knows the guest; what is asked of it afterwards goes by that.
+  const foreign =
+    system === undefined ? found : { ...found, vm: { ...found.vm, guestFamily: system } };
   const { report } = record;
   report.foreign.kind = foreign.vm.kind;
   report.sourceRunning = !isOff(foreign.vm);

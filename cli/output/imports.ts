@@ -173,6 +173,8 @@ const shape: z.ZodType<ImportShape> = z.strictObject({
   memoryBytes: bytes.exactOptional(),
   disks: z.array(text).exactOptional(),
   nics: z.array(z.strictObject({ key: text, mac: text.exactOptional() })).exactOptional(),
+  volumes: z.array(z.strictObject({ key: text, name: text })).exactOptional(),
+  system: z.enum(['linux', 'windows', 'other']).exactOptional(),
   addresses: z.array(addressWish).exactOptional(),
   newMacs: flag.exactOptional(),
   tpm: flag.exactOptional(),

@@ -3,7 +3,7 @@ import { poolKind } from '../disk-plan.ts';
 import type { ForeignDisk, ForeignVm } from '../foreign.ts';
 import type { HostFacts, PoolFacts } from '../host.ts';
 import type { ImportBus, ImportRequest, ImportShape, ImportStorage } from '../import.ts';
-import type { DiskFormat, PlaceKind } from '../vm.ts';
+import type { PlaceKind } from '../vm.ts';
 import { volumeBase } from './names.ts';
 
 type Disks = Pick<ForeignVm, 'disks'>;
@@ -68,11 +68,30 @@ export function diskFit(
 export const takenBytes = (disk: ForeignDisk, kind: PlaceKind): number =>
   kind === 'block' ? disk.capacityBytes : expectedBytes(disk);
 
-/** The volume of the disk at `index`, of the order in which they come. */
-export const volumeName = (
-  { name, index }: { name: string; index: number },
-  format: DiskFormat,
-): string => `${volumeBase(name)}-${index}.${format}`;
+/** The volume of the disk at `index`, of the order in which they come: as was asked for, else after the VM. */
+export function volumeName(
+  { vm, key, index }: { vm: string; key: string; index: number },
+  { shape, storage }: Pick<ImportRequest, 'shape' | 'storage'>,
+): string {
+  const wish = shape.volumes?.find((one) => one.key === key);
+  return `${wish?.name ?? `${volumeBase(vm)}-${index}`}.${storage.format}`;
+}
+
+/** Why volumes cannot be called as was asked for, each a clause; none if they can. */
+export function volumeTroubles(vm: ForeignVm, { shape }: Pick<ImportRequest, 'shape'>): string[] {
+  const wishes = shape.volumes ?? [];
+  const keys = broughtDisks(vm, shape).map(({ key }) => key);
+  const names = wishes.map(({ name }) => name);
+  return wishes.flatMap(({ key, name }, index) => {
+    const disk = `disk ${JSON.stringify(key.slice(0, 100))}`;
+    const called = JSON.stringify(name.slice(0, 100));
+    if (!keys.includes(key)) return [`${vm.name} brings no ${disk}`];
+    if (wishes.findIndex((one) => one.key === key) !== index)
+      return [`${disk} of ${vm.name} is named twice`];
+    if (names.indexOf(name) !== index) return [`two disks of ${vm.name} would be called ${called}`];
+    return volumeBase(name) === name ? [] : [`no volume can be called ${called}`];
+  });
+}
 
 const prefixes: Readonly<Record<ImportBus, string>> = {
   'virtio-scsi': 'sd',

@@ -11,7 +11,14 @@ import type {
   PlannedImportNic,
 } from '../import.ts';
 import { addressTroubles, gatewaysFor } from './addresses.ts';
-import { broughtDisks, diskFit, diskName, poolNameFor, volumeName } from './disks.ts';
+import {
+  broughtDisks,
+  diskFit,
+  diskName,
+  poolNameFor,
+  volumeName,
+  volumeTroubles,
+} from './disks.ts';
 import type { DiskFit } from './disks.ts';
 import { isUsableMac, madeMac, repeatedMacs, settledMac } from './macs.ts';
 import { modeOfImport } from './mode.ts';
@@ -43,7 +50,7 @@ const invalid = (code: string, message: string, remedy: string) =>
 
 /**
  * Settles the plan; equal input gives an equal plan. The rules of `checks/foreign` tell everything that speaks against
- * it, this the first thing that makes it impossible. Throws a permanent `name-invalid`, `no-disk`, `disk-unknown`,
+ * it, this the first thing that makes it impossible. Throws a permanent `name-invalid`, `no-disk`, `disk-unknown`, `volume-name-unfit`,
  * `cpus-unfit`, `memory-unfit`, `secure-boot-impossible`, `machine-unsupported`, `storage-unmapped`, `pool-missing`,
  * `pool-unusable`, `format-unfit`, `network-unmapped`, `nic-unfit`,
  * `mac-unusable`, `mac-twice`, `addresses-unfit`.
@@ -126,13 +133,15 @@ function plannedDisks(context: PlanContext, name: string): PlannedImportDisk[] {
     throw invalid('disk-unknown', message, '`vmferry inspect` shows the keys of its disks.');
   }
   const disks = broughtDisks(vm, shape);
+  const [trouble] = volumeTroubles(vm, request);
+  if (trouble !== undefined) throw invalid('volume-name-unfit', trouble, 'Correct --volumes.');
   if (disks.length === 0)
     throw invalid('no-disk', `${vm.name} has no disk`, 'See that the right VM is named.');
   const bus = busFor(vm, request);
   return disks.map((disk, index) => {
     const fit = diskFit(disk, storage, target);
     if (typeof fit === 'string') throw noPlace(fit, disk, context);
-    const targetVolume = volumeName({ name, index }, storage.format);
+    const targetVolume = volumeName({ vm: name, key: disk.key, index }, request);
     return {
       key: disk.key,
       name: diskName(bus, index),

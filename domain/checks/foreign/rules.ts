@@ -47,6 +47,7 @@ import { windowsAsleepUnseen } from './rules/guest/windows-asleep-unseen.ts';
 import { mac } from './rules/network/mac.ts';
 import { networkUnmapped } from './rules/network/network-unmapped.ts';
 import { nicDisconnected } from './rules/network/nic-disconnected.ts';
+import { volumeNameUnfit } from './rules/disks/volume-name-unfit.ts';
 import { addressesUnfit } from './rules/network/addresses-unfit.ts';
 import { nicUnfit } from './rules/network/nic-unfit.ts';
 import { noNic } from './rules/network/no-nic.ts';
@@ -128,6 +129,7 @@ export const requestRules: readonly ForeignRule<RequestView>[] = [
   diskUnknown,
   nicUnfit,
   addressesUnfit,
+  volumeNameUnfit,
   networkUnmapped,
   wishWithoutEffect,
 ];

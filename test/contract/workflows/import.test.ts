@@ -81,6 +81,12 @@ describe.concurrent('an import without faults', () => {
     });
   });
 
+  it('takes a guest for the system that a person says, whatever the source does', async () => {
+    const world = new ImportWorld({ running: false });
+    await bench.run(world, importRequest({ shape: { system: 'windows' } }));
+    expect([...world.judgedAs, ...world.convertedAs]).toEqual(['windows', 'windows']);
+  });
+
   it.each(['leave', 'pause'] as const)('makes a clone of a running VM with %s', async (running) => {
     const world = new ImportWorld({ running: true });
     const report = await bench.run(world, importRequest({ running, autoStart: true }));

@@ -177,13 +177,20 @@ describe('vmferry v2v asks', () => {
     const shapes = await asked(
       ...['web', 'a=b', 'db', '--cpus', '2', '--cpus', 'a=b=8', '--memory', 'db=4GiB'],
       ...['--name', 'web=w', '--name', 'a=b=ab', '--disks', 'web=2000,2001'],
-      ...['--nics', 'db=4001,4000@52:54:00:aa:bb:cc'],
+      ...['--nics', 'db=4001,4000@52:54:00:aa:bb:cc', '--os', 'linux', '--os', 'web=windows'],
+      ...['--volumes', 'web=2000@web-root,2001@web-data'],
     );
     expect(shapes.map(({ shape }) => shape)).toEqual([
-      { name: 'w', cpus: 2, disks: ['2000', '2001'] },
-      { name: 'ab', cpus: 8 },
       {
-        ...{ cpus: 2, memoryBytes: 2 ** 32 },
+        ...{ name: 'w', cpus: 2, disks: ['2000', '2001'], system: 'windows' },
+        volumes: [
+          { key: '2000', name: 'web-root' },
+          { key: '2001', name: 'web-data' },
+        ],
+      },
+      { name: 'ab', cpus: 8, system: 'linux' },
+      {
+        ...{ cpus: 2, memoryBytes: 2 ** 32, system: 'linux' },
         nics: [{ key: '4001' }, { key: '4000', mac: '52:54:00:aa:bb:cc' }],
       },
     ]);
@@ -216,6 +223,8 @@ describe('vmferry v2v asks', () => {
     [['web', 'db', '--nics', '4000'], '--nics is for one VM'],
     [['web', 'db', '--addresses', '4000@198.51.100.30/24'], '--addresses is for one VM'],
     [['web', '--addresses', '198.51.100.30/24'], 'KEY@198.51.100.30/24'],
+    [['web', '--volumes', 'root'], 'Say for which disk, as KEY@root'],
+    [['web', '--os', 'web=beos'], 'Allowed choices are linux, windows, other'],
     [['web', 'web', '--yes'], 'named twice'],
     [['web', '--dry-run', '--yes'], 'begins nothing'],
     [['web', '--running', 'kill'], 'Allowed choices'],

@@ -208,6 +208,11 @@ const requestRows: Row[] = [
     'web has no network card "nic9"; it has: nic1',
   ],
   [
+    'volume-name-unfit',
+    { request: { shape: { volumes: [{ key: 'disk1', name: 'a/b' }] } } },
+    'no volume can be called "a/b"',
+  ],
+  [
     'addresses-unfit',
     { request: { shape: { addresses: [{ key: 'nic1', addresses: ['198.51.100.30'] }] } } },
     'card "nic1" of web: "198.51.100.30" is no address of a card with its prefix',

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { VmFerryError } from '../../../domain/errors.ts';
 import type { ForeignVm } from '../../../domain/foreign.ts';
-import type { AddressWish, CardWish, ImportPlan, ImportRequest } from '../../../domain/import.ts';
+import type {
+  AddressWish,
+  CardWish,
+  ImportPlan,
+  ImportRequest,
+  VolumeWish,
+} from '../../../domain/import.ts';
 import { planImport } from '../../../domain/import/plan.ts';
 import { beta, gibibyte, pool } from './facts.ts';
 import { foreignDisk, foreignNic, foreignVm, importRequest } from './foreign-facts.ts';
@@ -176,6 +182,44 @@ describe('disks', () => {
         targetVolume: 'web-2.raw',
       },
     ]);
+  });
+});
+
+describe('names of volumes that were asked for', () => {
+  const disks = [foreignDisk({ key: 'a' }), foreignDisk({ key: 'b' })];
+  const volumes = (...volumes: VolumeWish[]) => planned({ disks }, { shape: { volumes } }).disks;
+
+  it('are theirs; the others are called after the VM', () => {
+    expect(volumes({ key: 'b', name: 'web.data_1' })).toMatchObject([
+      { targetVolume: 'web-0.qcow2' },
+      {
+        targetVolume: 'web.data_1.qcow2',
+        targetPath: expect.stringMatching(/web\.data_1\.qcow2$/) as unknown,
+      },
+    ]);
+  });
+  it.each<[string, VolumeWish[]]>([
+    ['brings no disk "c"', [{ key: 'c', name: 'x' }]],
+    [
+      'is named twice',
+      [
+        { key: 'a', name: 'x' },
+        { key: 'a', name: 'y' },
+      ],
+    ],
+    [
+      'two disks of web would be called "x"',
+      [
+        { key: 'a', name: 'x' },
+        { key: 'b', name: 'x' },
+      ],
+    ],
+    ['no volume can be called "../x"', [{ key: 'a', name: '../x' }]],
+    ['no volume can be called ""', [{ key: 'a', name: '' }]],
+  ])('are refused where: %s', (words, asked) => {
+    const fault = faultOf(() => volumes(...asked));
+    expect(fault).toMatchObject({ code: 'volume-name-unfit', handling: 'permanent' });
+    expect(fault.message).toContain(words);
   });
 });
 

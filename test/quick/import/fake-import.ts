@@ -90,6 +90,9 @@ export class ImportWorld {
   /** Bytes that crossed from the source. */
   crossed = 0;
   splitBrain: string | undefined;
+  /** The system of the guest, as the target and the conversion were told of it. */
+  readonly judgedAs: string[] = [];
+  readonly convertedAs: string[] = [];
   /** What was rehearsed, and what comes of the next one. */
   readonly rehearsed: ImportPlan[] = [];
   outcome: 'proved' | 'unproved' = 'proved';
@@ -191,7 +194,8 @@ export class ImportWorld {
         if (disks.every((key) => cache.disks.has(key))) return Promise.resolve();
         throw new Error('not cached');
       },
-      ensureConverted: () => {
+      ensureConverted: ({ vm }) => {
+        this.convertedAs.push(vm.guestFamily);
         const already = cache.converted;
         cache.converted = true;
         const said = { warnings: [], notes: [], logPath: '/log', elapsedMs: 1, already };
@@ -245,6 +249,7 @@ export class ImportWorld {
     const { target } = this;
     return {
       checkImportTarget: ({ request, foreign, vm }) => {
+        this.judgedAs.push(foreign.vm.guestFamily);
         const clone = modeOfImport(foreign.vm, request) === 'clone';
         return Promise.resolve({ concerns: [], guardLive: true, plan: planFor(vm.uuid, clone) });
       },

@@ -9,8 +9,9 @@ export const volumeTwice: ForeignRule<BatchView, 'volume-twice'> = {
   outcomes: {
     'volume-twice': {
       level: 'critical',
-      meaning: 'Disks of two VMs would go to one volume, for their names are too much alike.',
-      remedy: 'Give one of the VMs another name: --name in a request of its own.',
+      meaning:
+        'Disks of two VMs would go to one volume: their names are too much alike, or it was asked for twice.',
+      remedy: 'Give one of the VMs or volumes another name: --name, --volumes.',
     },
   },
   judge: ({ entries }) =>

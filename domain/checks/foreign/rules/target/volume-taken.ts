@@ -4,7 +4,6 @@ import { everyMode } from '../../rule.ts';
 import type { ForeignRule } from '../../rule.ts';
 import type { TargetView } from '../../views.ts';
 
-/** Disks of one VM have numbers, so that no two of them meet. */
 export const volumeTaken: ForeignRule<TargetView, 'volume-exists'> = {
   modes: everyMode,
   outcomes: {
@@ -12,7 +11,7 @@ export const volumeTaken: ForeignRule<TargetView, 'volume-exists'> = {
       level: 'critical',
       meaning: 'The target already has a volume of the name that a disk would get.',
       remedy:
-        'If nothing needs it, delete it there (virsh vol-delete); else give the VM another name, or name another pool.',
+        'If nothing needs it, delete it there (virsh vol-delete); else give the VM or the volume another name (--name, --volumes), or name another pool.',
     },
   },
   judge: ({ vm, request, target, existingVolumes = [] }) => {
@@ -20,7 +19,7 @@ export const volumeTaken: ForeignRule<TargetView, 'volume-exists'> = {
     return placedDisks(vm, request, target)
       .map(({ disk, index, pool }) => ({
         disk,
-        volume: `${pool.name}/${volumeName({ name, index }, request.storage.format)}`,
+        volume: `${pool.name}/${volumeName({ vm: name, key: disk.key, index }, request)}`,
       }))
       .filter(({ volume }) => existingVolumes.includes(volume))
       .map(({ disk, volume }) => ({
