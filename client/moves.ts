@@ -23,7 +23,7 @@ import type { Fleet } from './fleet.ts';
 import { Move } from './move.ts';
 import { askOf, noHost, placeInput } from './place.ts';
 import type { PlaceRequest } from './place.ts';
-import { assertTwoHosts, withDefaults } from './request.ts';
+import { sameHost, withDefaults } from './request.ts';
 import type { MigrateRequest } from './request.ts';
 
 /** Both hosts' checks, each as patient as in a move, and their clearing up. */
@@ -133,7 +133,10 @@ export class Moves {
   ): Promise<MigrateVmInput> {
     const { directory } = this.#fleet;
     const named = withDefaults(asked, this.#access.operator);
-    assertTwoHosts(named);
+    if (named.from === named.to) {
+      const { name } = await this.#fleet.findVm(named.from, named.vm);
+      throw sameHost(name, named.to);
+    }
     const addressOf = async (host: string): Promise<string | undefined> =>
       named.live === undefined
         ? undefined

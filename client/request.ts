@@ -17,13 +17,11 @@ export function withDefaults(
   return { ...moveDefaults, operator, ...asked };
 }
 
-/** Throws `same-host`. */
-export function assertTwoHosts({ from, to, vm }: MoveRequest): void {
-  if (from !== to) return;
-  throw permanent({
+/** `name`: the VM may have been asked for by its UUID. */
+export const sameHost = (name: string, host: string) =>
+  permanent({
     code: 'same-host',
-    message: `${vm} cannot move from ${from} to ${to}: both are the same host`,
+    message: `${name} cannot move from ${host} to ${host}: both are the same host`,
     remedy: 'Name another host with --to; `vmferry hosts` lists them.',
-    host: to,
+    host,
   });
-}
