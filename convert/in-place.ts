@@ -163,11 +163,6 @@ async function prepare(request: ConversionRequest, log: LogFile): Promise<Prepar
     return prepareWindows(interfaces, { able: tool.options.has('mac'), notes });
   }
   const encrypted = (request.keys ?? []).length > 0;
-  // Who has a key for it has a Linux, whatever the source calls it.
-  if (guestFamily !== 'linux' && !(guestFamily === 'other' && encrypted)) {
-    const lost = isTold ? ['Addresses of this kind of guest are not kept.'] : [];
-    return { args: [], notes: [...notes, ...lost] };
-  }
   const hasCards = interfaces.length > 0;
   // The appliance takes its time: it is not started for nothing.
   if (!hasCards && !encrypted && firmware === 'bios') return { args: [], notes };
@@ -182,10 +177,17 @@ async function prepare(request: ConversionRequest, log: LogFile): Promise<Prepar
     ...(signal && { signal }),
     onLog: (text) => log.write(text),
   });
-  const isAsked = isTold || encrypted || firmware === 'uefi';
+  const isSet = interfaces.some(({ set }) => set !== undefined);
+  const isLinux = guestFamily === 'linux';
+  // A guest of which nobody says what it is may be a Linux: its files tell. One with a key for it is.
+  const isAsked = isSet || encrypted || (isLinux && (isTold || firmware === 'uefi'));
   const prepared = isAsked ? await preparing : await optional(preparing, signal);
   if (prepared === undefined) return { args: [], notes: [...notes, nameNotKept] };
-  return { args: [], notes: [...notes, ...notesOf(prepared, hasCards)] };
+  const isUnclear = !isLinux && isTold && prepared.systems.length === 0;
+  return {
+    args: [],
+    notes: [...notes, ...notesOf(prepared, hasCards), ...(isUnclear ? [systemUnclear] : [])],
+  };
 }
 
 /** A script for its first start, which the tool installs; who has set an address is to be known for it. */
@@ -211,6 +213,9 @@ function prepareWindows(
     ],
   };
 }
+
+const systemUnclear =
+  'Which system it is was not told, and nothing in it tells how its addresses are set: if it is a Windows, set them by hand, or import it with --os windows.';
 
 const nameNotKept =
   'The name of its card was not kept, since its files could not be looked at; the log says why.';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { convertInPlace } from '../../convert/in-place.ts';
 import type { ConversionRequest } from '../../convert/in-place.ts';
 import type { GuestCard } from '../../convert/addresses/interfaces.ts';
+import { isCardName } from '../../convert/addresses/known-names.ts';
 import { needsOperator } from '../../domain/errors.ts';
 import type { GuestInterface } from '../../domain/foreign.ts';
 import type { ConversionReport } from '../../domain/import.ts';
@@ -82,27 +83,30 @@ async function requestFor(
   };
 }
 
-/**
- * All cards, with what the guest said of them, by the MACs that they have on the target. A guest may tell of one card
- * several times: of a bridge that has its MAC, too.
- */
+/** All cards, with what the guest said of them, by the MACs that they have on the target. */
 export function networkOfTarget({ vm, plan }: Pick<ConvertInput, 'vm' | 'plan'>): GuestCard[] {
-  return vm.nics.flatMap(({ key, mac: formerMac }) => {
+  return vm.nics.map(({ key, mac: formerMac }) => {
     const { mac, set } = plan.nics.find((nic) => nic.key === key) ?? {};
-    const told = vm.guestNetwork.filter((one) => one.mac.toLowerCase() === formerMac);
-    const stays = mac === undefined ? ({ stays: true } as const) : {};
-    return (told.length === 0 ? [silent] : told).map((one) => ({
-      ...one,
+    return {
+      ...saidOf(vm.guestNetwork.filter((one) => one.mac.toLowerCase() === formerMac)),
       ...{ mac: mac ?? formerMac, formerMac },
-      ...stays,
+      ...(mac === undefined && { stays: true }),
       ...(set === undefined ? {} : { set }),
-    }));
+    };
   });
 }
 
-const silent: GuestInterface = {
-  ...{ mac: '', name: '', addresses: [], gateways: [], dns: [], searchDomains: [] },
-};
+/** A guest may tell of one card several times: of the bridge above it, too, which has its MAC. */
+function saidOf(told: readonly GuestInterface[]): Omit<GuestInterface, 'mac'> {
+  const names = told.map(({ name }) => name);
+  return {
+    name: names.find(isCardName) ?? names[0] ?? '',
+    addresses: told.flatMap(({ addresses }) => addresses),
+    gateways: told.flatMap(({ gateways }) => gateways),
+    dns: told.flatMap(({ dns }) => dns),
+    searchDomains: told.flatMap(({ searchDomains }) => searchDomains),
+  };
+}
 
 const wishesFile = 'wishes.sha256';
 

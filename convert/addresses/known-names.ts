@@ -8,7 +8,9 @@ import type { KeptInterface } from './interfaces.ts';
 /** As kernel and udev name cards: what is built upon them (bonds, bridges, VLANs, aliases) has other names. */
 const cardName = /^(?:eth\d{1,3}|en[ospx][A-Za-z0-9]{1,12}|em\d{1,2}|p\d{1,2}p\d{1,2})$/;
 
-const isCard = ({ name }: Claim): boolean => cardName.test(name) && isInterfaceName(name);
+export const isCardName = (name: string): boolean => cardName.test(name) && isInterfaceName(name);
+
+const isCard = ({ name }: Claim): boolean => isCardName(name);
 
 /**
  * The same interfaces, with the names that the guest's files have for them: by the MAC, by an address, and at last the one

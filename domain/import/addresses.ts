@@ -62,7 +62,9 @@ export function addressTroubles(
   if (wishes.length === 0) return [];
   if (convert === 'no') return [`${vm.name} is not converted, and nothing is written into it`];
   if (vm.guestFamily === 'other')
-    return [`${vm.name} is neither a Linux nor a Windows, and in no other can they be set`];
+    return [
+      `which system ${vm.name} has is not known, or none in which they can be set: say --os if it is a Linux or a Windows`,
+    ];
   const cards = broughtCards(vm, shape).map(({ key }) => key);
   const keys = wishes.map(({ key }) => key);
   const all = wishes.flatMap(({ addresses }) => addresses);

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { probeAcceleration } from '../../../convert/acceleration.ts';
+import type { GuestCard } from '../../../convert/addresses/interfaces.ts';
 import { commitOverlays } from '../../../convert/commit.ts';
 import { convertInPlace } from '../../../convert/in-place.ts';
 import { targetShape } from '../../../convert/target-shape.ts';
@@ -21,12 +22,33 @@ const limitMs = 45 * 60_000;
 const id = `real-guest-${process.pid}`;
 const mac = '00:50:56:aa:bb:01';
 
-/** As vSphere tells of it: no name. Or it is given another address than its own. */
-const rows = [
-  { is: 'its old name and its static address', set: undefined, shows: '198.51.100.20/24' },
+const silent = { name: '', gateways: [], dns: [], searchDomains: [], addresses: [] };
+const told = { address: '198.51.100.20', prefix: 24, origin: 'static' } as const;
+const rows: {
+  is: string;
+  family: 'linux' | 'other';
+  card: Omit<GuestCard, 'mac'>;
+  shows: string;
+}[] = [
+  {
+    is: 'its old name and its static address, told as vSphere does: without the name',
+    family: 'linux',
+    card: { ...silent, gateways: ['198.51.100.1'], addresses: [told] },
+    shows: '198.51.100.20/24',
+  },
+  {
+    is: 'both where nobody says which system it is, nor anything of its network',
+    family: 'other',
+    card: silent,
+    shows: '198.51.100.20/24',
+  },
   {
     is: 'the address that was asked for',
-    set: { addresses: ['198.51.100.77/25'], gateways: ['198.51.100.1'] },
+    family: 'linux',
+    card: {
+      ...{ ...silent, addresses: [told] },
+      set: { addresses: ['198.51.100.77/25'], gateways: ['198.51.100.1'] },
+    },
     shows: '198.51.100.77/25',
   },
 ];
@@ -34,7 +56,7 @@ const rows = [
 it.runIf(process.env['VMFERRY_CONVERT'] === 'all').each(rows)(
   'a converted Debian starts with $is',
   { timeout: limitMs },
-  async ({ set, shows }) => {
+  async ({ family, card, shows }) => {
     const dir = await mkdtemp(join(tmpdir(), 'real-guest-'));
     const libvirt = join(dir, 'host');
     const path = join(dir, 'guest.raw');
@@ -46,14 +68,8 @@ it.runIf(process.env['VMFERRY_CONVERT'] === 'all').each(rows)(
       const folder = join(dir, 'work');
       const result = await convertInPlace({
         ...{ id, vm: 'guest', disks, firmware: 'bios', folder, cache: join(dir, 'cache'), tool },
-        ...{ guestFamily: 'linux', limitMs },
-        guestNetwork: [
-          {
-            ...{ mac, name: '', gateways: ['198.51.100.1'], dns: [], searchDomains: [] },
-            addresses: [{ address: '198.51.100.20', prefix: 24, origin: 'static' }],
-            ...(set === undefined ? {} : { set }),
-          },
-        ],
+        ...{ guestFamily: family, limitMs },
+        guestNetwork: [{ ...card, mac }],
       });
       expect(result.virtio).toBe(true);
       const journal = await openJournal(folder, id, disks);

@@ -253,7 +253,7 @@ describe('addresses that were asked for', () => {
   const windows = { guestFamily: 'windows' } as const;
   it.each<[string, Parameters<typeof ask>]>([
     ['is not converted', [{}, {}, { convert: 'no' }]],
-    ['neither a Linux nor a Windows', [{}, { guestFamily: 'other' }]],
+    ['say --os if it is a Linux or a Windows', [{}, { guestFamily: 'other' }]],
     ['brings no card "nic9"', [{ key: 'nic9' }]],
     [
       'brings no card "nic1"',

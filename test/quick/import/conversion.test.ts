@@ -108,6 +108,23 @@ describe('the conversion of what was copied', { timeout: 60_000 }, () => {
 });
 
 describe('what a conversion is told of the cards', () => {
+  it('is one thing of each, also where its guest tells of the bridge above it, too', () => {
+    const card = nic('4000', '01');
+    const vm = {
+      ...source.vm,
+      nics: [card],
+      guestNetwork: [
+        { ...said, mac: card.mac, name: 'br0', addresses: [address] },
+        { ...said, mac: card.mac, name: 'ens192', addresses: [] },
+      ],
+    };
+    const plan = planFor('6a1d7c52-3f1b-4d7e-9a52-0c3f5ad1e042', false);
+    const nics = [{ key: '4000', mac: card.mac, network: 'bridge:br0' as const }];
+    expect(networkOfTarget({ vm, plan: { ...plan, nics } })).toMatchObject([
+      { mac: card.mac, name: 'ens192', addresses: [address] },
+    ]);
+  });
+
   const nic = (key: string, last: string) => ({
     ...{ key, mac: `00:50:56:00:00:${last}`, network: 'VM', model: 'vmxnet3', connected: true },
   });
