@@ -121,6 +121,10 @@ export const importManuals: Readonly<Record<string, Manual>> = {
         'a clone of a VM that runs on',
       ],
       [
+        'vmferry v2v --provider vcenter web --default-network default --pool images --addresses 4000@198.51.100.30/24 --gateways 4000@198.51.100.1',
+        'with another address; `vmferry inspect` shows the keys of cards',
+      ],
+      [
         'vmferry v2v --provider ovas shop.ova --no-convert --pool images --default-network default --yes --detach -o json',
         'start it from a script',
       ],

@@ -389,7 +389,7 @@ DNS1=203.0.113.53
         for (const cards of [[given()], [given(), other]])
           expect(() => linuxAddressPlan(files, cards, true)).not.toThrow();
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
