@@ -47,6 +47,7 @@ export async function observe(scene: Scene): Promise<SeenOrNot> {
   const { as, host, check, limitMs, folder, signal } = scene;
   const began = performance.now();
   let [said, at, askedAt] = ['', 0, -Infinity];
+  let over: string | undefined;
   for (;;) {
     signal.throwIfAborted();
     const look = await host.console(as, at, consoleBytes);
@@ -62,15 +63,22 @@ export async function observe(scene: Scene): Promise<SeenOrNot> {
       if (line !== undefined)
         return { outcome: 'proved', saw: `its console says ${JSON.stringify(line)}`, ...about };
     }
+    if (over !== undefined) return { failed: over, console: about.console };
     const state = await host.state(as);
-    if (state !== 'running')
-      return { failed: `it is ${state ?? 'off'} after ${elapsedMs} ms`, console: about.console };
-    if (elapsedMs - askedAt >= askEveryMs) {
+    const isEnding = state === 'shutting-down';
+    if (state !== 'running' && !isEnding) {
+      over = `it is ${state ?? 'off'} after ${elapsedMs} ms`;
+      // Once more: its last words may have come since.
+      continue;
+    }
+    if (!isEnding && elapsedMs - askedAt >= askEveryMs) {
       askedAt = elapsedMs;
       await assertRoom(folder);
       const saw = await ask(scene, limitMs - elapsedMs);
       if (saw !== undefined) return { outcome: 'proved', saw, ...about };
     }
+    if (elapsedMs >= limitMs && isEnding)
+      return { failed: `it is ${state} after ${elapsedMs} ms`, console: about.console };
     if (elapsedMs >= limitMs) return atTheLimit(check, about);
     await delay(lookEveryMs, undefined, { signal });
   }

@@ -115,7 +115,9 @@ describe('a conversion in place', () => {
     const passphrase = () => Promise.resolve(Buffer.from('open sesame'));
     const script = `change; ls -l "$TMPDIR/../keys" >"$TMPDIR/../seen"; cat "$TMPDIR/../keys/key-0" >>"$TMPDIR/../seen"`;
     const keys = [{ device: '/dev/sda2', passphrase }];
-    await convertInPlace(await request(script, { keys, virtioWin: folder }));
+    await convertInPlace(
+      await request(script, { keys, virtioWin: folder, guestFamily: 'windows' }),
+    );
     const [seen, args, env] = await Promise.all(
       ['seen', 'arguments', 'environment'].map((name) => readFile(join(work(), name), 'utf8')),
     );

@@ -67,6 +67,24 @@ describe('what a rehearsal waits for', () => {
     },
   );
 
+  it('never comes where it shuts down: that is told once it is off, with its last words', async () => {
+    const states = ['running', 'shutting-down', undefined] as const;
+    const words = ['boot', 'ing\n', 'no disk', ' found\n'];
+    let looks = 0;
+    const state: Scene['host']['state'] = () => Promise.resolve(states[Math.min(looks++, 2)]);
+    const console: Scene['host']['console'] = (_as, from) =>
+      Promise.resolve({ text: words[from] ?? '', next: from + 1 });
+    const seen = await observe({ ...scene({ kind: 'auto' }, { state, console }), limitMs: 5_000 });
+    expect(seen).toEqual({
+      failed: expect.stringContaining('it is off after') as string,
+      console: ['booting', 'no disk found'],
+    });
+    const stuck = scene({ kind: 'auto' }, { state: () => Promise.resolve('shutting-down') });
+    expect(await observe(stuck)).toMatchObject({
+      failed: expect.stringContaining('it is shutting-down after') as string,
+    });
+  });
+
   it('is a port that takes connections', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
