@@ -114,64 +114,63 @@ const readSaid =
     return [...before, at === -1 ? { value } : { vm: text.slice(0, at), value }];
   };
 
+/** For all VMs of the command, or for one of them. */
+const ofVms = (flags: string, help: string, read: (text: string) => unknown): Option =>
+  new Option(flags, help).argParser(readSaid(read));
+
 export const withShape = (command: Command): Command =>
   command
+    .addOption(ofVms('--name <[vm=]name>', 'another name on the target; repeatable', String))
+    .addOption(ofVms('--cpus <[vm=]n>', 'another number of CPUs; repeatable', readCount))
+    .addOption(ofVms('--memory <[vm=]size>', 'another size, e.g. 8GiB; repeatable', readMemory))
     .addOption(
-      new Option('--name <[vm=]name>', 'another name on the target; repeatable').argParser(
-        readSaid(String),
-      ),
-    )
-    .addOption(
-      new Option('--cpus <[vm=]n>', 'another number of CPUs; repeatable').argParser(
-        readSaid(readCount),
-      ),
-    )
-    .addOption(
-      new Option('--memory <[vm=]size>', 'another size, e.g. 8GiB; repeatable').argParser(
-        readSaid(readMemory),
-      ),
-    )
-    .addOption(
-      new Option(
+      ofVms(
         '--disks <[vm=]keys>',
         'keys of the disks that come beside the boot disk; repeatable',
-      ).argParser(readSaid(readKeys)),
+        readKeys,
+      ),
     )
     .addOption(
-      new Option(
+      ofVms(
         '--volumes <[vm=]names>',
         'names of volumes on the target, each as KEY@NAME, without the ending; repeatable',
-      ).argParser(readSaid(readVolumes)),
+        readVolumes,
+      ),
     )
     .addOption(
-      new Option(
+      ofVms(
         '--os <[vm=]system>',
         'linux, windows or other, where the source says another one; repeatable',
-      ).argParser(readSaid(readSystem)),
+        readSystem,
+      ),
     )
     .addOption(
-      new Option(
+      ofVms(
         '--nics <[vm=]keys>',
         'keys of the network cards that come, in their order there, KEY or KEY@MAC; repeatable',
-      ).argParser(readSaid(readCards)),
+        readCards,
+      ),
     )
     .addOption(
-      new Option(
+      ofVms(
         '--addresses <[vm=]addresses>',
         'IP addresses that the guest is given in place of its own, each as KEY@ADDRESS/PREFIX; repeatable',
-      ).argParser(readSaid(readOnCards)),
+        readOnCards,
+      ),
     )
     .addOption(
-      new Option(
+      ofVms(
         '--gateways <[vm=]addresses>',
         'of these cards, each as KEY@ADDRESS (default: those it had, where they are beside)',
-      ).argParser(readSaid(readOnCards)),
+        readOnCards,
+      ),
     )
     .addOption(
-      new Option(
+      ofVms(
         '--dns <[vm=]addresses>',
         'name servers of these cards, each as KEY@ADDRESS (default: as they are)',
-      ).argParser(readSaid(readOnCards)),
+        readOnCards,
+      ),
     )
     .addOption(
       new Option(

@@ -66,7 +66,8 @@ export async function observe(scene: Scene): Promise<SeenOrNot> {
     if (over !== undefined) return { failed: over, console: about.console };
     const state = await host.state(as);
     const isEnding = state === 'shutting-down';
-    if (state !== 'running' && !isEnding) {
+    const isLate = elapsedMs >= limitMs;
+    if (state !== 'running' && (!isEnding || isLate)) {
       over = `it is ${state ?? 'off'} after ${elapsedMs} ms`;
       // Once more: its last words may have come since.
       continue;
@@ -77,9 +78,7 @@ export async function observe(scene: Scene): Promise<SeenOrNot> {
       const saw = await ask(scene, limitMs - elapsedMs);
       if (saw !== undefined) return { outcome: 'proved', saw, ...about };
     }
-    if (elapsedMs >= limitMs && isEnding)
-      return { failed: `it is ${state} after ${elapsedMs} ms`, console: about.console };
-    if (elapsedMs >= limitMs) return atTheLimit(check, about);
+    if (isLate) return atTheLimit(check, about);
     await delay(lookEveryMs, undefined, { signal });
   }
 }

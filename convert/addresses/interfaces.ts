@@ -113,6 +113,9 @@ export const canonical = (address: string): string => plainAddress(address)?.add
 const ipsOf = (texts: readonly string[]): string[] =>
   texts.slice(0, maxEntries).filter((text) => isIP(text) !== 0 && !text.includes('%'));
 
+/** Of an address that is known to be one. */
+export const versionOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4);
+
 /** Of which it has addresses. */
 export const familiesOf = ({ addresses }: KeptInterface): (4 | 6)[] =>
   ([4, 6] as const).filter((family) => addresses.some((one) => one.family === family));

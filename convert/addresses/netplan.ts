@@ -3,7 +3,7 @@ import { isMap, isScalar, isSeq, parseDocument, stringify } from 'yaml';
 import type { Document } from 'yaml';
 import { changeOf, filesIn, labelOf, ownHeader } from './guest-files.ts';
 import type { FileChange, GuestFiles, SetAnswer } from './guest-files.ts';
-import { familiesOf, gatewayOf } from './interfaces.ts';
+import { familiesOf, gatewayOf, versionOf } from './interfaces.ts';
 import type { KeptInterface } from './interfaces.ts';
 
 const folder = '/etc/netplan';
@@ -147,7 +147,6 @@ function listAt(document: Document, path: readonly string[]): unknown[] {
   return isSeq(list) ? list.toJSON() : [];
 }
 
-const versionOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4);
 const addressIn = (item: unknown): string =>
   typeof item === 'string' ? item : (Object.keys(item ?? {})[0] ?? '');
 const anywhere = { 4: /^(?:default|0\.0\.0\.0\/0|0\/0)$/, 6: /^(?:default|::\/0|0\/0)$/ };

@@ -2,7 +2,7 @@
 import { changeOf, filesIn, labelOf, ownHeader } from './guest-files.ts';
 import type { FileChange, GuestFiles, SetAnswer } from './guest-files.ts';
 import { valuesOf, withKey, withLines, withoutKey, withoutSections } from './ini.ts';
-import { familiesOf, gatewayOf } from './interfaces.ts';
+import { familiesOf, gatewayOf, versionOf } from './interfaces.ts';
 import type { KeptInterface } from './interfaces.ts';
 
 const folder = '/etc/systemd/network';
@@ -60,8 +60,6 @@ function network(one: KeptInterface): string {
   ];
   return `${ownHeader}[Match]\nMACAddress=${one.mac}\n\n[Network]\n${lines.join('\n')}\n`;
 }
-
-const versionOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4);
 
 /** In each file that is for it alone. */
 export function networkdSet(files: GuestFiles, one: KeptInterface): SetAnswer {

@@ -1,7 +1,7 @@
 /** SUSE's wicked: by name only, kept by `rename.ts`; LLADDR would *set* a MAC. Only what nobody configured is added. */
 import { changeOf, filesIn, ownHeader } from './guest-files.ts';
 import type { FileChange, GuestFiles, SetAnswer } from './guest-files.ts';
-import { familiesOf, gatewayOf } from './interfaces.ts';
+import { familiesOf, gatewayOf, versionOf } from './interfaces.ts';
 import type { KeptInterface } from './interfaces.ts';
 import { valueIn, valuesLike, withoutLike, withValue } from './sysconfig.ts';
 
@@ -35,14 +35,13 @@ export function wickedChanges(
 const ownFile = (one: KeptInterface): string =>
   `${ownHeader}BOOTPROTO='static'\nSTARTMODE='auto'\n${addressLines(one).join('\n')}\n`;
 
-const addressLines = ({ addresses }: KeptInterface, from = 0): string[] =>
+const addressLines = ({ addresses }: KeptInterface): string[] =>
   addresses.map(({ address, prefix }, index) => {
-    const suffix = index + from === 0 ? '' : `_${index + from}`;
+    const suffix = index === 0 ? '' : `_${index}`;
     return `IPADDR${suffix}='${address}/${prefix}'`;
   });
 
 const addressKey = /^IPADDR(?:_\w+)?$/;
-const versionOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4);
 
 /** Name servers are the machine's, not the card's. */
 export function wickedSet(files: GuestFiles, one: KeptInterface): SetAnswer {
