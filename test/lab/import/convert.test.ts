@@ -15,14 +15,17 @@ let stage: ImportStage;
 /** Of the disk as the stand-in leaves it. */
 let convertedHash: string;
 
-/** Tells its process, then does as the files beside it say: `wait`s, is `broken`, or writes to the overlay. */
+/**
+ * Tells its process, then does as the files beside it say: `wait`s, is `broken`, or writes to the overlay. What it
+ * says comes first: whoever sees its process may kill its reader, and a word to nobody would end it.
+ */
 const standIn = (): string => `#!/bin/sh
 case "$1" in
 --version) echo 'virt-v2v-in-place 2.2.0'; exit 0;;
 --help) echo ' -i <libvirtxml|disk>  Set the input mode'; exit 0;;
 esac
-echo $$ >>${dir}/runs
 echo '[   1.5] Converting Debian GNU/Linux 12 (bookworm) to run on KVM'
+echo $$ >>${dir}/runs
 while [ -e ${dir}/wait ]; do sleep 0.1; done
 if [ -e ${dir}/broken ]; then
   echo 'virt-v2v-in-place: error: inspection could not detect the source guest (or physical machine).' >&2
