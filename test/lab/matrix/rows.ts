@@ -74,7 +74,8 @@ const first: FaultRow[] = [
     storages: block,
     also: file,
     end: 'cancelled',
-    play: once('guarded', ({ move }) => move.cancel()),
+    // Cancelled before the guest has heard, it just runs on: that is another story.
+    play: once('goingDown', ({ move }) => move.cancel()),
   },
 ];
 

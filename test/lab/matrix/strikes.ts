@@ -14,11 +14,13 @@ import {
   killProcess9,
   stopProcess,
 } from '../../../lab/faults.ts';
+import type { LabHost } from '../../../lab/host.ts';
 import { cutControl, cutOneWay } from '../../../lab/one-way.ts';
 import { identify, namedNetworkNamespace, namespaceOf } from '../../../lab/processes.ts';
 import type { Supervised } from '../../../lab/supervised.ts';
 import { waitUntil } from '../../../lab/wait.ts';
 import { reached, until } from '../stage.ts';
+import { told } from './ask.ts';
 import type { Scene } from './scene.ts';
 
 const soon = { timeoutMs: 30_000 };
@@ -175,9 +177,21 @@ export async function fillUntilParked(
   await scene.move.retry();
 }
 
+/** A guest that runs there and wrote where its file had a hole: QEMU has paused it, and only a person lets it go on. */
+async function resumeGuests(host: LabHost): Promise<void> {
+  const paused = (await told(host, 'list', '--state-paused', '--name')).split('\n');
+  for (const vm of paused.filter(Boolean)) await told(host, 'resume', vm);
+}
+
 const mebibyte = 1024 * 1024;
 export const fills = {
-  targetPool: ({ target }: Scene) => fillPool(target, 2 * mebibyte),
+  targetPool: async ({ target }: Scene) => {
+    const release = await fillPool(target, 2 * mebibyte);
+    return async () => {
+      await release();
+      await resumeGuests(target);
+    };
+  },
   targetState: ({ target }: Scene) => fillState(target, 0),
   sourceState: ({ source }: Scene) => fillState(source, 0),
 } as const;
