@@ -46,7 +46,8 @@ export async function unpackImage(
   { image, packed, sizeBytes }: { image: string; packed: string; sizeBytes: number },
   call: PackCall,
 ): Promise<{ damage?: string }> {
-  const args = ['convert', '-q', '-f', 'qcow2', '-O', 'raw', packed, image];
+  const quietly = call.onPercent === undefined ? '-q' : '-p';
+  const args = ['convert', quietly, '-f', 'qcow2', '-O', 'raw', packed, image];
   try {
     await make(image, async () => {
       await qemuImg(args, { ...call, limitMs: limitFor(sizeBytes) });

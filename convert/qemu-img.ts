@@ -11,7 +11,12 @@ export interface QemuImgCall {
   signal?: AbortSignal;
   /** Whatever else runs on this host comes first. */
   background?: true;
+  /** Told by a call with `-p`: from 0 to 100. */
+  onPercent?: (percent: number) => void;
 }
+
+/** One that is not whole yet comes again in a moment. */
+const percentSaid = /\((\d+(?:\.\d+)?)\/100%\)/g;
 
 /** Of `nice`, where the program that it was to start is not there. */
 const notFoundStatus = 127;
@@ -24,7 +29,7 @@ const maxTextBytes = 64 * 1024;
  */
 export async function qemuImg(
   args: readonly string[],
-  { background, ...call }: QemuImgCall,
+  { background, onPercent, ...call }: QemuImgCall,
 ): Promise<string> {
   const said = { stdout: '', stderr: '' };
   const { status, missing, timedOut } = await runLabelled({
@@ -36,6 +41,8 @@ export async function qemuImg(
     cwd: '/',
     onOutput: (text, stream) => {
       said[stream] = (said[stream] + text).slice(0, maxTextBytes);
+      const percent = [...text.matchAll(percentSaid)].at(-1)?.[1];
+      if (percent !== undefined && stream === 'stdout') onPercent?.(Number(percent));
     },
   });
   if (status === 0) return said.stdout;

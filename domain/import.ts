@@ -354,9 +354,9 @@ export interface ConversionReport {
   already: boolean;
 }
 
-/** Of a conversion under way. */
+/** Of a conversion under way; in the copy's step of the unpacking of what the cache kept compressed. */
 export interface ConversionStage {
-  /** The tool's own words. */
+  /** The tool's own words, where it has any. */
   stage: string;
   percent?: number;
   elapsedMs: number;

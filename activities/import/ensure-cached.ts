@@ -14,7 +14,7 @@ import { cacheOf } from './cache-of.ts';
 import { takenBy } from './cache.ts';
 import type { CachedDiskRecord, CacheRecord } from './cache-record.ts';
 import type { ImportCache } from './cache.ts';
-import type { CachedDisk, CacheInput, CacheResult } from './contract.ts';
+import type { CachedDisk, CacheInput, CacheResult, ImportHeartbeat } from './contract.ts';
 import type { ImportParts } from './parts.ts';
 import { unpackDisks } from './unpack-disks.ts';
 
@@ -51,7 +51,15 @@ async function copyAll(
   const record = takenBy(input, await cache.read(), parts.server());
   await cache.write(record);
   // Before the source is opened: a guest that is paused for its copy does not stand still for it.
-  const anew = await unpackDisks({ cache, record, keys: input.disks, signal });
+  const beganMs = performance.now();
+  const anew = await unpackDisks({
+    ...{ cache, record, keys: input.disks, signal },
+    onPercent: (key, percent) => {
+      const stage = `Unpacking ${key}, which was kept compressed`;
+      const elapsedMs = Math.round(performance.now() - beganMs);
+      attempt.report({ conversion: { stage, percent, elapsedMs } } satisfies ImportHeartbeat);
+    },
+  });
   const pause = running === 'pause';
   const done: CachedDisk[] = [];
   await atProvider(

@@ -12,6 +12,8 @@ export interface UnpackDisks {
   /** Of disks that are wanted; others stay as they are. */
   keys: readonly string[];
   signal: AbortSignal;
+  /** Told of the disk at work, from 0 to 100. */
+  onPercent?: (key: string, percent: number) => void;
   /** So that a test can end the process between any two steps. */
   onStep?: (step: 'unpacked' | 'recorded') => void;
 }
@@ -21,7 +23,7 @@ export interface UnpackDisks {
  * and why is given back by its key. Safe to run again after a kill: what the record does not name is a leftover.
  */
 export async function unpackDisks(work: UnpackDisks): Promise<ReadonlyMap<string, string>> {
-  const { cache, record, keys, signal, onStep } = work;
+  const { cache, record, keys, signal, onPercent, onStep } = work;
   const lost = new Map<string, string>();
   const wanted = record.disks.filter(({ key }) => keys.includes(key));
   if (wanted.some(({ packed }) => packed === true)) await endLabelled(cache.key);
@@ -31,7 +33,7 @@ export async function unpackDisks(work: UnpackDisks): Promise<ReadonlyMap<string
       const packedBytes = await blocksOf(packed);
       const { damage } = await unpackImage(
         { image: cache.pathOf(own), packed, sizeBytes: own.capacityBytes },
-        { id: cache.key, signal },
+        { id: cache.key, signal, onPercent: (percent) => onPercent?.(own.key, percent) },
       );
       onStep?.('unpacked');
       if (damage === undefined) delete own.packed;

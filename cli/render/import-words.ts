@@ -71,7 +71,7 @@ export function stageWords({ report, progress, conversion }: ImportStatus): stri
   const words = phaseWords(report.phase);
   const sum = sumOfProgress(progress);
   const share =
-    conversion?.percent !== undefined && report.phase === 'converting'
+    conversion?.percent !== undefined && ['copying', 'converting'].includes(report.phase)
       ? conversion.percent
       : sum !== undefined && sum.totalBytes > 0
         ? (sum.doneBytes / sum.totalBytes) * 100

@@ -24,6 +24,8 @@ import type { View } from './theme.ts';
 const widest = 100;
 const titleCells = Math.max(...Object.values(importStepTitles).map(cells)) + 2;
 const bulkSteps: readonly string[] = ['copy', 'transfer', 'verify'];
+/** The copy where it begins with what the cache kept compressed. */
+const stagedSteps: readonly string[] = ['copy', 'convert'];
 
 const wayOf = ({ foreign, conversionHost, target }: ImportReport, arrow: string): string =>
   conversionHost === target
@@ -87,7 +89,7 @@ function frameStep(
     ...(isRunning && bulkSteps.includes(step.name) && progress.length > 0
       ? diskBars(progress, view, { width, indent: 4, most: 12 })
       : []),
-    ...(isRunning && step.name === 'convert' && conversion !== undefined
+    ...(isRunning && stagedSteps.includes(step.name) && conversion !== undefined
       ? conversionLines(conversion, view, width)
       : []),
   ];

@@ -20,7 +20,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cachedImage } from '../../../activities/import/cached-disk.ts';
 import { verifyCached } from '../../../activities/import/verify-cached.ts';
 import { restartForeign } from '../../../activities/import/give-back.ts';
-import type { CacheInput } from '../../../activities/import/contract.ts';
+import type { CacheInput, ImportHeartbeat } from '../../../activities/import/contract.ts';
 import { labelledProcesses } from '../../../convert/labelled-process.ts';
 import { Journal, journalPathFor } from '../../../transfer/journal.ts';
 import { KeptCache, guestBytes, qemuImgStandIn } from '../../quick/import/kept-cache.ts';
@@ -84,6 +84,23 @@ describe('a kept cache that is compressed', () => {
       const { size, mode } = await stat(kept.cache.pathOf({ file }));
       expect([size, mode & 0o777]).toEqual([capacityBytes, 0o600]);
     }
+  });
+
+  it('tells of each disk how far its unpacking is, and nothing of it during the copy', async () => {
+    source.disks.set('2001', { bytes: guestBytes(5 * MiB + 300), fingerprint: 'a' });
+    await kept.copy('one');
+    await kept.keep('one');
+    await kept.pack();
+    kept.beats.length = 0;
+    await kept.copy('two');
+    const told = (kept.beats as ImportHeartbeat[]).flatMap(({ conversion }) => conversion ?? []);
+    for (const key of ['2000', '2001']) {
+      const own = told.filter(({ stage }) => stage.startsWith(`Unpacking ${key},`));
+      expect(own.at(-1)?.percent).toBe(100);
+      const percents = own.map(({ percent = 0 }) => percent);
+      expect(percents).toEqual(percents.toSorted((one, other) => one - other));
+    }
+    expect(kept.beats.at(-1)).toEqual({ disks: expect.any(Array) as unknown });
   });
 
   it('of a part of a disk is gone on with where its copy was ended', async () => {

@@ -208,6 +208,13 @@ export const copyingStatus = (done = 0.42): ImportStatus => ({
   ],
 });
 
+/** At the beginning of a copy, where the cache kept something compressed. */
+export const unpackingStatus = (): ImportStatus => ({
+  ...copyingStatus(),
+  progress: [],
+  conversion: { stage: 'Unpacking 2000, which was kept compressed', percent: 61, elapsedMs: 4000 },
+});
+
 export const convertingStatus = (): ImportStatus => ({
   report: importReportWith({ phase: 'converting', steps: stepsUntil('convert') }),
   progress: [],

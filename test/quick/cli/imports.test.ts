@@ -22,6 +22,7 @@ import {
   importId,
   importReportWith,
   providerList,
+  unpackingStatus,
   waitingStatus,
 } from './fake-import.ts';
 import { run } from './run.ts';
@@ -362,6 +363,17 @@ describe('vmferry v2v', () => {
     expect(out).toContain('observed: the source was read back as off');
     expect(out).toContain('vmferry commit web');
     expect(out).toContain('vmferry rollback web --discard-target-writes');
+  });
+
+  it('tells how far the unpacking of a compressed cache is', async () => {
+    const line = await run([...v2v, '--yes'], {
+      ferry: begun(new FakeImport(unpackingStatus(), waitingStatus())),
+    });
+    expect(line.out).toContain('web-0 copying 61 %: Unpacking 2000, which was kept compressed');
+    const theme = makeTheme({ color: false, ascii: false });
+    const wide = { width: 100, command: 'vmferry', theme };
+    const out = importFrame(unpackingStatus(), wide, { now: 0, tick: 0 }).join('\n');
+    expect(out).toMatch(/Unpacking 2000, which was kept compressed\n.*61 %/);
   });
 
   it('has a line for each of several, and ends as the gravest of them', async () => {

@@ -57,6 +57,9 @@ export class KeptCache {
     return record;
   }
 
+  /** What heartbeats of copies said, one after the other. */
+  readonly beats: unknown[] = [];
+
   copy(migrationId: string, signal = never): Promise<CacheResult> {
     const disks = [...this.source.disks.keys()];
     return ensureCached(
@@ -65,7 +68,11 @@ export class KeptCache {
         ...{ ...this.ref, migrationId, vm: this.source.vm, disks },
         ...{ bandwidthBytesPerSecond: 0, running: 'shutdown' },
       },
-      { signal, report: () => undefined, throttle: { take: () => Promise.resolve() } },
+      {
+        signal,
+        report: (beat) => this.beats.push(beat),
+        throttle: { take: () => Promise.resolve() },
+      },
     );
   }
 
