@@ -17,6 +17,7 @@ import { pkiCommand } from './commands/pki.ts';
 import { placeCommand } from './commands/place.ts';
 import { orphansCommand } from './commands/orphans.ts';
 import { rehearseCommand } from './commands/rehearse.ts';
+import { saveOvaCommand } from './commands/save-ova.ts';
 import { statusCommand } from './commands/status.ts';
 import { tuneCommand } from './commands/tune.ts';
 import { v2vCommand } from './commands/v2v.ts';
@@ -95,6 +96,7 @@ function addCommands(program: Command, session: Session, extra: readonly Command
   add('From other platforms:', [
     providersCommand,
     conversionHostsCommand,
+    saveOvaCommand,
     inspectCommand,
     rehearseCommand,
     v2vCommand,

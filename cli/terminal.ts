@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import type { Readable } from 'node:stream';
 
 /** The outside of the process, as the command line sees it; tests hand in their own. */
 export interface Screen {
@@ -16,6 +17,8 @@ export interface Terminal {
   err: Screen;
   /** Asks a person, on `err`, and gives the line typed; absent where nobody sits before it. */
   ask?: (question: string) => Promise<string>;
+  /** What is piped in; undefined where a person types. Read once. */
+  input(): Readable | undefined;
   env: Readonly<Record<string, string | undefined>>;
   /** ms since the epoch. */
   now(): number;
@@ -67,6 +70,7 @@ export function processTerminal(): Terminal {
     out: screenOf(process.stdout),
     err: screenOf(process.stderr),
     ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
+    input: () => (process.stdin.isTTY ? undefined : process.stdin),
     env: process.env,
     now: Date.now,
     onInterrupt: (listener) => {

@@ -1,7 +1,7 @@
 /** The manual of the commands about other platforms. */
 import { ExitCode } from '../exit-code.ts';
 import type { Manual } from './manual.ts';
-import { asking, following } from './manual.ts';
+import { asking, following, local } from './manual.ts';
 
 /** Of commands that begin an import for each VM. */
 const manyImports: Manual['json'] = [
@@ -77,6 +77,22 @@ export const importManuals: Readonly<Record<string, Manual>> = {
     examples: [['vmferry conversion-hosts delete alpha', 'no import goes through it']],
     codes: [...asking, ExitCode.cancelled],
     json: [['what became of its imports', 'conversion-host-deleted']],
+    configured: true,
+  },
+  'save-ova': {
+    when: 'Use it on a conversion host for an OVA that comes from elsewhere: v2v reads disks by position and more than once, which a pipe does not let it. A stream that brings nothing for ten minutes is given up, and 1 GiB is left to others.',
+    examples: [
+      [
+        'curl -fsS https://files.example/shop.ova | vmferry save-ova shop.ova --provider ovas',
+        'from a server',
+      ],
+      [
+        'ssh alpha vmferry save-ova shop.ova --provider ovas < shop.ova',
+        'from your own machine to the conversion host alpha',
+      ],
+    ],
+    codes: [...local, ExitCode.cancelled],
+    json: [['the file and its machines', 'saved-ova']],
     configured: true,
   },
   inspect: {

@@ -38,6 +38,7 @@ import {
   importReport,
   importStatus,
   providerList,
+  savedOva,
   v2vForecast,
   v2vOutcome,
 } from './imports.ts';
@@ -67,6 +68,7 @@ export const outputs: Readonly<Record<OutputName, z.ZodType>> = {
   'conversion-usage': conversionUsage,
   'foreign-vms': foreignVms,
   'foreign-vm': foreignLook,
+  'saved-ova': savedOva,
   v2v: v2vOutcome,
   'v2v-plan': v2vForecast,
   'import-report': importReport,

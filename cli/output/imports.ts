@@ -87,6 +87,17 @@ const summary: z.ZodType<ForeignVmSummary> = z.strictObject({
 /** `vms --provider` */
 export const foreignVms = z.strictObject({ provider: text, vms: z.array(summary) });
 
+/** `save-ova` */
+export const savedOva = z.strictObject({
+  provider: text,
+  file: text,
+  path: text,
+  sizeBytes: bytes,
+  vms: z.array(
+    z.strictObject({ id: text, name: text, memoryBytes: bytes, cpus: count, diskBytes: bytes }),
+  ),
+});
+
 const disk: z.ZodType<ForeignDisk> = z.strictObject({
   key: text,
   path: text,

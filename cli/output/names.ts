@@ -20,6 +20,7 @@ export type OutputName =
   | 'conversion-usage'
   | 'foreign-vms'
   | 'foreign-vm'
+  | 'saved-ova'
   | 'v2v'
   | 'v2v-plan'
   | 'import-report'

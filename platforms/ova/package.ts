@@ -5,6 +5,7 @@ import { VmFerryError } from '../../domain/errors.ts';
 import { FileRegion, OpenFile } from './bytes.ts';
 import { fileFault, malformed, quoted, unsupported } from './faults.ts';
 import { indexTar, relativeName } from './tar-index.ts';
+import { refuseCompressed, tarStartBytes } from './tar-start.ts';
 
 /** Names are relative to the OVF. Nothing is unpacked: every file is a region of an open one. */
 export interface OvaPackage {
@@ -44,13 +45,15 @@ const streamRefused = (path: string) =>
   unsupported(
     path === '-' ? 'standard input' : path,
     'disks are read by position, and again when a move resumes, which a stream does not offer',
-    'Save it to a file, or mount the storage that holds it, and give the path.',
+    'Put it into the folder of a provider: `vmferry save-ova`; or mount the storage that holds it.',
   );
 
 async function openTar(path: string, signal?: AbortSignal): Promise<OvaPackage> {
   const file = await OpenFile.open(path);
   try {
-    await refuseCompressed(file);
+    const start = new Uint8Array(Math.min(tarStartBytes, file.sizeBytes));
+    await file.read(0, start);
+    refuseCompressed(start, path);
     const entries = await indexTar(file, path, signal);
     const names = [...entries.keys()];
     const ovfPath = soleOvf(path, names);
@@ -73,18 +76,6 @@ async function openTar(path: string, signal?: AbortSignal): Promise<OvaPackage> 
     await file.close();
     throw error;
   }
-}
-
-async function refuseCompressed(file: OpenFile): Promise<void> {
-  const magic = new Uint8Array(Math.min(6, file.sizeBytes));
-  await file.read(0, magic);
-  const hex = Buffer.from(magic).toString('hex');
-  const kind = ['1f8b', '28b52ffd', 'fd377a585a00', '425a68'].find((start) =>
-    hex.startsWith(start),
-  );
-  if (kind === undefined) return;
-  const why = 'it is compressed as a whole, so that nothing in it can be read by position';
-  throw unsupported(file.path, why, 'Decompress it first (gzip -d, zstd -d, xz -d), then give it.');
 }
 
 /** The OVF that lies least deep; there may be only one there. */

@@ -191,7 +191,7 @@ class Walk {
 }
 
 /** The sum of all bytes, its own field taken for spaces. */
-function hasGoodSum(block: Buffer): boolean {
+export function hasGoodSum(block: Buffer): boolean {
   const said = Number.parseInt(block.toString('latin1', 148, 156).trim(), 8);
   let sum = 0;
   for (let at = 0; at < blockBytes; at += 1) {

@@ -1,4 +1,5 @@
 /** A client that plays a move from a script instead of asking a server; also a program to look at the screen with. */
+import type { Readable } from 'node:stream';
 import type { Config } from '../../../config/schema.ts';
 import type { Ferry, FerryMove, HostLine, MoveStatus, Story } from '../../../cli/ferry.ts';
 import type { Backend } from '../../../cli/session.ts';
@@ -335,6 +336,7 @@ export function terminalWith(
     rows?: number;
     env?: Record<string, string>;
     ask?: Terminal['ask'];
+    input?: Readable;
   } = {},
 ): RecordedTerminal {
   const written = { out: '', err: '' };
@@ -352,6 +354,7 @@ export function terminalWith(
     out: screen('out'),
     err: screen('err'),
     ...(change.ask === undefined ? {} : { ask: change.ask }),
+    input: () => change.input,
     env: change.env ?? {},
     now: () => epochMs + 60_000,
     onInterrupt: (listener) => {

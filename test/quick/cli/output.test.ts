@@ -66,6 +66,14 @@ describe('the published schemas', () => {
     }
   });
 
+  it('are all in the table of docs/cli.md', async () => {
+    const page = await readFile(new URL('../../../docs/cli.md', import.meta.url), 'utf8');
+    const table = /\| command \| schema \|\n([^]*?)\n\n/.exec(page)?.[1] ?? '';
+    const schemas = table.split('\n').map((row) => row.split(/(?<!\\)\|/)[2] ?? '');
+    const told = new Set([...schemas.join().matchAll(/`([a-z0-9-]+)`/g)].map(([, name]) => name));
+    expect(Object.keys(outputs).filter((name) => !told.has(name))).toEqual([]);
+  });
+
   it('refuse a field that nobody described', () => {
     const { report } = playedStatus(17_000);
     expect(outputs.report.safeParse({ ...report, surprise: 1 }).success).toBe(false);
