@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed, onTestFinished } from 'vitest';
 import { VmFerry } from '../../../client/vmferry.ts';
 import { loadConfig } from '../../../config/load.ts';
@@ -22,10 +23,12 @@ const dataBytes = 48 * MiB;
 
 let stage: ImportStage;
 let rawHash: string;
+let folder: string;
 
 beforeAll(async () => {
   stage = await openShelfStage('import-ova', {
     fill: async ({ dir, shelf }) => {
+      folder = shelf;
       const raw = await randomDisk(join(dir, 'web.raw'), { sizeBytes, dataBytes });
       await putOnShelf(shelf, { name: 'web', raw, sizeBytes });
       rawHash = await hashOf(raw);
@@ -56,6 +59,21 @@ describe('a machine of an OVA', () => {
     expect(hash).toBe(rawHash);
     expect(await namesIn(stage.cacheDir)).toEqual([]);
     await stage.virsh('beta', 'undefine', 'web');
+  });
+
+  it('that was piped in comes with its bytes', async () => {
+    showLogs();
+    const config = join(stage.dir, 'vmferry-alpha.yaml');
+    const { stdout } = await execa(
+      new URL('../../../bin/vmferry', import.meta.url).pathname,
+      ['--config', config, 'save-ova', 'piped.ova', '--provider', 'shelf', '-o', 'json'],
+      { inputFile: join(folder, 'web.ova'), timeout: 60_000 },
+    );
+    const [vm] = (JSON.parse(stdout) as { vms: { id: string }[] }).vms;
+    const handle = await stage.start(ova({ vm: vm!.id, shape: { name: 'piped' } }), 'web');
+    expect((await importEnded(handle)).phase).toBe('committed');
+    expect(await volumeHash(stage, 'beta', 'piped-0.qcow2')).toBe(rawHash);
+    await stage.virsh('beta', 'undefine', 'piped');
   });
 
   it('goes on after kill -9 of the worker in mid-copy, and copies nothing twice', async () => {

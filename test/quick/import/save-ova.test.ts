@@ -150,7 +150,9 @@ describe('an OVA that comes as a stream', () => {
     await rm(theirs);
     let laid: Promise<void> | undefined;
     const racing = save(streamOf(whole), {
-      onProgress: () => (laid ??= writeFile(theirs, 'theirs')),
+      onProgress: () => {
+        laid ??= writeFile(theirs, 'theirs');
+      },
     });
     await expect(racing).rejects.toMatchObject({ code: 'ova-exists' });
     await laid;
