@@ -28,6 +28,11 @@ const keyPattern = /^[0-9a-f]{32}$/;
 export class ImportCache {
   readonly key: string;
   readonly folder: string;
+  /**
+   * Marks programs that work on it. Of its place, too: a worker of another fleet on the same machine, which sees all
+   * processes, may have imported the same VM from a provider of the same name.
+   */
+  readonly label: string;
   readonly #stateDir: string;
   readonly #host: string;
   readonly #what: string;
@@ -39,6 +44,7 @@ export class ImportCache {
     this.key = 'key' in of ? of.key : keyOf(of.provider, of.vm);
     if (!keyPattern.test(this.key)) throw new Error(`no key of a cache: ${this.key.slice(0, 80)}`);
     this.folder = join(place.cacheDir, this.key);
+    this.label = `${this.key}.${sha256(place.cacheDir).slice(0, 12)}`;
     this.#stateDir = place.stateDir;
     this.#host = place.host;
     this.#what = 'key' in of ? this.folder : `${of.vm} of ${of.provider}`;
@@ -52,7 +58,7 @@ export class ImportCache {
 
   /** Marks programs that compress, apart from all that an import waits for. */
   get packLabel(): string {
-    return `${this.key}.pack`;
+    return `${this.label}.pack`;
   }
 
   /** Where the conversion works: overlays, journal, log. */
@@ -183,11 +189,10 @@ export class ImportCache {
   }
 }
 
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
 const keyOf = (provider: string, vm: string): string =>
-  createHash('sha256')
-    .update(JSON.stringify([provider, vm]))
-    .digest('hex')
-    .slice(0, 32);
+  sha256(JSON.stringify([provider, vm])).slice(0, 32);
 
 function parsed(text: string): unknown {
   try {

@@ -58,7 +58,7 @@ async function requestFor(
   const record = await cache.read();
   const { virtioWin, cacheDir } = conversion;
   // The cache's own: a conversion that an earlier import left running is found by it and ended.
-  const id = cache.key;
+  const id = cache.label;
   return {
     id,
     vm: plan.name,

@@ -23,7 +23,7 @@ export async function keepCache(
   return cache.alone('let go of the cache', signal, async () => {
     const record = await cache.read();
     if (record?.usedBy.migrationId !== migrationId) return {};
-    await endLabelled(cache.key);
+    await endLabelled(cache.label);
     await endRehearsal(parts, cache);
     const isEmpty = record.disks.length === 0;
     if (seconds === 0 || (isEmpty && !owesSource(record))) {
@@ -68,7 +68,7 @@ export async function dropCache(
         host: host.name,
       });
     }
-    await endLabelled(cache.key);
+    await endLabelled(cache.label);
     await endRehearsal(parts, cache);
     await cache.drop();
   });
@@ -117,7 +117,7 @@ async function lookAfter(parts: Upkept, cache: ImportCache, upkeep: CacheUpkeep)
     if (record?.usedBy.migrationId !== usedBy.migrationId || record.until !== until) return;
     // A reset may have brought the import back.
     if ((until === undefined || owesSource(record)) && !(await isClosed())) return;
-    await endLabelled(cache.key);
+    await endLabelled(cache.label);
     await endRehearsal(parts, cache);
     await settle(parts, cache, record, upkeep);
   });

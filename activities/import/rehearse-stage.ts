@@ -18,7 +18,7 @@ const makeMs = 120_000;
 
 const folderOf = (cache: ImportCache): string => join(cache.folder, 'rehearsal');
 /** Marks programs of its check, apart from those of a conversion. */
-export const checkLabel = (cache: ImportCache): string => `${cache.key}.rehearsal`;
+export const checkLabel = (cache: ImportCache): string => `${cache.label}.rehearsal`;
 
 /** Images that may be written to and lost, in the plan's order. */
 export async function makeImages(
@@ -29,7 +29,7 @@ export async function makeImages(
   const { plan } = input;
   const folder = folderOf(cache);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const call = { id: cache.key, limitMs: makeMs, signal };
+  const call = { id: cache.label, limitMs: makeMs, signal };
   const made: DiskPlan[] = [];
   for (const [place, planned] of plan.disks.entries()) {
     const { key, ...disk } = planned;
@@ -61,7 +61,7 @@ async function assertOurs(
 ): Promise<void> {
   const paths = [image.path];
   if (image.format === 'qcow2') {
-    const { backing } = await imageInfo(image, { id: cache.key, limitMs: makeMs, signal });
+    const { backing } = await imageInfo(image, { id: cache.label, limitMs: makeMs, signal });
     paths.push(backing);
   }
   const { entries } = await host.ledger.list();

@@ -26,14 +26,14 @@ export async function unpackDisks(work: UnpackDisks): Promise<ReadonlyMap<string
   const { cache, record, keys, signal, onPercent, onStep } = work;
   const lost = new Map<string, string>();
   const wanted = record.disks.filter(({ key }) => keys.includes(key));
-  if (wanted.some(({ packed }) => packed === true)) await endLabelled(cache.key);
+  if (wanted.some(({ packed }) => packed === true)) await endLabelled(cache.label);
   for (const own of wanted) {
     const packed = cache.packedPathOf(own);
     if (own.packed === true) {
       const packedBytes = await blocksOf(packed);
       const { damage } = await unpackImage(
         { image: cache.pathOf(own), packed, sizeBytes: own.capacityBytes },
-        { id: cache.key, signal, onPercent: (percent) => onPercent?.(own.key, percent) },
+        { id: cache.label, signal, onPercent: (percent) => onPercent?.(own.key, percent) },
       );
       onStep?.('unpacked');
       if (damage === undefined) delete own.packed;

@@ -246,7 +246,8 @@ describe('a worker that is killed', () => {
       await expect.poll(() => exists(qemuImg.started)).toBe(true);
       worker.kill('SIGKILL');
       await gone;
-      const left = () => labelledProcesses(what === 'pack' ? kept.cache.packLabel : kept.cache.key);
+      const left = () =>
+        labelledProcesses(what === 'pack' ? kept.cache.packLabel : kept.cache.label);
       expect(await left()).not.toEqual([]);
       await expectNothingToCopy();
       expect(await left()).toEqual([]);

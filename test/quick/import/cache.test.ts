@@ -16,6 +16,7 @@ import { verifyCached } from '../../../activities/import/verify-cached.ts';
 import { verifyForeign } from '../../../activities/import/verify-foreign.ts';
 import type { CacheInput, StopForeignInput } from '../../../activities/import/contract.ts';
 import type { ImportParts } from '../../../activities/import/parts.ts';
+import { endLabelled, labelledProcesses, runLabelled } from '../../../convert/labelled-process.ts';
 import { permanent } from '../../../domain/errors.ts';
 import type { MoveFate } from '../../../domain/orphans.ts';
 import { conversionHost, MiB, PlayedSource, refOf } from './played-source.ts';
@@ -207,6 +208,24 @@ describe('what is left of an import', () => {
     await copy('two');
     expect(await keepCache(parts, { ...refOf('one'), seconds: 0 }, never)).toEqual({});
     expect(await images()).toEqual(content());
+  });
+
+  it('ends what works on it, and nothing of a host that works on the same VM elsewhere', async () => {
+    const other = await conversionHost(join(dir, 'other'), source);
+    const beginAt = async (host: ImportParts) => {
+      const id = cacheOf(host, refOf('one')).label;
+      const program = { program: 'sleep', args: ['30'], env: {}, cwd: '/', limitMs: 60_000 };
+      const ended = runLabelled({ id, ...program });
+      await expect.poll(() => labelledProcesses(id)).toHaveLength(1);
+      return { ended, left: () => labelledProcesses(id) };
+    };
+    const [here, elsewhere] = [await beginAt(parts), await beginAt(other)];
+    await copy('one');
+    await keepCache(parts, { ...refOf('one'), seconds: 0 }, never);
+    expect(await here.left()).toEqual([]);
+    expect(await elsewhere.left()).toHaveLength(1);
+    await endLabelled(cacheOf(other, refOf('one')).label);
+    await Promise.all([here.ended, elsewhere.ended]);
   });
 
   it('is dropped by a person, but not while it is in use', async () => {
